@@ -1,0 +1,38 @@
+"""ffdv: face- and voice-forgery detection in video.
+
+The public names below are loaded on first use, so that `import ffdv` is quick and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+__version__ = version("ffdv")
+
+# name → the file that defines it
+_HOMES = {
+    "FfdvError": "ffdv.errors",
+    "doctor": "ffdv.app.doctor",
+    "evaluate": "ffdv.training.evaluate",
+    "generate_mel_spectrogram": "ffdv.features.spectrogram",
+    "predict": "ffdv.detect.detector",
+    "prepare": "ffdv.data.prepare",
+    "probe": "ffdv.media.probe",
+    "submit": "ffdv.detect.submission",
+    "train": "ffdv.training.run",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- names of lazily loaded functions
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its room when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ffdv' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

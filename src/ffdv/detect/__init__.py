@@ -1,0 +1,1 @@
+"""A file → an opinion and its evidence; onnxruntime, never torch."""

@@ -1,0 +1,1 @@
+"""Frames and samples → arrays, without luck and without torch."""

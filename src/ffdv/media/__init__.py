@@ -1,0 +1,1 @@
+"""A file → facts about it, timed frames and samples, in bounded memory."""

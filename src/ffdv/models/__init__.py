@@ -1,0 +1,1 @@
+"""Batches → logits, front ends included; no files, no loops."""

@@ -1,0 +1,1 @@
+"""Batches and a model → a checkpoint, its tables and its ONNX file."""
