@@ -1,0 +1,40 @@
+# Two commands do all set-up on a fresh machine: `make demo` and `make test`. Both create their own .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+OUT ?= demo
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types fast clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("ffdv needs Python 3.11 or newer, found %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@touch $@
+
+install: $(INSTALLED) ## create .venv with everything in it
+
+demo: $(INSTALLED) ## the whole road in minutes: on a synthetic corpus, or on real clips with DATA=folder
+	$(BIN)/ffdv demo --out '$(OUT)' $(if $(DATA),--data '$(DATA)')
+
+test: $(INSTALLED) lint types ## lint, types, room directions, tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fast: $(INSTALLED) ## the tests that take less than about five seconds each
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## mypy strict, and the direction of imports between rooms
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean: ## remove what make created
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache
