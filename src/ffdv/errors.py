@@ -11,6 +11,7 @@ FfdvError
 ├── ManifestError         labels or folders that do not fit together (row numbers in the message)
 ├── ShardError            prepared shards that are missing, foreign or of another version
 ├── RecipeError           settings that are unknown or contradict each other
+├── TrainingDiverged      the loss is no longer a number; the message says what to change
 ├── CheckpointError       a run or an exported model that cannot be trusted or read
 ├── WeightsError          initial weights that are not to be had, with the cure
 ├── MetricError           a number that is undefined for these scores
@@ -74,6 +75,10 @@ class ShardError(FfdvError):
 
 class RecipeError(FfdvError):
     """A setting is unknown or contradicts another; the message names the nearest known one."""
+
+
+class TrainingDiverged(FfdvError):
+    """The loss is no longer a number; the message says what to change."""
 
 
 class CheckpointError(FfdvError):
