@@ -1,0 +1,83 @@
+"""What a corpus is once it is read: its clips, and every row that could not be used, by number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ffdv.records import Clip
+
+ProblemKind = Literal["missing", "outside", "duplicate", "conflict", "label", "unlabelled", "row", "skipped"]
+
+# One idea, several spellings: the first column that a clip has a value in is taken.
+GROUP_SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "method": ("method", "generator", "attack", "attack_type", "manipulation", "vocoder"),
+    "identity": ("identity", "speaker", "person", "subject"),
+    "source": ("source_repo", "source", "dataset", "origin"),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing in a corpus that could not be taken as written.
+
+    kind: missing (no such file), outside (leaves the data's folder), duplicate (same clip again, the first is kept),
+    conflict (same clip with another label, none is kept), label (not a known label, dropped), unlabelled (empty label, kept
+    without one), row (too few or too many cells, no name), skipped (files that no loader looks at);
+    row: line in the table as an editor numbers it (the header is 1), None where there is no table;
+    name: the clip as written; text: one sentence that names row and clip.
+    """
+
+    kind: ProblemKind
+    text: str
+    name: str = ""
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips in the order of their table (or by name), with unique names, all under `root` (resolved)."""
+
+    root: Path
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two clips of one name."""
+        twice = [name for name, count in Counter(clip.name for clip in self.clips).items() if count > 1]
+        if twice:
+            raise ValueError(f"corpus {self.root}: clip names must be unique, {twice[0]!r} is there twice")
+
+
+def group_value(groups: Mapping[str, str], by: str) -> str | None:
+    """The value of group column `by`, or of another spelling of the same idea; None when the clip has none.
+
+    >>> group_value({"generator": "WaveGrad2"}, "method"), group_value({"method": "real"}, "generator")
+    ('WaveGrad2', 'real')
+    """
+    return next((groups[name] for name in group_spellings(by) if groups.get(name)), None)
+
+
+def group_spellings(by: str) -> tuple[str, ...]:
+    """The columns that mean the same as `by`, itself first.
+
+    >>> group_spellings("speaker")
+    ('speaker', 'identity', 'person', 'subject')
+    """
+    for names in GROUP_SPELLINGS.values():
+        if by in names:
+            return (by, *(name for name in names if name != by))
+    return GROUP_SPELLINGS.get(by, (by,))
+
+
+def count_problems(problems: Iterable[Problem]) -> str:
+    """How many of each kind, most frequent first, for one line of a summary.
+
+    >>> count_problems([Problem("missing", ""), Problem("label", ""), Problem("missing", "")])
+    '2 missing, 1 label'
+    """
+    counts = Counter(problem.kind for problem in problems)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())

@@ -1,0 +1,163 @@
+"""The challenge's folder (multi-ffdv, audio-video track) in the spellings that its copies have.
+
+    ROOT/phase1/trainset/*.mp4   trainset_label.txt | train_label.txt | .csv | .txt.csv     video_name,target
+    ROOT/phase1/valset/*.mp4     valset_label.txt   | val_label.txt   | ...
+    ROOT/phase2/testset1seen/*.mp4                                                          no labels
+
+Copies lie with or without the phase folders, with one folder more around everything, or flat: clips beside the label table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ffdv.data.corpus import Corpus, Problem
+from ffdv.data.sources.folder import MEDIA_SUFFIXES, load_folder
+from ffdv.data.sources.table import check_rows, has_label_header, read_table, refuse_when_empty
+from ffdv.errors import ManifestError
+from ffdv.records import Clip
+
+_LABEL_FILE = re.compile(r"(train|val|valid|dev|test)(?:set\w*?)?[_-]?labels?(?:\.txt|\.csv|\.tsv)+", re.IGNORECASE)
+_SET_FOLDER = re.compile(r"(train|val|test)set\w*", re.IGNORECASE)
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "dev": "val", "test": "test"}
+_DEPTH = 2  # ROOT/copy/phase1
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the challenge's sets: where its clips may lie, and its label table if there is one."""
+
+    split: str
+    folders: tuple[Path, ...]
+    table: Path | None
+
+
+def is_challenge(folder: Path) -> bool:
+    """Whether there is a set's folder (trainset, valset, testset...) or a set's label table here or in a phase folder."""
+    return any(True for _ in _find_parts(folder))
+
+
+def is_label_file(path: Path) -> bool:
+    """Whether the name is that of one of the challenge's label tables.
+
+    >>> is_label_file(Path("phase1/trainset_label.txt")), is_label_file(Path("val_label.txt.csv")), is_label_file(Path("label.csv"))
+    (True, True, False)
+    """
+    return _LABEL_FILE.fullmatch(path.name) is not None
+
+
+def load_challenge(folder: Path) -> Corpus:
+    """All sets below `folder`, with `split` train, val or test; sets without a label table have no labels.
+
+    Raises ManifestError when a label table is unreadable or none of its rows can be used.
+    """
+    return _merge(folder.resolve(), list(_find_parts(folder.resolve())))
+
+
+def find_label_file(folder: Path) -> Path | None:
+    """The label table beside a set's own folder (trainset beside trainset_label.txt), None when there is none."""
+    match = _SET_FOLDER.fullmatch(folder.name)
+    if match is None:
+        return None
+    tables = (path for path in sorted(folder.parent.iterdir()) if is_label_file(path) and has_label_header(path))
+    return next((path for path in tables if _split(path) == _SPLITS[match[1].lower()]), None)
+
+
+def load_label_file(path: Path) -> Corpus:
+    """The one set that a label table describes."""
+    table = path.resolve()
+    return _merge(table.parent, [_part_of(table)])
+
+
+def _find_parts(root: Path) -> Iterator[_Part]:
+    """Labelled sets first (train, val, test), then folders that no table describes."""
+    folders = list(_folders(root, _DEPTH))
+    tables = [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if is_label_file(path) and has_label_header(path)
+    ]
+    # A copy often holds the same table as .txt and as .csv: the first of a folder and split is read.
+    chosen = {(table.parent, _split(table)): table for table in reversed(tables)}
+    parts = [_part_of(table) for table in chosen.values()]
+    order = ("train", "val", "test")
+    yield from sorted(parts, key=lambda part: (order.index(part.split), str(part.table)))
+    described = {folder for part in parts for folder in part.folders}
+    for folder in folders:
+        match = _SET_FOLDER.fullmatch(folder.name)
+        if match and folder != root and folder not in described and _holds_media(folder):
+            yield _Part(_SPLITS[match[1].lower()], (folder,), None)
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    yield root
+    # A set's own folder holds a hundred thousand clips and no further sets.
+    if depth == 0 or _SET_FOLDER.fullmatch(root.name):
+        return
+    for child in sorted(root.iterdir()):
+        if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+            yield from _folders(child, depth - 1)
+
+
+def _part_of(table: Path) -> _Part:
+    """The folders in which a table's clips may lie: its set's folders near it, else its own."""
+    split = _split(table)
+    near = [
+        table.parent,
+        *(
+            child
+            for child in sorted(table.parent.iterdir())
+            if child.is_dir() and child.name.lower().startswith("phase")
+        ),
+    ]
+    names = (split, f"{split}set")
+    sets = [
+        child
+        for folder in near
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and _belongs(child.name.lower(), names)
+    ]
+    return _Part(split, (*sets, table.parent), table)
+
+
+def _belongs(name: str, names: tuple[str, str]) -> bool:
+    return name == names[0] or name.startswith(names[1])
+
+
+def _split(table: Path) -> str:
+    match = _LABEL_FILE.fullmatch(table.name)
+    if match is None:
+        raise ManifestError(f"{table}: not a label table of the challenge; call it train_label.txt or val_label.txt")
+    return _SPLITS[match[1].lower()]
+
+
+def _holds_media(folder: Path) -> bool:
+    return any(path.suffix.lower() in MEDIA_SUFFIXES for path in folder.iterdir())
+
+
+def _merge(root: Path, parts: list[_Part]) -> Corpus:
+    """All parts as one corpus; a name that an earlier part has is reported, for scores are joined by name."""
+    clips: dict[str, Clip] = {}
+    problems: list[Problem] = []
+    for part in parts:
+        corpus = _load_part(root, part)
+        problems.extend(corpus.problems)
+        for clip in corpus.clips:
+            first = clips.setdefault(clip.name, clip)
+            if first is not clip:
+                text = f"{clip.name!r}: in the {clip.split} set and in the {first.split} set; the latter is kept"
+                problems.append(Problem("duplicate", text, clip.name))
+    return Corpus(root, tuple(clips.values()), tuple(problems))
+
+
+def _load_part(root: Path, part: _Part) -> Corpus:
+    if part.table is None:
+        return load_folder(part.folders[0], split=part.split)
+    clips, problems = check_rows(read_table(part.table), root=root, folders=part.folders, split=part.split)
+    refuse_when_empty(part.table, clips, problems)
+    source = part.table.name
+    return Corpus(root, clips, tuple(replace(problem, text=f"{source} {problem.text}") for problem in problems))

@@ -1,0 +1,327 @@
+"""A label table: any CSV or TSV with a file column and a label column; further columns become groups."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems
+from ffdv.errors import ManifestError
+from ffdv.records import FAKE, REAL, Clip
+
+# Spellings seen in the field's corpora, the most telling first.
+FILE_COLUMNS = (
+    "video_name",
+    "file",
+    "path",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "video",
+    "audio_path",
+    "video_path",
+    "clip",
+    "name",
+)
+LABEL_COLUMNS = ("target", "label", "is_fake", "class")
+SPLIT_COLUMNS = ("split", "subset", "partition")
+# Columns that later steps group by; of several tables in one folder the one that has most of them is taken.
+GROUP_COLUMNS = (
+    "method",
+    "generator",
+    "identity",
+    "speaker",
+    "source_repo",
+    "source",
+    "dataset",
+    "language",
+    "pair_id",
+    "open",
+)
+
+LABELS = {
+    **dict.fromkeys(("0", "0.0", "real", "bonafide", "bona-fide", "bona fide", "genuine", "authentic"), REAL),
+    **dict.fromkeys(("1", "1.0", "fake", "spoof", "spoofed", "deepfake"), FAKE),
+}
+MAX_TABLE_BYTES = 1_000_000_000
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+MANY = 5  # problems that an error message spells out
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row as written: `row` is its line in the file (the header is 1)."""
+
+    row: int
+    name: str
+    label: str
+    split: str | None = None
+    groups: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A parsed table: its usable rows, and those whose cells do not fit the header."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def num_known_columns(self) -> int:
+        """How many columns later steps have a use for."""
+        known = {*FILE_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS, *GROUP_COLUMNS}
+        return sum(column.lower() in known for column in self.columns)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    names: tuple[str, ...]
+    file: int
+    label: int
+    split: int | None
+
+
+def load_table(path: Path) -> Corpus:
+    """The corpus that one table describes; its files lie under the table's folder.
+
+    Raises ManifestError when the table cannot be read or no row of it can be used.
+    """
+    root = path.parent.resolve()
+    table = read_table(path)
+    clips, problems = check_rows(table, root=root, folders=(root,))
+    refuse_when_empty(path, clips, problems)
+    return Corpus(root, clips, problems)
+
+
+def read_table(path: Path) -> LabelTable:
+    """Parse a table; every fault of the whole file is one ManifestError, faults of single rows are problems."""
+    text = _decode(path)
+    try:
+        records = _records(path, text)
+    except csv.Error as error:
+        raise ManifestError(f"{path}: not a readable table: {error}; check its quotes and separators") from error
+    columns = _find_columns(path, records[0][1])
+    rows: list[TableRow] = []
+    problems: list[Problem] = []
+    for line, cells in records[1:]:
+        row = _row(columns, line, cells)
+        if isinstance(row, Problem):
+            problems.append(row)
+        else:
+            rows.append(row)
+    if not rows and not problems:
+        raise ManifestError(f"{path}: has a header but no rows; add one row per clip")
+    return LabelTable(path, columns.names, tuple(rows), tuple(problems))
+
+
+def has_label_header(path: Path) -> bool:
+    """Whether the first line names a file column and a label column; False for anything that is no such table."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(65536).decode("utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return False
+    if not head:
+        return False
+    names = {cell.strip().strip('"').lower() for cell in head[0].split("\t" if "\t" in head[0] else ",")}
+    return bool(names & set(FILE_COLUMNS)) and bool(names & set(LABEL_COLUMNS))
+
+
+def check_rows(
+    table: LabelTable, *, root: Path, folders: Sequence[Path], split: str | None = None
+) -> tuple[tuple[Clip, ...], tuple[Problem, ...]]:
+    """Rows → clips whose file is a regular file under `root`, looked for in `folders` in turn.
+
+    Of equal rows the first is kept; a clip with two labels is dropped, for neither can be trusted.
+    """
+    finder = _FileFinder(root)
+    found: dict[Path, tuple[TableRow, Clip]] = {}
+    distrusted: set[Path] = set()
+    problems = list(table.problems)
+    for row in table.rows:
+        label = LABELS.get(row.label.strip().lower())
+        if label is None and row.label.strip():
+            problems.append(_problem("label", row, f"unknown label {row.label!r}; write 0 or real, 1 or fake"))
+            continue
+        path = finder.find(row.name, folders)
+        if isinstance(path, str):
+            problems.append(_problem("outside" if "outside" in path else "missing", row, path))
+            continue
+        if path in found:
+            problems.append(_repeated(row, label, found[path]))
+            if problems[-1].kind == "conflict":
+                distrusted.add(path)
+            continue
+        if label is None:
+            problems.append(_problem("unlabelled", row, "the label is empty; kept without one"))
+        found[path] = row, Clip(row.name, path, label, row.split or split, row.groups)
+    clips = tuple(clip for path, (_, clip) in found.items() if path not in distrusted)
+    return clips, tuple(sorted(problems, key=lambda problem: problem.row or 0))
+
+
+def refuse_when_empty(path: Path, clips: Sequence[Clip], problems: Sequence[Problem]) -> None:
+    """Raise ManifestError, with the first rows by number, when nothing of the table can be used."""
+    if clips:
+        return
+    shown = "; ".join(problem.text for problem in problems[:MANY])
+    more = f"; and {len(problems) - MANY} more" if len(problems) > MANY else ""
+    raise ManifestError(f"{path}: no row can be used ({count_problems(problems)}): {shown}{more}")
+
+
+def _decode(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ManifestError(f"{path}: not a regular file; give a CSV table")
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise ManifestError(f"{path}: larger than {MAX_TABLE_BYTES} bytes, so it is hardly a label table; split it")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV table") from error
+    if not raw.strip():
+        raise ManifestError(
+            f"{path}: the file is empty; it needs a header such as video_name,target and one row per clip"
+        )
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4096]:
+        raise ManifestError(f"{path}: the text is UTF-16 (or binary); save the table as UTF-8")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ManifestError(
+            f"{path}: row {line} is not UTF-8 (GBK from a spreadsheet?); save the table as 'CSV UTF-8'"
+        ) from error
+
+
+def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """Non-blank records with the line each begins at; the separator is a tab where the header has one, else a comma."""
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    if ";" in first and "," not in first and "\t" not in first:
+        raise ManifestError(f"{path}: the separator is ';'; save the table with commas or tabs")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",", strict=True)
+    records: list[tuple[int, list[str]]] = []
+    start = 1
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            records.append((start, cells))
+        start = reader.line_num + 1
+    return records
+
+
+def _find_columns(path: Path, header: list[str]) -> _Columns:
+    names = tuple(name.strip() for name in header)
+    lowered = [name.lower() for name in names]
+    position = {name: index for index, name in reversed(list(enumerate(lowered)))}
+    file = next((position[name] for name in FILE_COLUMNS if name in position), None)
+    label = next((position[name] for name in LABEL_COLUMNS if name in position), None)
+    if file is None and label is None and any(name in LABELS or Path(name).suffix for name in lowered):
+        raise ManifestError(
+            f"{path}: there is no header row; the first line must name the columns, e.g. video_name,target"
+        )
+    if file is None:
+        raise ManifestError(f"{path}: no file column among {_list(names)}; call it video_name, file or path")
+    if label is None:
+        raise ManifestError(
+            f"{path}: no label column among {_list(names)}; call it target or label (0 = real, 1 = fake)"
+        )
+    twice = next((name for name in lowered if name and lowered.count(name) > 1), None)
+    if twice:
+        raise ManifestError(f"{path}: column {twice!r} is there twice; rename one")
+    split = next((position[name] for name in SPLIT_COLUMNS if name in position), None)
+    return _Columns(names, file, label, split)
+
+
+def _row(columns: _Columns, line: int, cells: list[str]) -> TableRow | Problem:
+    if len(cells) != len(columns.names):
+        text = f"row {line}: {len(cells)} cells where the header has {len(columns.names)}; quote names that hold the separator"
+        return Problem("row", text, cells[columns.file] if columns.file < len(cells) else "", line)
+    name = cells[columns.file].strip()
+    if not name:
+        return Problem("row", f"row {line}: the file name is empty", "", line)
+    special = {columns.file, columns.label, columns.split}
+    # An empty cell is unknown, not a group of its own.
+    groups = {
+        column: cell.strip()
+        for index, (column, cell) in enumerate(zip(columns.names, cells, strict=True))
+        if index not in special and column and cell.strip()
+    }
+    split = cells[columns.split].strip() or None if columns.split is not None else None
+    return TableRow(line, name, cells[columns.label], split, groups)
+
+
+def _repeated(row: TableRow, label: int | None, first: tuple[TableRow, Clip]) -> Problem:
+    """A file that an earlier row named: harmless with the same label, else neither row can be trusted."""
+    earlier, clip = first
+    if label == clip.label:
+        return _problem("duplicate", row, f"the same clip as row {earlier.row}; the first is kept")
+    return _problem(
+        "conflict", row, f"labelled {row.label!r} here and {earlier.label!r} in row {earlier.row}; neither is kept"
+    )
+
+
+def _problem(kind: ProblemKind, row: TableRow, text: str) -> Problem:
+    return Problem(kind, f"row {row.row}: {row.name!r}: {text}", row.name, row.row)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+class _FileFinder:
+    """Finds named files under a root without leaving it; folders are listed once, so 300,000 rows take seconds.
+
+    A plain file in a folder that was resolved lies inside by construction; only links are resolved one by one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listings: dict[str, tuple[Path, dict[str, os.DirEntry[str]]] | None] = {}
+
+    def find(self, name: str, folders: Sequence[Path]) -> Path | str:
+        """The resolved regular file, or a sentence that says why there is none."""
+        parts = name.replace("\\", "/").split("/")
+        if ".." in parts:
+            return "leads outside the data's folder; write names below it, without '..'"
+        if "\0" in name:
+            return "no such file (a zero byte in the name)"
+        if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not Path(name).is_relative_to(
+            self._root
+        ):
+            return f"an absolute path outside the data's folder {self._root}; write names relative to it"
+        answers = [self._look(folder / name) for folder in folders]
+        return next((answer for answer in answers if isinstance(answer, Path)), answers[0])
+
+    def _look(self, path: Path) -> Path | str:
+        listing = self._list(str(path.parent))
+        if listing is None:
+            return f"no such file in {path.parent}"
+        folder, entries = listing
+        if not folder.is_relative_to(self._root):
+            return "in a linked folder outside the data's folder; copy the files into it"
+        entry = entries.get(path.name)
+        if entry is None:
+            return f"no such file in {path.parent}"
+        if not entry.is_symlink():
+            return folder / path.name if entry.is_file() else "not a regular file"
+        target = (folder / path.name).resolve()
+        if not target.is_relative_to(self._root):
+            return "a link that leads outside the data's folder; copy the file into it"
+        return target if target.is_file() else "a link to nothing"
+
+    def _list(self, folder: str) -> tuple[Path, dict[str, os.DirEntry[str]]] | None:
+        if folder not in self._listings:
+            resolved = Path(folder).resolve()
+            try:
+                with os.scandir(resolved) as entries:
+                    self._listings[folder] = resolved, {entry.name: entry for entry in entries}
+            except OSError:
+                self._listings[folder] = None
+        return self._listings[folder]
