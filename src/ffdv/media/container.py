@@ -1,0 +1,75 @@
+"""Opening a container safely: a regular file, a known format, and nothing touched but the file itself."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from ffdv.errors import MediaError, MediaLimit, MediaNotFound, MediaUnreadable
+from ffdv.media.limits import GIGABYTE, Limits
+
+# Only formats that hold their own media: no playlists or scripts (concat, hls, dash, sdp), no image sequences,
+# no devices. An ffconcat script named .mp4 returned another file's frames before this list.
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,asf,ogg,wav,w64,mp3,flac,aac,amr,aiff,caf,gif,ivf"
+
+
+def regular_file(path: Path | str, limits: Limits) -> Path:
+    """The resolved path of an existing regular file within the size limit; its content is not looked at.
+
+    Raises MediaNotFound, MediaUnreadable (empty) or MediaLimit.
+    """
+    try:
+        resolved = Path(path).resolve(strict=True)
+        facts = resolved.stat()
+    except (OSError, ValueError, RuntimeError) as error:  # absent, looped, too long, or with a null byte
+        raise MediaNotFound(path, f"no such file ({_reason(error)}); check the name and the folder") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise MediaNotFound(path, "not a regular file (a folder, device or pipe); give the path of a media file")
+    if facts.st_size == 0:
+        raise MediaUnreadable(path, "the file is empty (0 bytes); copy or download it again")
+    if facts.st_size > limits.max_bytes:
+        size, most = facts.st_size / GIGABYTE, limits.max_bytes / GIGABYTE
+        raise MediaLimit(
+            path, f"the file has {size:.2f} GB, the limit max_bytes is {most:.2f} GB; raise it or cut the file"
+        )
+    return resolved
+
+
+def open_container(path: Path, limits: Limits) -> InputContainer:
+    """Open a resolved regular file for demuxing; no packet is decoded for the caller.
+
+    Only the `file` protocol and FORMATS are let through, bad tags are replaced, and opening is bounded in time.
+    Raises MediaUnreadable or MediaLimit.
+    """
+    try:
+        return av.open(
+            str(path),
+            "r",
+            options={
+                "protocol_whitelist": "file",
+                "format_whitelist": FORMATS,
+                "max_pixels": str(limits.max_side**2),
+            },
+            metadata_errors="replace",
+            timeout=limits.open_seconds,
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise unreadable(path, error, limits) from error
+
+
+def unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
+    """The error for a file that could not be opened, in the user's words."""
+    if isinstance(error, av.error.ExitError):
+        return MediaLimit(path, f"opening took longer than {limits.open_seconds:g} s (limit open_seconds)")
+    if isinstance(error, av.error.PermissionError):
+        return MediaUnreadable(path, "no permission to read the file; change its permissions")
+    return MediaUnreadable(path, f"not readable as sound or video ({_reason(error)}); re-export it, for example as MP4")
+
+
+def _reason(error: BaseException) -> str:
+    """What the library says, without codes, file names and line breaks."""
+    text = getattr(error, "strerror", None) or type(error).__name__
+    return " ".join(str(text).split()).rstrip(".").lower()

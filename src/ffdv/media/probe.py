@@ -1,0 +1,122 @@
+"""What is in a file by its headers: streams, codecs, length, rate, rotation; nothing is decoded for it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from ffdv.media.container import open_container, regular_file
+from ffdv.media.limits import Limits
+from ffdv.records import MediaFacts, Note, PictureFacts, SoundFacts
+
+SHORT_SOUND_SECONDS = 0.1  # shorter than one spectrogram window of 2048 samples at 22.05 kHz
+
+
+def probe(path: Path | str, *, limits: Limits | None = None) -> MediaFacts:
+    """Facts about a media file from its headers.
+
+    Raises MediaNotFound, MediaUnreadable or MediaLimit; an encrypted file is described, not refused.
+    """
+    bounds = limits or Limits()
+    resolved = regular_file(path, bounds)
+    with open_container(resolved, bounds) as container:
+        return read_facts(container, resolved)
+
+
+def read_facts(container: InputContainer, path: Path) -> MediaFacts:
+    """Facts about an opened file."""
+    pictures = tuple(_picture_facts(stream, 0) for stream in moving_pictures(container))
+    sounds = tuple(_sound_facts(stream) for stream in container.streams.audio)
+    return MediaFacts(
+        path=path,
+        size_bytes=path.stat().st_size,
+        container=container.format.name,
+        duration_seconds=_positive(container.duration, Fraction(1, av.time_base)),
+        bit_rate=container.bit_rate or None,
+        pictures=pictures,
+        sounds=sounds,
+        encrypted=False,
+        tags=dict(container.metadata),
+        notes=tuple(_header_notes(container, pictures, sounds)),
+    )
+
+
+def moving_pictures(container: InputContainer) -> list[VideoStream]:
+    """The picture tracks of an opened file, without cover art and thumbnails."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
+    context = stream.codec_context
+    return PictureFacts(
+        index=stream.index,
+        codec=context.codec.canonical_name if context else "unknown",
+        width=context.width if context else 0,
+        height=context.height if context else 0,
+        fps=float(stream.average_rate) if stream.average_rate else None,
+        pixel_format=context.pix_fmt if context else None,
+        rotation=rotation,
+        sample_aspect=float(stream.sample_aspect_ratio or 1) if context else 1.0,
+        start_seconds=_seconds(stream.start_time, stream.time_base),
+        duration_seconds=_positive(stream.duration, stream.time_base),
+        bit_rate=(context.bit_rate or None) if context else None,
+        num_frames=stream.frames or None,
+        profile=stream.profile,
+    )
+
+
+def _sound_facts(stream: AudioStream) -> SoundFacts:
+    context = stream.codec_context
+    return SoundFacts(
+        index=stream.index,
+        codec=context.codec.canonical_name if context else "unknown",
+        rate=context.sample_rate if context else 0,
+        channels=context.channels if context else 0,
+        start_seconds=_seconds(stream.start_time, stream.time_base),
+        duration_seconds=_positive(stream.duration, stream.time_base),
+        bit_rate=(context.bit_rate or None) if context else None,
+        profile=stream.profile,
+    )
+
+
+def _header_notes(
+    container: InputContainer, pictures: tuple[PictureFacts, ...], sounds: tuple[SoundFacts, ...]
+) -> list[Note]:
+    """What the headers alone tell a user."""
+    notes = []
+    if not sounds:
+        notes.append(Note("no_sound", "the file has no sound track"))
+    if not pictures:
+        notes.append(Note("no_picture", "the file has no moving picture"))
+    if len(pictures) < len(container.streams.video):
+        notes.append(Note("cover_art", "a still cover picture is not taken for video"))
+    lengths = [sound.duration_seconds for sound in sounds]
+    if lengths and all(length is not None and length < SHORT_SOUND_SECONDS for length in lengths):
+        notes.append(short_sound_note(max(length or 0.0 for length in lengths)))
+    return notes
+
+
+def short_sound_note(seconds: float) -> Note:
+    """The note for sound that is too short to tell anything."""
+    return Note("short_sound", f"the sound lasts only {seconds * 1000:.0f} ms, too short to judge")
+
+
+def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
+    return None if ticks is None or tick is None else float(ticks * tick)
+
+
+def _positive(ticks: int | None, tick: Fraction | None) -> float | None:
+    seconds = _seconds(ticks, tick)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
+def stream_by_index(container: InputContainer, index: int) -> Stream:
+    """The stream with this number in the file."""
+    return container.streams[index]
