@@ -131,7 +131,7 @@ class ScoredClips:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One line of log.csv: what an epoch cost and what it gave."""
+    """One line of log.csv: what an epoch cost (seconds since the run started) and gave; the learning rate of its last step."""
 
     epoch: int
     seconds: float
@@ -200,11 +200,12 @@ class TrainingState:
 class Work:
     """What an epoch is made of, apart from the state: fixed for the whole run.
 
-    net: `state.net` as Fabric wrapped it; measure: scored clips → auc, accuracy, eer; started: time.monotonic() of then.
+    net, optimiser: those of the state as Fabric wrapped them; measure: scored clips → auc, accuracy, eer; started: time.monotonic() of then.
     """
 
     fabric: Fabric
     net: nn.Module
+    optimiser: torch.optim.Optimizer
     training: EpochBatches
     validation: EpochBatches
     loss: Loss
@@ -219,6 +220,11 @@ class Work:
     def steps(self) -> int:
         """Optimiser steps in an epoch."""
         return math.ceil(len(self.training) / self.spec.accumulate_batches)
+
+    def rate_at(self, epochs_done: int, batches_done: int) -> float:
+        """Learning rate of the step that follows so much training."""
+        done = epochs_done + batches_done / len(self.training)
+        return self.learning_rate * rate_share(self.schedule, done, self.spec.epochs)
 
     @property
     def seconds(self) -> float:
@@ -278,19 +284,19 @@ def train_epoch(state: TrainingState, work: Work, *, save: Callable[[TrainingSta
         if state.random is not None:  # only now: making and forwarding the loader draws from the generators as well
             restore_random(state.random)
             state.random = None
-        done = state.epochs_done + state.batches_done / len(work.training)
-        set_rate(state.optimiser, work.learning_rate * rate_share(work.schedule, done, work.spec.epochs))
+        set_rate(state.optimiser, work.rate_at(state.epochs_done, state.batches_done))
         state.sums = state.sums + _step(state, work, group)
         state.batches_done += len(group)
         if save is not None and time.monotonic() - saved_at > 60.0 * work.spec.save_minutes:
             save(state)
             saved_at = time.monotonic()
         _report(work, state, "step", math.ceil(state.batches_done / work.spec.accumulate_batches))
+    state.random = None
 
 
 def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
     """One optimiser step over a group of batches; returns the group's sums."""
-    state.optimiser.zero_grad(set_to_none=True)
+    work.optimiser.zero_grad(set_to_none=True)
     clips = sum(len(batch.names) for batch in group)
     total, correct = 0.0, 0
     for position, batch in enumerate(group):
@@ -306,8 +312,8 @@ def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
     if not math.isfinite(total):
         raise _diverged(state, work, [name for batch in group for name in batch.names])
     if work.spec.clip_norm is not None:
-        work.fabric.clip_gradients(work.net, state.optimiser, max_norm=work.spec.clip_norm, error_if_nonfinite=False)
-    state.optimiser.step()
+        work.fabric.clip_gradients(work.net, work.optimiser, max_norm=work.spec.clip_norm, error_if_nonfinite=False)
+    work.optimiser.step()
     if state.average is not None:
         state.average.update(state.net)
     return Sums(total, correct, clips)
@@ -397,7 +403,7 @@ def _finish_epoch(state: TrainingState, work: Work, scored: ScoredClips) -> None
     row = EpochRow(
         epoch=state.epochs_done + 1,
         seconds=work.seconds,
-        learning_rate=state.optimiser.param_groups[0]["lr"],
+        learning_rate=work.rate_at(state.epochs_done, (work.steps - 1) * work.spec.accumulate_batches),
         train_loss=state.sums.mean_loss,
         train_accuracy=state.sums.accuracy,
         loss=scored.loss,
