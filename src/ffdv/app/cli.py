@@ -1,0 +1,244 @@
+"""The `ffdv` command: a verb is a public function, a flag is its keyword.
+
+Exit status: 0 all well, 1 some files failed (each is a row with a reason), 2 the request itself cannot be carried out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ffdv.errors import FfdvError
+
+OK, SOME_FAILED, UNUSABLE = 0, 1, 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Face- and voice-forgery detection in video. Scores run from 0 (real) to 1 (fake).",
+)
+
+Data = Annotated[
+    Path,
+    typer.Argument(help="The challenge's folder, a CSV with a file and a label column, or a folder of clips.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command()
+def probe(
+    file: Annotated[list[Path], typer.Argument(help="Media files.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """What is in a file by its headers: streams, codecs, length, rate, rotation. Decodes nothing."""
+    from ffdv.app import console
+    from ffdv.errors import MediaError
+    from ffdv.media.probe import probe as probe_file
+
+    failures = 0
+    for path in file:
+        try:
+            facts = probe_file(path)
+        except MediaError as error:
+            failures += 1
+            if as_json:
+                console.json_line(_json({"path": error.path, "status": "failed", "reason": error.reason}))
+            else:
+                console.say_error(error)
+            continue
+        if as_json:
+            console.json_line(_json({"status": "ok", **asdict(facts)}))
+        else:
+            console.show_facts(facts)
+    raise typer.Exit(SOME_FAILED if failures else OK)
+
+
+@app.command()
+def prepare(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet shards.", show_default=False)],
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only so many clips, labels in proportion.")] = None,
+    sample_rate: Annotated[int, typer.Option(min=4000, help="Keep sound at its own rate, at most this many Hz.")] = 22_050,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate size and time from a few clips, write nothing.")] = False,
+) -> None:
+    """Decode every clip once into Parquet shards. Run it again to resume; a broken file is a row with a reason."""
+    from ffdv.app import console
+    from ffdv.data.prepare import prepare as prepare_clips
+
+    with console.progress_bar("prepare") as bar:
+        summary = prepare_clips(
+            data,
+            out=out,
+            workers=workers,
+            limit=limit,
+            dry_run=dry_run,
+            sample_rate=sample_rate,
+            progress=console.prepare_progress(bar),
+        )
+    console.show_prepared(summary)
+    raise typer.Exit(SOME_FAILED if summary.failures else OK)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    recipe: Annotated[str, typer.Option(help="A recipe's name (mel-resnet18, voice) or a TOML file.")] = "voice",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of this run.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+) -> None:
+    """Train a recipe on prepared shards; the best epoch is kept and exported to ONNX. Ctrl-C leaves a usable run."""
+    from ffdv.app import console
+    from ffdv.training.run import train as train_run
+
+    with console.progress_bar("train") as bar:
+        summary = train_run(
+            recipe,
+            data=data,
+            out=out,
+            resume=resume,
+            epochs=epochs,
+            overrides=tuple(overrides or ()),
+            progress=console.train_progress(bar),
+            seed=seed,
+        )
+    console.show_run(summary)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Option(help="Folder of a run.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
+    by: Annotated[str | None, typer.Option(help="A row for each method, identity, source_repo ...", show_default=False)] = None,
+    split: Annotated[str | None, typer.Option(help="Only this part of the data (train, val, dev ...).", show_default=False)] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)] = None,
+) -> None:
+    """How well a run does on labelled shards: AUC, EER, TPR@FPR and more with intervals, beside the shortcut probes."""
+    from ffdv.app import console
+    from ffdv.training.evaluate import evaluate as evaluate_run
+
+    console.show_evaluation(evaluate_run(model, data=data, by=by, split=split, json=json_file))
+
+
+@app.command()
+def predict(
+    data: Annotated[Path, typer.Option(help="The challenge's folder, a CSV, a folder of clips, or one file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="CSV to write: video_name, y_pred, status, reason.", show_default=False)],
+    model: Annotated[Path, typer.Option(help="Folder of a run, or an exported .onnx file.", show_default=False)],
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")] = None,
+) -> None:
+    """Score every clip. Each input is a row; a failure has an empty y_pred and a reason."""
+    from ffdv.app import console
+    from ffdv.detect.detector import predict as predict_clips
+
+    with console.progress_bar("predict") as bar:
+        summary = predict_clips(data, model=model, out=out, workers=workers, progress=console.prepare_progress(bar))
+    console.show_predicted(summary)
+    raise typer.Exit(SOME_FAILED if summary.failures else OK)
+
+
+@app.command()
+def submit(
+    scores: Annotated[Path, typer.Option(help="CSV that `ffdv predict` wrote.", show_default=False)],
+    template: Annotated[Path, typer.Option(help="The challenge's template, prediction.txt.csv.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The file to hand in.")] = Path("submit.csv"),
+    missing: Annotated[float, typer.Option(min=0, max=1, help="Score of clips that have none.")] = 0.5,
+) -> None:
+    """Merge scores into the challenge's template: its order, its columns, every row filled."""
+    from ffdv.app import console
+    from ffdv.detect.submission import submit as write_submission
+
+    console.show_submission(write_submission(scores=scores, template=template, out=out, missing=missing))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="ONNX file; model.onnx in the run when not given.", show_default=False)] = None,
+) -> None:
+    """Write a run's best epoch as ONNX, spectrogram included: samples in, logit and activation map out."""
+    from ffdv.app import console
+    from ffdv.training.export import export as export_run
+
+    console.say(f"wrote {export_run(run, out=out)}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Versions, decoders, devices and weights found or missing, and what to do about it."""
+    from ffdv.app import console
+    from ffdv.app.doctor import doctor as look
+
+    checks = look()
+    if as_json:
+        console.json_line(_json([asdict(check) for check in checks]))
+    else:
+        console.show_checks(checks)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    data: Annotated[Path | None, typer.Option(help="Real labelled clips instead of the synthetic corpus.", show_default=False)] = None,
+) -> None:
+    """The whole road once, in minutes: prepare, train, evaluate, predict, submit."""
+    from ffdv.app.demo import demo as run_demo
+
+    run_demo(out=out, data=data)
+
+
+def main() -> None:
+    """Run the command; what goes wrong on purpose is one sentence, never a traceback."""
+    _show_version()
+    try:
+        app(standalone_mode=True)
+    except FfdvError as error:
+        from ffdv.app import console
+
+        console.say_error(error)
+        sys.exit(UNUSABLE)
+    except ModuleNotFoundError as error:
+        extra = _extra_of(error)
+        if extra is None:
+            raise
+        from ffdv.app import console
+
+        console.say_error(f"this command needs {error.name}, which the [{extra}] extra brings: pip install 'ffdv[{extra}]'")
+        sys.exit(UNUSABLE)
+
+
+def _show_version() -> None:
+    if sys.argv[1:] == ["--version"]:
+        from ffdv import __version__
+
+        sys.stdout.write(f"ffdv {__version__}\n")
+        sys.exit(OK)
+
+
+def _extra_of(error: ModuleNotFoundError) -> str | None:
+    """Which extra brings the module that is not there; None when it is no optional part of ours."""
+    trained = {"torch", "torchvision", "timm", "lightning_fabric", "sklearn", "pyarrow", "safetensors", "onnx", "onnxscript", "pandas", "audiomentations", "pyworld", "tensorboard", "matplotlib"}
+    return "train" if (error.name or "").split(".")[0] in trained else None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+__all__: list[str] = ["app", "main"]

