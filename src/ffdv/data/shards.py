@@ -1,0 +1,436 @@
+"""Prepared clips in Parquet: one row a clip, failures with their reason included, in the corpus's order.
+
+    SHARDS/shards.json             what was prepared, how and from what; written first
+    SHARDS/sound/00000.parquet     part 0: a sound a row, one row a row group, so that one is read without its neighbours
+    SHARDS/faces/00000.parquet     likewise face tracks, only when they were asked for
+    SHARDS/light/00000.parquet     names, labels, groups, probes, facts ...; written last: where it is, the part is whole
+
+Part k holds rows [k*n, (k+1)*n) of the plan. Each folder is a plain Parquet data set for any other tool
+(pandas.read_parquet("SHARDS/light")). docs/decisions/0005-shards.md has the measurements behind this layout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ffdv.data.blobs import SoundCodec, decode_faces, decode_sound, encode_faces, encode_sound
+from ffdv.data.corpus import group_spellings
+from ffdv.errors import ExtraMissing, ShardError
+from ffdv.features.recipe import ExtractSpec
+from ffdv.records import Clip, FacesSeen, Features, MediaFacts, Note, PictureFacts, Samples, SoundFacts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SHARD_VERSION = 1
+INDEX_NAME = "shards.json"
+LIGHT, SOUND, FACES = "light", "sound", "faces"
+UNKNOWN_LABEL = -1
+# Each open part keeps a descriptor and 40 kB; reopening one costs 1 ms.
+MAX_OPEN_PARTS = 200
+
+
+class ShardIndex(BaseModel):
+    """What shards.json says; every part file repeats `fingerprint`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = "ffdv-shards"
+    version: int = SHARD_VERSION
+    extract: ExtractSpec
+    sound_codec: SoundCodec = "flac"
+    data: str
+    num_clips: int
+    clips_per_part: int
+    fingerprint: str
+    senses: tuple[str, ...] = (SOUND,)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def num_parts(self) -> int:
+        """How many part files a finished folder holds."""
+        return -(-self.num_clips // self.clips_per_part)
+
+    def part_rows(self, part: int) -> range:
+        """The clips, by their number in the plan, that a part holds."""
+        return range(part * self.clips_per_part, min(self.num_clips, (part + 1) * self.clips_per_part))
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """One clip to be stored: its features, or the reason why there are none."""
+
+    clip: Clip
+    features: Features | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        """A row has features or a reason."""
+        if (self.features is None) == (not self.reason):
+            raise ValueError(f"row {self.clip.name!r}: a clip has either features or a reason for having none")
+
+
+class Shards:
+    """A finished shards folder: light columns in memory, blobs read on demand. Safe to pickle into worker processes."""
+
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
+        self.folder = folder
+        self.index = index
+        self._open_parts: OrderedDict[tuple[str, int], Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self.index.num_clips
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only where it lies: open files and tables stay in their process."""
+        return {"folder": self.folder, "index": self.index, "_open_parts": OrderedDict()}
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The light columns of all clips: name, path, label, split, groups, status, reason, facts, probes, notes, sound_seconds."""
+        import pyarrow as pa
+
+        parts = (_open_part(self.folder, self.index, part, LIGHT) for part in range(self.index.num_parts))
+        return pa.concat_tables([part.read() for part in parts])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Clip names, in order."""
+        return tuple(self.table["name"].to_pylist())
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(clips,) 0 real, 1 fake, -1 unknown."""
+        return np.asarray(self.table["label"].fill_null(UNKNOWN_LABEL).to_numpy(), np.int64)
+
+    @cached_property
+    def failed(self) -> npt.NDArray[np.bool_]:
+        """(clips,) whether extraction failed; `reasons` says why."""
+        return np.asarray([status == "failed" for status in self.table["status"].to_pylist()], np.bool_)
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a clip failed; empty where it did not."""
+        return tuple(self.table["reason"].to_pylist())
+
+    @cached_property
+    def splits(self) -> tuple[str | None, ...]:
+        """The split that the corpus names, in order."""
+        return tuple(self.table["split"].to_pylist())
+
+    @cached_property
+    def sound_seconds(self) -> npt.NDArray[np.float64]:
+        """(clips,) length of the kept sound, 0 where there is none."""
+        return np.asarray(self.table["sound_seconds"].fill_null(0.0).to_numpy(), np.float64)
+
+    @cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """All group columns that some clip has."""
+        return _map_keys(self.table["groups"])
+
+    @cached_property
+    def probe_names(self) -> tuple[str, ...]:
+        """All probes that some clip has."""
+        return _map_keys(self.table["probes"])
+
+    def group(self, by: str) -> tuple[str | None, ...]:
+        """Each clip's value of a group column, other spellings of the idea included (method = generator)."""
+        import pyarrow.compute as pc
+
+        columns = [pc.map_lookup(self.table["groups"], name, "first") for name in group_spellings(by)]
+        return tuple(pc.coalesce(*columns).to_pylist())
+
+    def probe(self, name: str) -> npt.NDArray[np.float64]:
+        """(clips,) one probe, NaN where a clip has none."""
+        import pyarrow.compute as pc
+
+        column = pc.map_lookup(self.table["probes"], name, "first")
+        return np.asarray(column.fill_null(float("nan")).to_numpy(), np.float64)
+
+    def clips(self) -> tuple[Clip, ...]:
+        """Each row as a Clip, for splits; path is where the file lay when it was prepared."""
+        root = Path(self.index.data)
+        columns = [self.table[name].to_pylist() for name in ("name", "path", "label", "split", "groups")]
+        rows = zip(*columns, strict=True)
+        return tuple(Clip(name, root / path, label, split, dict(groups)) for name, path, label, split, groups in rows)
+
+    def features(self, index: int) -> Features:
+        """All that is kept of one clip. Raises ShardError when its extraction failed."""
+        row = self.table.slice(self._checked(index), 1).to_pylist()[0]
+        if row["status"] == "failed":
+            raise ShardError(f"{row['name']!r} has no features, its extraction failed: {row['reason']}")
+        facts = _facts_from_json(row["facts"], Path(self.index.data) / row["path"])
+        notes = tuple(Note(**note) for note in json.loads(row["notes"]))
+        return Features(facts, self.sound(index), self.faces(index), dict(row["probes"]), notes)
+
+    def sound(self, index: int) -> Samples | None:
+        """One clip's sound alone, the quickest read; None where it has none."""
+        return decode_sound(self._blob(SOUND, index), self.index.sound_codec)
+
+    def faces(self, index: int) -> FacesSeen | None:
+        """One clip's face tracks; None where the picture was not looked at."""
+        return decode_faces(self._blob(FACES, index)) if FACES in self.index.senses else None
+
+    def _blob(self, sense: str, index: int) -> dict[str, Any]:
+        part, inside = divmod(self._checked(index), self.index.clips_per_part)
+        row: dict[str, Any] = self._part(sense, part).read_row_group(inside, use_threads=False).to_pylist()[0]
+        return row
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return index
+
+    def _part(self, sense: str, part: int) -> pq.ParquetFile:
+        """An open part file; the ones used longest ago are closed."""
+        key = (sense, part)
+        if key not in self._open_parts:
+            self._open_parts[key] = _open_part(self.folder, self.index, part, sense)
+            if len(self._open_parts) > MAX_OPEN_PARTS:
+                self._open_parts.popitem(last=False)[1].close()
+        self._open_parts.move_to_end(key)
+        return self._open_parts[key]
+
+
+def open_shards(path: Path | str) -> Shards:
+    """Open a finished shards folder. Raises ShardError when it is missing, unfinished, foreign or of another version."""
+    folder = Path(path)
+    index = read_index(folder)
+    if index is None:
+        raise ShardError(
+            f"{folder}: holds no prepared clips ({INDEX_NAME} is missing); run: ffdv prepare DATA --out {folder}"
+        )
+    missing = [part for part in range(index.num_parts) if not part_path(folder, part).is_file()]
+    if missing:
+        done = index.num_parts - len(missing)
+        raise ShardError(
+            f"{folder}: only {done} of {index.num_parts} parts are prepared; run the same ffdv prepare again, it resumes"
+        )
+    return Shards(folder, index)
+
+
+def read_index(folder: Path) -> ShardIndex | None:
+    """What shards.json says, None when there is none. Raises ShardError when it is foreign or of another version."""
+    path = folder / INDEX_NAME
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{path}: not readable ({error}); prepare into an empty folder") from error
+    if not isinstance(raw, dict) or raw.get("format") != "ffdv-shards":
+        raise ShardError(f"{path}: not written by ffdv prepare; prepare into an empty folder")
+    if raw.get("version") != SHARD_VERSION:
+        raise ShardError(
+            f"{path}: shards of version {raw.get('version')!r}, this ffdv reads {SHARD_VERSION}; prepare the data again"
+        )
+    try:
+        return ShardIndex.model_validate(raw)
+    except ValidationError as error:
+        raise ShardError(f"{path}: damaged ({error.errors()[0]['msg']}); prepare into an empty folder") from error
+
+
+def write_index(folder: Path, index: ShardIndex) -> None:
+    """Write shards.json whole or not at all."""
+    write_atomically(folder / INDEX_NAME, (index.model_dump_json(indent=1) + "\n").encode())
+
+
+def write_part(folder: Path, index: ShardIndex, part: int, rows: Sequence[EncodedRow]) -> None:
+    """Write one part's files, each whole or not at all, the light one last; the same rows give the same bytes."""
+    for sense in (*index.senses, LIGHT):
+        cells = [row.cells(sense) for row in rows]
+        _write_table(part_path(folder, part, sense), sense, cells, metadata=_part_metadata(index, part))
+
+
+def _write_table(path: Path, sense: str, rows: Sequence[Mapping[str, Any]], *, metadata: dict[str, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schemas()[sense].with_metadata(metadata)
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    sink = pa.BufferOutputStream()
+    if sense == LIGHT:
+        pq.write_table(table, sink, compression="zstd")
+    else:
+        # The blobs are compressed already: more would only cost time. One row a row group: see the module's docstring.
+        pq.write_table(table, sink, compression="NONE", use_dictionary=False, write_statistics=False, row_group_size=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, sink.getvalue())
+
+
+def part_path(folder: Path, part: int, sense: str = LIGHT) -> Path:
+    """Where a part's file lies."""
+    return folder / sense / f"{part:05d}.parquet"
+
+
+def part_is_done(folder: Path, index: ShardIndex, part: int) -> bool:
+    """Whether a part is there, whole and of this plan. Raises ShardError when it is of another."""
+    if not part_path(folder, part).is_file():
+        return False
+    for sense in (LIGHT, *index.senses):
+        _open_part(folder, index, part, sense).close()
+    return True
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """Write under a temporary name in the same folder, flush to the disk, rename: a reader sees all of it or none."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as Parquet cells: the light ones, and those of each sense."""
+
+    light: Mapping[str, Any]
+    sound: Mapping[str, Any]
+    faces: Mapping[str, Any]
+
+    def cells(self, sense: str) -> Mapping[str, Any]:
+        """The cells of one sense's file."""
+        return {"name": self.light["name"], **{LIGHT: self.light, SOUND: self.sound, FACES: self.faces}[sense]}
+
+
+def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
+    """A row as cells; sound and pictures are encoded here, in the worker that read them."""
+    clip, features = row.clip, row.features
+    relative = os.path.relpath(clip.path, index.data)
+    light: dict[str, Any] = {
+        "name": clip.name,
+        "path": relative.encode("utf-8", "backslashreplace").decode(),
+        "label": clip.label,
+        "split": clip.split,
+        "groups": sorted(clip.groups.items()),
+        "status": "failed" if features is None else "ok",
+        "reason": row.reason,
+        "facts": "",
+        "probes": [],
+        "notes": "[]",
+    }
+    if features is None:
+        return EncodedRow(light, {}, {})
+    light["facts"] = _facts_to_json(features.facts)
+    light["probes"] = sorted(features.probes.items())
+    light["notes"] = json.dumps([asdict(note) for note in features.notes], ensure_ascii=False)
+    light["sound_seconds"] = None if features.sound is None else features.sound.duration_seconds
+    return EncodedRow(light, encode_sound(features.sound, index.sound_codec), encode_faces(features.faces))
+
+
+def _schemas() -> dict[str, Any]:
+    """The columns of each sense's files, version SHARD_VERSION."""
+    pa = _pyarrow()
+    text, number = pa.string(), pa.float64()
+    light = {
+        "name": text,
+        "path": text,
+        "label": pa.int8(),
+        "split": text,
+        "groups": pa.map_(text, text),
+        "status": text,
+        "reason": text,
+    }
+    light |= {"facts": text, "probes": pa.map_(text, number), "notes": text, "sound_seconds": number}
+    sound = {"name": text, "rate": pa.int32(), "start_seconds": number, "scale": pa.float32(), "blob": pa.binary()}
+    floats = pa.list_(pa.float32())
+    track = {
+        "track_id": pa.int32(),
+        "seconds": pa.list_(number),
+        "boxes": floats,
+        "landmarks": floats,
+        "scores": floats,
+    }
+    track |= {"crops": pa.list_(pa.binary())}
+    faces = {
+        "name": text,
+        "frames_looked_at": pa.int32(),
+        "frames_with_face": pa.int32(),
+        "picture_width": pa.int32(),
+        "picture_height": pa.int32(),
+    }
+    faces |= {"tracks": pa.list_(pa.struct(list(track.items())))}
+    return {
+        sense: pa.schema(list(columns.items())) for sense, columns in ((LIGHT, light), (SOUND, sound), (FACES, faces))
+    }
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("prepared shards (Parquet)", "train") from error
+    return pa
+
+
+def _map_keys(column: Any) -> tuple[str, ...]:
+    """All keys of a map column, sorted."""
+    import pyarrow.compute as pc
+
+    keys = {key for chunk in column.chunks for key in pc.unique(chunk.keys).to_pylist()}
+    return tuple(sorted(keys))
+
+
+def _part_metadata(index: ShardIndex, part: int) -> dict[str, str]:
+    return {
+        "ffdv.version": str(index.version),
+        "ffdv.fingerprint": index.fingerprint,
+        "ffdv.part": str(part),
+        "ffdv.sound_codec": index.sound_codec,
+        "ffdv.extract": index.extract.model_dump_json(),
+    }
+
+
+def _open_part(folder: Path, index: ShardIndex, part: int, sense: str) -> Any:
+    """An opened part file that is whole and belongs to this index."""
+    pa = _pyarrow()
+    import pyarrow.parquet as pq
+
+    path = part_path(folder, part, sense)
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(f"{path}: not a readable part ({error}); delete it and run ffdv prepare again") from error
+    said = file.schema_arrow.metadata or {}
+    if said.get(b"ffdv.fingerprint") != index.fingerprint.encode() or said.get(b"ffdv.part") != str(part).encode():
+        file.close()
+        raise ShardError(f"{path}: belongs to another prepare; delete it and run ffdv prepare again")
+    if file.metadata.num_rows != len(index.part_rows(part)):
+        rows = file.metadata.num_rows
+        file.close()
+        raise ShardError(
+            f"{path}: has {rows} rows, the plan {len(index.part_rows(part))}; delete it and run ffdv prepare again"
+        )
+    return file
+
+
+def _facts_to_json(facts: MediaFacts) -> str:
+    values = asdict(replace(facts, tags=dict(facts.tags)))
+    del values["path"]  # machines differ; the row knows it
+    return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+
+def _facts_from_json(text: str, path: Path) -> MediaFacts:
+    values = json.loads(text)
+    values["pictures"] = tuple(PictureFacts(**picture) for picture in values["pictures"])
+    values["sounds"] = tuple(SoundFacts(**sound) for sound in values["sounds"])
+    values["notes"] = tuple(Note(**note) for note in values["notes"])
+    return MediaFacts(path=path, **values)

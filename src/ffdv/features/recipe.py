@@ -1,0 +1,164 @@
+"""What training and detection share: extract (a file → Features, the dear part) and finish (Features → arrays, the cheap part).
+
+    file ──extract──▶ Features: sound at its own rate (at most 22,050 Hz, mono), probes, notes ──finish──▶ windows at the model's rate
+
+prepare stores what extract returns; detect calls both in a row. The two roads cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffdv.errors import StreamMissing
+from ffdv.features.probes import SoundProbes, container_probes
+from ffdv.media.limits import Limits
+from ffdv.media.read import Media, iter_samples, open_media
+from ffdv.records import Features, FloatArray, Note, Samples
+
+# The published pipeline reads sound at 22,050 Hz; higher bands are kept only as probes.
+MAX_SAMPLE_RATE = 22_050
+MIN_SOUND_SECONDS = 0.1  # less holds no syllable: no opinion can stand on it
+MIN_SOUND_RATE = 4000  # below telephone quality there is no speech to judge
+
+
+class ExtractSpec(BaseModel):
+    """What extract keeps of a file; prepared shards remember it and refuse to mix two of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_sample_rate: int = Field(default=MAX_SAMPLE_RATE, ge=MIN_SOUND_RATE, le=192_000)  # Hz
+    max_seconds: float = Field(default=600.0, gt=0)
+    probes: bool = True
+
+
+STANDARD = ExtractSpec()
+
+
+def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
+    """Decode a file once, in bounded memory, and keep what any model may need.
+
+    sound is mono at the file's own rate, at most spec.max_sample_rate; None with a note (no_sound, short_sound, low_rate)
+    where there is none that can be judged. Raises MediaError when the file cannot be used at all.
+    """
+    with open_media(path, limits=Limits(max_seconds=spec.max_seconds)) as media:
+        probes = container_probes(media.facts) if spec.probes else {}
+        sound, missing = None, _no_sound(media)
+        if missing is None:
+            sound, heard, missing = _read_sound(media, spec)
+            probes |= heard
+        notes = (
+            *media.notes,
+            *([missing] if missing and missing.code not in {note.code for note in media.notes} else []),
+        )
+        return Features(media.facts, sound, probes=probes, notes=notes)
+
+
+def finish_sound(
+    samples: Samples, *, rate: int, window_seconds: float | None, hop_seconds: float | None
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Sound at the model's rate, cut into windows: float32 (windows, n) and the start of each on the file's clock (windows,).
+
+    Windows stand hop_seconds apart (None: end to end); when the last one does not end with the sound, one more that does is added.
+    A clip that is shorter than a window is one shorter window and is never padded: zeros would pose as silence. window_seconds
+    None is the whole clip. Raises ValueError on a sound without samples.
+
+        |------ sound ----------------|
+        |-- w0 --|   |-- w2 --|
+              |-- w1 --|   |--- w3 ---|     the last is aligned to the end
+    """
+    mono = resample_mono(samples, rate)
+    starts, length = window_starts(len(mono), rate=rate, window_seconds=window_seconds, hop_seconds=hop_seconds)
+    windows = np.stack([mono[start : start + length] for start in starts])
+    return windows, samples.start_seconds + starts / rate
+
+
+def window_starts(
+    num_samples: int, *, rate: int, window_seconds: float | None, hop_seconds: float | None
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Where windows begin, in samples, and their common length; see finish_sound.
+
+    >>> window_starts(10, rate=1, window_seconds=4, hop_seconds=3)
+    (array([0, 3, 6]), 4)
+    >>> window_starts(11, rate=1, window_seconds=4, hop_seconds=3)
+    (array([0, 3, 6, 7]), 4)
+    >>> window_starts(3, rate=1, window_seconds=4, hop_seconds=None)
+    (array([0]), 3)
+    """
+    if num_samples < 1:
+        raise ValueError("the sound has no samples; a clip without sound is scored by its other senses")
+    length = num_samples if window_seconds is None else min(num_samples, max(1, round(window_seconds * rate)))
+    hop = length if hop_seconds is None else max(1, round(hop_seconds * rate))
+    last = num_samples - length
+    starts = np.arange(0, last + 1, hop, dtype=np.int64)
+    return (starts if starts[-1] == last else np.append(starts, last)), length
+
+
+def resample_mono(samples: Samples, rate: int) -> FloatArray:
+    """The mean of the channels at `rate` Hz (n,), by soxr HQ; unchanged when it has that rate already."""
+    mono = samples.mono()
+    if samples.rate == rate:
+        return mono
+    resampled: FloatArray = soxr.resample(mono, samples.rate, rate, quality="HQ")
+    return resampled
+
+
+def _no_sound(media: Media) -> Note | None:
+    return None if media.facts.has_sound else Note("no_sound", "the file has no sound track")
+
+
+def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[str, float], Note | None]:
+    """The sound at its kept rate, its probes, and why there is none."""
+    reader: _SoundReader | None = None
+    try:
+        for block in iter_samples(media, mono=False):
+            if reader is None:
+                if block.rate < MIN_SOUND_RATE:
+                    return (
+                        None,
+                        {},
+                        Note("low_rate", f"the sound has only {block.rate} samples a second, too few for speech"),
+                    )
+                reader = _SoundReader(block, spec)
+            reader.add(block)
+    except StreamMissing as error:
+        return None, {}, Note("no_sound", error.reason)
+    if reader is None:
+        return None, {}, Note("no_sound", "the sound track holds no sound")
+    sound, probes = reader.finish()
+    if sound.duration_seconds < MIN_SOUND_SECONDS:
+        text = (
+            f"the sound lasts only {sound.duration_seconds * 1000:.0f} ms; {MIN_SOUND_SECONDS * 1000:.0f} ms are needed"
+        )
+        return None, probes, Note("short_sound", text)
+    return sound, probes, None
+
+
+class _SoundReader:
+    """Probes at the file's rate and the kept sound, block by block."""
+
+    def __init__(self, first: Samples, spec: ExtractSpec) -> None:
+        self._start_seconds = first.start_seconds
+        self._kept_rate = min(first.rate, spec.max_sample_rate)
+        self._probes = SoundProbes(first.rate) if spec.probes else None
+        self._resampler = None
+        if self._kept_rate != first.rate:
+            self._resampler = soxr.ResampleStream(first.rate, self._kept_rate, 1, dtype="float32", quality="HQ")
+        self._kept: list[FloatArray] = []
+
+    def add(self, block: Samples) -> None:
+        mono = block.mono()
+        if self._probes is not None:
+            self._probes.add(block.values, mono)
+        self._kept.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+
+    def finish(self) -> tuple[Samples, dict[str, float]]:
+        if self._resampler is not None:
+            self._kept.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        values = np.concatenate(self._kept)[None]
+        probes = {} if self._probes is None else self._probes.finish()
+        return Samples(values, self._kept_rate, self._start_seconds), probes
