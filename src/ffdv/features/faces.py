@@ -1,0 +1,251 @@
+"""Faces of a clip: found, followed and cut out, in bounded memory however long the clip is.
+
+    frames ─▶ whole picture every k-th frame, after a cut, or when a face was lost   ┐
+              else only a window around each known face                             ┴▶ tracks ─▶ gates ─▶ crops
+
+What was looked at is counted, so that nothing is silently skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffdv.features.crops import cut_square, face_square
+from ffdv.features.face_detectors import NO_FACES, Detections, FaceDetector, joined, shrunk
+from ffdv.features.tracking import MovingBox, matched
+from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, PixelArray
+
+WINDOW_MARGIN = 2.2  # a known face is looked for in a window this many times its side,
+WINDOW_SIDE = 192  # shrunk to at most this many pixels (face of 87: where the detector is surest)
+MAX_WINDOWS = 4  # with more known faces the whole picture is as cheap
+RESCUE_SIDE = 160  # a picture without faces is looked at once a second this small: heavy noise averages out
+MAX_OPEN_TRACKS = 32  # the largest faces of a crowd
+FEWEST_KEPT = 8  # a track is not thinned below this many crops while there are others to thin
+CUT_SHARE, CUT_LEVELS = 0.6, 25  # a cut changes this share of the picture by more than so many of 255 levels
+
+
+class FaceSpec(BaseModel):
+    """How faces are looked for and what is kept of them; prepared shards remember it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fps: float = Field(default=8.0, gt=0, le=120)  # frames looked at per second of video
+    detector: str = "yunet"
+    detect_side: int = Field(default=640, ge=128, le=4096)  # longer side of the shrunk whole picture, pixels
+    scan_every: int = Field(default=4, ge=1)  # the whole picture is searched on every k-th looked-at frame
+    start_score: float = Field(default=0.7, ge=0, le=1)  # a new face must be at least this sure ...
+    keep_score: float = Field(default=0.45, ge=0, le=1)  # ... a known one this sure
+    min_side: int = Field(default=24, ge=1)  # pixels of the picture; smaller faces hold nothing to judge
+    min_share: float = Field(
+        default=0.04, ge=0, le=1
+    )  # of the picture's shorter side: smaller ones are logos and crowds
+    min_sightings: int = Field(
+        default=3, ge=1
+    )  # shorter tracks are false alarms (fewer looked-at frames ask for fewer)
+    max_gap_seconds: float = Field(default=1.0, gt=0)  # a face unseen for longer begins a new track
+    crop_size: int = Field(default=224, ge=16, le=1024)  # pixels
+    crop_margin: float = Field(default=1.3, ge=1, le=4)  # side of the crop / longer side of the face's box
+    max_sightings: int = Field(default=64, ge=1)  # kept per track, evenly spread
+    max_crops: int = Field(default=512, ge=MAX_OPEN_TRACKS)  # kept per clip: 77 MB at 224 pixels
+
+
+STANDARD_FACES = FaceSpec()
+
+
+def find_faces(frames: Iterable[Frame], spec: FaceSpec, detector: FaceDetector) -> FacesSeen:
+    """The faces of a clip, the most prominent (seen longest and largest) first; memory does not grow with the clip.
+
+    frames: in time order, as read at spec.fps. A new size or a cut ends all tracks. Errors of the source pass through.
+    """
+    search = FaceSearch(spec, detector)
+    for frame in frames:
+        search.look(frame)
+    return search.seen()
+
+
+class _Track:
+    """A face being followed, with an evenly thinned record of its sightings."""
+
+    def __init__(self, number: int, box: FloatArray, seconds: float) -> None:
+        self.number = number
+        self.place = MovingBox(box, seconds)
+        self.kept: list[tuple[float, FloatArray, FloatArray, float, PixelArray]] = []
+        self.sightings = 0
+        self.first_frames: list[int] = []  # numbers of the frames before the track was long enough to count
+        self.prominence = 0.0  # sum of sides over all sightings
+        self._every = 1
+
+    def wants_next(self) -> bool:
+        return self.sightings % self._every == 0
+
+    def thin(self) -> None:
+        self.kept = self.kept[::2]
+        self._every *= 2
+
+    def record(self) -> FaceTrack:
+        seconds, boxes, landmarks, scores, crops = zip(*self.kept, strict=True)
+        return FaceTrack(
+            track_id=self.number,
+            seconds=np.array(seconds, np.float64),
+            boxes=np.stack(boxes).astype(np.float32),
+            landmarks=np.stack(landmarks).astype(np.float32),
+            scores=np.array(scores, np.float32),
+            crops=np.stack(crops),
+        )
+
+
+class FaceSearch:
+    """Looks at one frame after another; `seen` is the result so far. One search is one clip."""
+
+    def __init__(self, spec: FaceSpec, detector: FaceDetector) -> None:
+        self._spec, self._detector = spec, detector
+        self._open: list[_Track] = []
+        self._ended: list[_Track] = []
+        self._frames = 0
+        self._with_face = bytearray()  # 1 for each looked-at frame that shows a face of a track that counts
+        self._tracks_begun = 0
+        self._left_out = 0
+        self._size: tuple[int, int] | None = None
+        self._thumbnail: PixelArray | None = None
+        self._last_scan, self._last_rescue = -(10**9), -1e9
+
+    def look(self, frame: Frame) -> None:
+        """Find and follow faces in the next frame."""
+        thumbnail = _thumbnail(frame.pixels)
+        if self._thumbnail is not None and is_cut(self._thumbnail, thumbnail):
+            self._end(self._open)
+            self._last_scan = -(10**9)
+        self._thumbnail = thumbnail
+        self._with_face.append(0)
+        height, width = frame.pixels.shape[:2]
+        self._size = self._size or (width, height)
+        found = self._gated(self._detected(frame), min(height, width))
+        pairs = matched(self._predictions(frame.seconds), found)
+        for i, j in pairs:
+            self._add(self._open[i], found.chosen(np.array([j])), frame)
+        given = {j for _, j in pairs}
+        for j in range(len(found)):
+            if j not in given and found.scores[j] >= self._spec.start_score and len(self._open) < MAX_OPEN_TRACKS:
+                track = _Track(self._tracks_begun, found.boxes[j], frame.seconds)
+                self._tracks_begun += 1
+                self._open.append(track)
+                self._add(track, found.chosen(np.array([j])), frame)
+        lost = [t for t in self._open if frame.seconds - t.place.seconds > self._spec.max_gap_seconds]
+        self._end(lost)
+        self._frames += 1
+        self._bound()
+
+    def seen(self) -> FacesSeen:
+        """The tracks that pass the gates, most prominent first, and what was looked at."""
+        fewest = min(self._spec.min_sightings, max(1, self._frames))
+        tracks = [track for track in (*self._ended, *self._open) if track.sightings >= fewest]
+        tracks.sort(key=lambda track: -track.prominence)
+        with_face = bytearray(self._with_face)
+        for number in (number for track in tracks for number in track.first_frames):
+            with_face[number] = 1
+        return FacesSeen(
+            tracks=tuple(track.record() for track in tracks),
+            frames_looked_at=self._frames,
+            frames_with_face=sum(with_face),
+            picture_size=self._size,
+            tracks_left_out=self._left_out,
+        )
+
+    def _predictions(self, seconds: float) -> FloatArray:
+        boxes = [track.place.predicted(seconds) for track in self._open]
+        return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
+
+    def _detected(self, frame: Frame) -> Detections:
+        due = self._frames - self._last_scan >= self._spec.scan_every
+        if due or not self._open or len(self._open) > MAX_WINDOWS:
+            return self._whole(frame)
+        predictions = self._predictions(frame.seconds)
+        found = joined([self._window(frame.pixels, box) for box in predictions])
+        found = found.chosen(found.scores >= self._spec.keep_score)
+        return found if len(matched(predictions, found)) == len(predictions) else self._whole(frame)
+
+    def _whole(self, frame: Frame) -> Detections:
+        """Faces of the whole picture, and of windows around known ones that it shows too small or too large."""
+        self._last_scan = self._frames
+        found = self._shrunk_to(frame.pixels, self._spec.detect_side)
+        nothing = not len(found) or found.scores[0] < self._spec.start_score
+        if nothing and not self._open and frame.seconds - self._last_rescue >= 1.0:
+            self._last_rescue = frame.seconds
+            found = joined([found, self._shrunk_to(frame.pixels, RESCUE_SIDE)])
+        if 0 < len(self._open) <= MAX_WINDOWS:
+            predictions = self._predictions(frame.seconds)
+            taken = {i for i, _ in matched(predictions, found.chosen(found.scores >= self._spec.keep_score))}
+            missing = [self._window(frame.pixels, box) for i, box in enumerate(predictions) if i not in taken]
+            found = joined([found, *missing]) if missing else found
+        return found
+
+    def _shrunk_to(self, pixels: PixelArray, side: int) -> Detections:
+        scale = max(pixels.shape[:2]) / side
+        if scale <= 1.0:
+            return self._detector.detect(pixels)
+        return self._detector.detect(shrunk(pixels, scale)).moved(scale)
+
+    def _window(self, pixels: PixelArray, box: FloatArray) -> Detections:
+        """Faces in a square around a known one."""
+        half = max(float(box[2] - box[0]), float(box[3] - box[1]), 16.0) * WINDOW_MARGIN / 2
+        x, y = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
+        left, top = max(0, round(x - half)), max(0, round(y - half))
+        part = pixels[top : max(0, round(y + half)), left : max(0, round(x + half))]
+        if min(part.shape[:2]) < 2:
+            return NO_FACES
+        return self._shrunk_to(np.ascontiguousarray(part), WINDOW_SIDE).moved(1.0, left, top)
+
+    def _gated(self, found: Detections, shorter_side: int) -> Detections:
+        side = np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])
+        smallest = max(self._spec.min_side, self._spec.min_share * shorter_side)
+        return found.chosen((found.scores >= self._spec.keep_score) & (side >= smallest))
+
+    def _add(self, track: _Track, one: Detections, frame: Frame) -> None:
+        box, landmarks, score = one.boxes[0], one.landmarks[0], float(one.scores[0])
+        if track.wants_next():
+            square = face_square(box, landmarks, self._spec.crop_margin)
+            crop = cut_square(frame.pixels, square, self._spec.crop_size)
+            track.kept.append((frame.seconds, box, landmarks, score, crop))
+            if len(track.kept) > self._spec.max_sightings:
+                track.thin()
+        track.sightings += 1
+        track.place.seen(box, frame.seconds)
+        track.prominence += track.place.side
+        if track.sightings < self._spec.min_sightings:
+            track.first_frames.append(self._frames)
+            return
+        for number in (*track.first_frames, self._frames):
+            self._with_face[number] = 1
+        track.first_frames = []
+
+    def _end(self, tracks: list[_Track]) -> None:
+        going = {id(track) for track in tracks}
+        self._ended += [t for t in self._open if id(t) in going and t.sightings >= self._spec.min_sightings]
+        self._open = [track for track in self._open if id(track) not in going]
+
+    def _bound(self) -> None:
+        """Keep at most max_crops crops: thin the fullest track, or leave out the least prominent of the ended ones."""
+        while sum(len(track.kept) for track in (*self._ended, *self._open)) > self._spec.max_crops:
+            fullest = max((*self._ended, *self._open), key=lambda track: len(track.kept))
+            if len(fullest.kept) > FEWEST_KEPT or not self._ended:
+                fullest.thin()
+            else:
+                self._ended.remove(min(self._ended, key=lambda track: track.prominence))
+                self._left_out += 1
+
+
+def _thumbnail(pixels: PixelArray) -> PixelArray:
+    """About 36 by 64 points of a picture's green channel, evenly spread, with the picture's size as their frame."""
+    rows, columns = max(1, pixels.shape[0] // 36), max(1, pixels.shape[1] // 64)
+    return pixels[rows // 2 :: rows, columns // 2 :: columns, 1].copy()
+
+
+def is_cut(before: PixelArray, after: PixelArray) -> bool:
+    """Whether two thumbnails belong to different shots (or sizes): most of the picture changed by much."""
+    if before.shape != after.shape:
+        return True
+    changed = np.abs(before.astype(np.int16) - after.astype(np.int16)) > CUT_LEVELS
+    return bool(changed.mean() > CUT_SHARE)

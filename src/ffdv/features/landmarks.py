@@ -1,0 +1,109 @@
+"""468 points on a face: eyelids, lips and outline, fine enough to see a blink and a syllable.
+
+MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019),
+which ships inside the package (features/weights/LICENSES.txt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.features.crops import Square, cut_square, face_square
+from ffdv.features.face_detectors import open_session, packaged_weights
+from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray
+
+MESH_SIDE = 192  # pixels of the network's input
+MESH_MARGIN = 1.5  # side of its input / longer side of the face's box
+MIN_PRESENCE = 0.5  # below this the network itself says that there is no face
+MAX_GAP_SECONDS = 1.0  # a track that was not seen for longer is not interpolated
+
+# Numbers of points in the mesh. Right and left are the person's. Eyes: outer corner, two above, inner corner, two below.
+RIGHT_EYE = (33, 160, 158, 133, 153, 144)
+LEFT_EYE = (263, 387, 385, 362, 380, 373)
+INNER_LIPS_UPPER, INNER_LIPS_LOWER = (81, 13, 311), (178, 14, 402)
+MOUTH_CORNERS = (61, 291)
+NOSE_TIP = 1
+FOREHEAD, CHIN = 10, 152
+FACE_OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """One face's points (468, 3) float32: x, y in picture pixels, z in the same unit (smaller = nearer); presence in [0, 1]."""
+
+    points: FloatArray
+    presence: float
+
+    @property
+    def eye_distance(self) -> float:
+        """Between the outer corners of the eyes, in pixels, depth included: about 90 mm whatever the pose."""
+        return max(float(np.linalg.norm(self.points[RIGHT_EYE[0]] - self.points[LEFT_EYE[0]])), 1e-3)
+
+    def five_points(self) -> FloatArray:
+        """The detector's landmarks (5, 2): right eye, left eye, nose, right and left mouth corner."""
+        eyes = [self.points[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE)]
+        others = self.points[[NOSE_TIP, *MOUTH_CORNERS], :2]
+        return np.concatenate([np.stack(eyes), others]).astype(np.float32)
+
+    def mouth_opening(self) -> float:
+        """Gap between the inner lips / eye distance: 0 closed, about 0.3 wide open."""
+        gaps = self.points[list(INNER_LIPS_UPPER)] - self.points[list(INNER_LIPS_LOWER)]
+        return float(np.linalg.norm(gaps, axis=1).mean()) / self.eye_distance
+
+    def eye_opening(self) -> float:
+        """Height / width of the eyes, mean of both (Soukupová and Čech 2016): about 0.3 open, below 0.15 closed."""
+        ratios = []
+        for eye in (RIGHT_EYE, LEFT_EYE):
+            outer, above1, above2, inner, below1, below2 = self.points[list(eye)]
+            height = np.linalg.norm(above1 - below2) + np.linalg.norm(above2 - below1)
+            ratios.append(float(height / (2 * max(float(np.linalg.norm(outer - inner)), 1e-3))))
+        return sum(ratios) / 2
+
+
+class FaceMesh:
+    """Finds the mesh of faces whose place is known."""
+
+    def __init__(self) -> None:
+        self._session = open_session(packaged_weights("face_mesh.onnx"))
+
+    def find(self, pixels: PixelArray, squares: Sequence[Square]) -> list[Mesh]:
+        """One mesh per square (face_square(..., MESH_MARGIN)) of an upright RGB picture uint8 (height, width, 3)."""
+        meshes = []
+        for square in squares:
+            crop = cut_square(pixels, square, MESH_SIDE).astype(np.float32).transpose(2, 0, 1)[None] / 255.0
+            points, presence = self._session.run(["landmarks", "presence"], {"input": np.ascontiguousarray(crop)})
+            flat = square.to_picture(points[0, :, :2], MESH_SIDE)
+            depth = points[0, :, 2:] * (square.side / MESH_SIDE)
+            meshes.append(Mesh(np.concatenate([flat, depth], axis=1).astype(np.float32), float(presence[0])))
+        return meshes
+
+
+def follow_mesh(frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh) -> Iterator[tuple[Frame, Mesh | None]]:
+    """Each frame with the mesh of one face, whose boxes at other moments are known; None where it is not in sight.
+
+    The track's boxes are interpolated in time, so that a face found 8 times a second is followed at 25.
+    """
+    leans = np.unwrap([face_square(b, p, 1.0).turn for b, p in zip(track.boxes, track.landmarks, strict=True)])
+    for frame in frames:
+        square = _square_at(frame.seconds, track, leans)
+        mesh = face_mesh.find(frame.pixels, [square])[0] if square is not None else None
+        yield frame, mesh if mesh is not None and mesh.presence >= MIN_PRESENCE else None
+
+
+def _square_at(seconds: float, track: FaceTrack, leans: npt.NDArray[np.float64]) -> Square | None:
+    after = int(np.searchsorted(track.seconds, seconds))
+    known = track.seconds
+    near = [known[i] for i in (after - 1, after) if 0 <= i < len(known)]
+    if not near or min(abs(moment - seconds) for moment in near) > MAX_GAP_SECONDS / 2:
+        return None
+    box = np.array([np.interp(seconds, known, track.boxes[:, side]) for side in range(4)], np.float32)
+    side = float(max(box[2] - box[0], box[3] - box[1])) * MESH_MARGIN
+    lean = float(np.interp(seconds, known, leans))
+    return Square(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, max(side, 1.0), lean)
