@@ -182,6 +182,7 @@ class FacesSeen:
     frames_looked_at: int
     frames_with_face: int
     picture_size: tuple[int, int] | None  # width, height of the upright picture
+    tracks_left_out: int = 0  # faces beyond what is kept of one clip, the least prominent ones
 
 
 @dataclass(frozen=True)
