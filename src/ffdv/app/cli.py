@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +26,9 @@ app = typer.Typer(
 
 Data = Annotated[
     Path,
-    typer.Argument(help="The challenge's folder, a CSV with a file and a label column, or a folder of clips.", show_default=False),
+    typer.Argument(
+        help="The challenge's folder, a CSV with a file and a label column, or a folder of clips.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -64,10 +65,16 @@ def probe(
 def prepare(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the Parquet shards.", show_default=False)],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only so many clips, labels in proportion.")] = None,
-    sample_rate: Annotated[int, typer.Option(min=4000, help="Keep sound at its own rate, at most this many Hz.")] = 22_050,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate size and time from a few clips, write nothing.")] = False,
+    sample_rate: Annotated[
+        int, typer.Option(min=4000, help="Keep sound at its own rate, at most this many Hz.")
+    ] = 22_050,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate size and time from a few clips, write nothing.")
+    ] = False,
 ) -> None:
     """Decode every clip once into Parquet shards. Run it again to resume; a broken file is a row with a reason."""
     from ffdv.app import console
@@ -93,7 +100,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     recipe: Annotated[str, typer.Option(help="A recipe's name (mel-resnet18, voice) or a TOML file.")] = "voice",
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False)] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of this run.")] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
 ) -> None:
@@ -119,9 +129,15 @@ def train(
 def evaluate(
     model: Annotated[Path, typer.Option(help="Folder of a run.", show_default=False)],
     data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
-    by: Annotated[str | None, typer.Option(help="A row for each method, identity, source_repo ...", show_default=False)] = None,
-    split: Annotated[str | None, typer.Option(help="Only this part of the data (train, val, dev ...).", show_default=False)] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)] = None,
+    by: Annotated[
+        str | None, typer.Option(help="A row for each method, identity, source_repo ...", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only this part of the data (train, val, dev ...).", show_default=False)
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)
+    ] = None,
 ) -> None:
     """How well a run does on labelled shards: AUC, EER, TPR@FPR and more with intervals, beside the shortcut probes."""
     from ffdv.app import console
@@ -132,10 +148,14 @@ def evaluate(
 
 @app.command()
 def predict(
-    data: Annotated[Path, typer.Option(help="The challenge's folder, a CSV, a folder of clips, or one file.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help="The challenge's folder, a CSV, a folder of clips, or one file.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="CSV to write: video_name, y_pred, status, reason.", show_default=False)],
     model: Annotated[Path, typer.Option(help="Folder of a run, or an exported .onnx file.", show_default=False)],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")
+    ] = None,
 ) -> None:
     """Score every clip. Each input is a row; a failure has an empty y_pred and a reason."""
     from ffdv.app import console
@@ -164,7 +184,9 @@ def submit(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="ONNX file; model.onnx in the run when not given.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="ONNX file; model.onnx in the run when not given.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a run's best epoch as ONNX, spectrogram included: samples in, logit and activation map out."""
     from ffdv.app import console
@@ -189,7 +211,9 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    data: Annotated[Path | None, typer.Option(help="Real labelled clips instead of the synthetic corpus.", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Real labelled clips instead of the synthetic corpus.", show_default=False)
+    ] = None,
 ) -> None:
     """The whole road once, in minutes: prepare, train, evaluate, predict, submit."""
     from ffdv.app.demo import demo as run_demo
@@ -213,7 +237,9 @@ def main() -> None:
             raise
         from ffdv.app import console
 
-        console.say_error(f"this command needs {error.name}, which the [{extra}] extra brings: pip install 'ffdv[{extra}]'")
+        console.say_error(
+            f"this command needs {error.name}, which the [{extra}] extra brings: pip install 'ffdv[{extra}]'"
+        )
         sys.exit(UNUSABLE)
 
 
@@ -227,7 +253,22 @@ def _show_version() -> None:
 
 def _extra_of(error: ModuleNotFoundError) -> str | None:
     """Which extra brings the module that is not there; None when it is no optional part of ours."""
-    trained = {"torch", "torchvision", "timm", "lightning_fabric", "sklearn", "pyarrow", "safetensors", "onnx", "onnxscript", "pandas", "audiomentations", "pyworld", "tensorboard", "matplotlib"}
+    trained = {
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning_fabric",
+        "sklearn",
+        "pyarrow",
+        "safetensors",
+        "onnx",
+        "onnxscript",
+        "pandas",
+        "audiomentations",
+        "pyworld",
+        "tensorboard",
+        "matplotlib",
+    }
     return "train" if (error.name or "").split(".")[0] in trained else None
 
 

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from ffdv.app.doctor import Check
@@ -37,7 +45,9 @@ def warn(text: str) -> None:
     err.print(f"[yellow]note:[/] {printable(text)}", soft_wrap=True)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()) -> None:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()
+) -> None:
     """Print rows; the columns named in `right` are aligned right."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -77,14 +87,20 @@ def say(text: str) -> None:
 def show_facts(facts: MediaFacts) -> None:
     """What `ffdv probe` says of one file."""
     out.print(f"[bold]{printable(facts.path)}[/]", soft_wrap=True)
-    say(f"  {facts.container.split(',')[0]}, {_length(facts.duration_seconds)}, {_size(facts.size_bytes)}, {_rate(facts.bit_rate)}")
+    say(
+        f"  {facts.container.split(',')[0]}, {_length(facts.duration_seconds)}, {_size(facts.size_bytes)}, {_rate(facts.bit_rate)}"
+    )
     for picture in facts.pictures:
         turned = f", turned {picture.rotation}°" if picture.rotation else ""
         squeezed = f", pixel aspect {picture.sample_aspect:.3g}" if picture.sample_aspect != 1 else ""
         fps = f"{picture.fps:.4g} fps" if picture.fps else "frame rate unknown"
-        say(f"  picture #{picture.index}: {picture.codec}, {picture.width}×{picture.height}{turned}{squeezed}, {fps}, {picture.pixel_format}, {_rate(picture.bit_rate)}")
+        say(
+            f"  picture #{picture.index}: {picture.codec}, {picture.width}×{picture.height}{turned}{squeezed}, {fps}, {picture.pixel_format}, {_rate(picture.bit_rate)}"
+        )
     for sound in facts.sounds:
-        say(f"  sound #{sound.index}: {sound.codec}, {sound.rate} Hz, {sound.channels} channel{'s' * (sound.channels != 1)}, {_rate(sound.bit_rate)}")
+        say(
+            f"  sound #{sound.index}: {sound.codec}, {sound.rate} Hz, {sound.channels} channel{'s' * (sound.channels != 1)}, {_rate(sound.bit_rate)}"
+        )
     if facts.encrypted:
         say("  encrypted: it cannot be scored")
     for note in facts.notes:
@@ -94,12 +110,17 @@ def show_facts(facts: MediaFacts) -> None:
 def show_checks(checks: Iterable[Check]) -> None:
     """What `ffdv doctor` found."""
     marks = {"ok": "ok", "note": "note", "missing": "MISSING"}
-    table(("", "what", "found", "what to do"), [(marks[check.state], check.name, check.found, check.cure) for check in checks])
+    table(
+        ("", "what", "found", "what to do"),
+        [(marks[check.state], check.name, check.found, check.cure) for check in checks],
+    )
 
 
 def show_submission(summary: SubmissionSummary) -> None:
     """What went into the file to hand in; clips without a score are listed."""
-    say(f"{summary.out}: {summary.num_rows} rows, {summary.num_scored} with a score, {len(summary.filled)} filled with {summary.missing}")
+    say(
+        f"{summary.out}: {summary.num_rows} rows, {summary.num_scored} with a score, {len(summary.filled)} filled with {summary.missing}"
+    )
     for clip in summary.filled[:MANY]:
         warn(f"{clip.name}: {clip.reason}")
     if len(summary.filled) > MANY:

