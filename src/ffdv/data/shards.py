@@ -57,6 +57,7 @@ class ShardIndex(BaseModel):
     clips_per_part: int
     fingerprint: str
     senses: tuple[str, ...] = (SOUND,)
+    num_problems: int = 0
     problems: tuple[str, ...] = ()
 
     @property
@@ -322,7 +323,7 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
         "split": clip.split,
         "groups": sorted(clip.groups.items()),
         "status": "failed" if features is None else "ok",
-        "reason": row.reason,
+        "reason": row.reason.encode("utf-8", "backslashreplace").decode(),
         "facts": "",
         "probes": [],
         "notes": "[]",

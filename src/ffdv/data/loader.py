@@ -1,0 +1,344 @@
+"""Prepared clips → batches for torch: windows, class balance, luck that depends on nothing but seed, epoch and clip.
+
+Every sample's generator is made from (seed, epoch, row, draw), so that neither the number of workers nor the order of
+their work changes a single value, and an epoch can be entered in its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffdv.data.shards import Shards, open_shards
+from ffdv.errors import ExtraMissing, ShardError
+from ffdv.features.recipe import finish_sound, resample_mono, window_starts
+from ffdv.records import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+# (samples (n,) float32, rate in Hz, generator) → samples (m,) float32; must be picklable where workers are spawned.
+Augment = Callable[[FloatArray, int, np.random.Generator], FloatArray]
+IntArray = npt.NDArray[np.int64]
+
+
+class LoaderSpec(BaseModel):
+    """How clips become batches.
+
+    window_seconds: length of a window, None = the whole clip, of which at most max_seconds are taken; in training one window
+    a clip, at random (random_crop) or from the start; in evaluation every window, hop_seconds apart (None: end to end);
+    balance_classes: in training both classes come equally often; workers: processes that read, 0 = none beside the caller.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(default=32, ge=1)
+    window_seconds: float | None = Field(default=4.0, gt=0)
+    hop_seconds: float | None = Field(default=None, gt=0)
+    max_seconds: float = Field(default=30.0, gt=0)
+    random_crop: bool = True
+    balance_classes: bool = True
+    workers: int = Field(default=2, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows side by side: samples (rows, n) float32, zero after each row's length; lengths, labels, clips (rows,) int64.
+
+    labels: 1 = fake, -1 unknown; names (rows,): the clip that each row is a window of; clips: its row in the shards;
+    start_seconds (rows,) float64: where in the clip the window begins.
+    """
+
+    samples: Tensor
+    lengths: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+    clips: Tensor
+    start_seconds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
+        """The same batch with what a net needs on `device`."""
+        samples, lengths, labels = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.samples, self.lengths, self.labels)
+        )
+        return replace(self, samples=samples, lengths=lengths, labels=labels)
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked memory (the data loader calls this)."""
+        samples, lengths, labels = (tensor.pin_memory() for tensor in (self.samples, self.lengths, self.labels))
+        return replace(self, samples=samples, lengths=lengths, labels=labels)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Clips that take no part, by row: extraction failed, no usable sound, no label; and those cut to max_seconds."""
+
+    failed: tuple[int, ...] = ()
+    no_sound: tuple[int, ...] = ()
+    no_label: tuple[int, ...] = ()
+    cut: tuple[int, ...] = ()
+
+    def sentence(self) -> str:
+        """One line for the user; empty when every clip takes part whole.
+
+        >>> LeftOut(failed=(3,), no_sound=(1, 2)).sentence()
+        'left out: 1 failed in prepare, 2 without sound'
+        """
+        counts = (
+            (len(self.failed), "failed in prepare"),
+            (len(self.no_sound), "without sound"),
+            (len(self.no_label), "without a label"),
+        )
+        left = ", ".join(f"{count} {what}" for count, what in counts if count)
+        text = f"left out: {left}" if left else ""
+        return "; ".join(filter(None, (text, f"cut to the longest length taken: {len(self.cut)}" if self.cut else "")))
+
+
+class ClipLoader:
+    """Batches by epoch: the same epoch is always the same batches in the same order.
+
+    rows: the clips that take part, by row; left_out: the others, and why.
+    """
+
+    def __init__(self, loader: DataLoader[Any], sampler: EpochSampler, rows: IntArray, left_out: LeftOut) -> None:
+        self.loader = loader
+        self.sampler = sampler
+        self.rows = rows
+        self.left_out = left_out
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.sampler)
+
+    def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch without the first `skip`; these are not even read."""
+        self.sampler.enter(epoch, skip)
+        yield from self.loader
+
+
+def make_loader(
+    shards: Shards | Path | str,
+    spec: LoaderSpec,
+    *,
+    rate: int,
+    training: bool,
+    rows: Sequence[int] | None = None,
+    augment: Augment | None = None,
+    need_labels: bool = True,
+    rank: int = 0,
+    num_ranks: int = 1,
+    pin_memory: bool = False,
+) -> ClipLoader:
+    """Batches of sound at `rate` Hz from the clips `rows` (all by default).
+
+    Training: shuffled, one window a clip, augmented; evaluation: in order, every window, untouched. Each of num_ranks processes
+    gets its share; in training all get equally many batches. Raises ShardError when no clip can take part.
+    """
+    shards = shards if isinstance(shards, Shards) else open_shards(shards)
+    taken, left_out = choose_rows(shards, spec, rows=rows, need_labels=need_labels)
+    sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
+    windows = ClipWindows(shards, spec, rate=rate, training=training, augment=augment)
+    return ClipLoader(_torch_loader(windows, sampler, spec, pin_memory=pin_memory), sampler, taken, left_out)
+
+
+def choose_rows(
+    shards: Shards, spec: LoaderSpec, *, rows: Sequence[int] | None = None, need_labels: bool = True
+) -> tuple[IntArray, LeftOut]:
+    """The clips that can take part, and the others with why. Raises ShardError when none can."""
+    asked = np.arange(len(shards)) if rows is None else np.asarray(rows, np.int64)
+    failed = shards.failed[asked]
+    silent = ~failed & (shards.sound_seconds[asked] <= 0)
+    unlabelled = ~failed & ~silent & (shards.labels[asked] < 0) if need_labels else np.zeros(len(asked), np.bool_)
+    taken = ~(failed | silent | unlabelled)
+    longest = spec.max_seconds if spec.window_seconds is None else np.inf
+    cut = taken & (shards.sound_seconds[asked] > longest)
+    left_out = LeftOut(*(tuple(asked[mask].tolist()) for mask in (failed, silent, unlabelled, cut)))
+    if not taken.any():
+        raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence() or 'there are none'})")
+    return asked[taken], left_out
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """One sample to make: the clip's row, and how often this epoch has drawn it before."""
+
+    epoch: int
+    row: int
+    draw: int
+
+
+class EpochSampler:
+    """The order of an epoch, from (seed, epoch) alone: batches of draws, for this process's share."""
+
+    def __init__(
+        self,
+        rows: IntArray,
+        labels: IntArray,
+        spec: LoaderSpec,
+        *,
+        training: bool,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        self._rows, self._labels, self._spec = rows, labels, spec
+        self._training, self._rank, self._num_ranks = training, rank, num_ranks
+        self._epoch, self._skip = 1, 0
+
+    def enter(self, epoch: int, skip: int = 0) -> None:
+        """Set the epoch that the next iteration gives, and how many of its batches to leave out."""
+        self._epoch, self._skip = epoch, skip
+
+    def __len__(self) -> int:
+        return len(self._cuts(len(range(self._rank, self._padded_length(), self._num_ranks))))
+
+    def __iter__(self) -> Iterator[list[_Draw]]:
+        draws = self._order()[self._rank :: self._num_ranks]
+        for start, stop in self._cuts(len(draws))[self._skip :]:
+            yield draws[start:stop]
+
+    def _padded_length(self) -> int:
+        """In training every process must take equally many steps: the order is repeated from its start to fit."""
+        count = len(self._rows)
+        return -(-count // self._num_ranks) * self._num_ranks if self._training else count
+
+    def _cuts(self, count: int) -> list[tuple[int, int]]:
+        """Batch borders; in training a last batch of one clip joins the one before, for batch norm needs two."""
+        size = self._spec.batch_size
+        starts = list(range(0, count, size))
+        if self._training and len(starts) > 1 and size > 1 and count - starts[-1] == 1:
+            del starts[-1]
+        return list(zip(starts, [*starts[1:], count], strict=True))
+
+    def _order(self) -> list[_Draw]:
+        if not self._training:
+            return [_Draw(self._epoch, int(row), 0) for row in self._rows]
+        rng = np.random.default_rng([self._spec.seed, self._epoch])
+        places, draws = self._balanced(rng) if self._spec.balance_classes else _shuffled(len(self._rows), rng)
+        order = [
+            _Draw(self._epoch, int(self._rows[place]), int(draw)) for place, draw in zip(places, draws, strict=True)
+        ]
+        short = self._padded_length() - len(order)
+        return order + order[:short]
+
+    def _balanced(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """As many draws as clips, half of them of each class: one class is left out in part, the other comes again."""
+        classes = [np.flatnonzero(self._labels == label) for label in np.unique(self._labels)]
+        shares = np.full(len(classes), len(self._rows) // len(classes))
+        shares[: len(self._rows) % len(classes)] += 1
+        places, draws = [], []
+        for members, share in zip(classes, shares, strict=True):
+            rounds = -(-share // len(members))
+            places.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:share])
+            draws.append(np.repeat(np.arange(rounds), len(members))[:share])
+        mixed = rng.permutation(len(self._rows))
+        return np.concatenate(places)[mixed], np.concatenate(draws)[mixed]
+
+
+def _shuffled(count: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    return rng.permutation(count), np.zeros(count, np.int64)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """The windows of one clip before they are put together: (windows, n), and where each begins."""
+
+    windows: FloatArray
+    start_seconds: npt.NDArray[np.float64]
+    name: str
+    label: int
+    row: int
+
+
+class ClipWindows:
+    """The map-style data set behind the loader: a draw → its windows."""
+
+    def __init__(
+        self, shards: Shards, spec: LoaderSpec, *, rate: int, training: bool, augment: Augment | None = None
+    ) -> None:
+        # A copy of its own: a forked worker must not share the caller's open files.
+        self._shards = Shards(shards.folder, shards.index)
+        self._names, self._labels = shards.names, shards.labels
+        self._spec, self._rate, self._training, self._augment = spec, rate, training, augment
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, draw: _Draw) -> _Item:
+        sound = self._shards.sound(draw.row)
+        if sound is None:
+            raise ShardError(f"{self._names[draw.row]!r} has no sound in {self._shards.folder}")
+        if self._training:
+            rng = np.random.default_rng([self._spec.seed, draw.epoch, draw.row, draw.draw])
+            window, start = self._training_window(resample_mono(sound, self._rate), rng)
+            windows, starts = self._augmented(window, rng, draw.row)[None], np.asarray([start / self._rate])
+        elif self._spec.window_seconds is None:
+            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=None, hop_seconds=None)
+            windows = windows[:, : round(self._spec.max_seconds * self._rate)]
+        else:
+            seconds, hop = self._spec.window_seconds, self._spec.hop_seconds
+            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=seconds, hop_seconds=hop)
+        return _Item(windows, starts, self._names[draw.row], int(self._labels[draw.row]), draw.row)
+
+    def _training_window(self, mono: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, int]:
+        """One window of the clip and its first sample."""
+        seconds = self._spec.window_seconds or self._spec.max_seconds
+        _, length = window_starts(len(mono), rate=self._rate, window_seconds=seconds, hop_seconds=None)
+        start = int(rng.integers(len(mono) - length + 1)) if self._spec.random_crop else 0
+        return mono[start : start + length], start
+
+    def _augmented(self, window: FloatArray, rng: np.random.Generator, row: int) -> FloatArray:
+        """The window after the hook; what it makes longer than the window is cut again."""
+        if self._augment is None:
+            return window
+        changed = np.asarray(self._augment(window, self._rate, rng), np.float32)
+        if changed.ndim != 1 or not len(changed) or not np.isfinite(changed).all():
+            raise ValueError(f"augmentation of {self._names[row]!r} gave no finite sound, shape {changed.shape}")
+        return changed[: len(window)] if self._spec.window_seconds is not None else changed
+
+
+def collate(items: Sequence[_Item]) -> Batch:
+    """Windows of several clips as one batch, zero-padded to the longest."""
+    import torch
+
+    rows = [window for item in items for window in item.windows]
+    repeats = [len(item.windows) for item in items]
+    lengths = np.asarray([len(row) for row in rows], np.int64)
+    samples = np.zeros((len(rows), lengths.max()), np.float32)
+    for target, row in zip(samples, rows, strict=True):
+        target[: len(row)] = row
+    return Batch(
+        samples=torch.from_numpy(samples),
+        lengths=torch.from_numpy(lengths),
+        labels=torch.from_numpy(np.repeat([item.label for item in items], repeats).astype(np.int64)),
+        names=tuple(item.name for item, count in zip(items, repeats, strict=True) for _ in range(count)),
+        clips=torch.from_numpy(np.repeat([item.row for item in items], repeats).astype(np.int64)),
+        start_seconds=torch.from_numpy(np.concatenate([item.start_seconds for item in items])),
+    )
+
+
+def _torch_loader(windows: ClipWindows, sampler: EpochSampler, spec: LoaderSpec, *, pin_memory: bool) -> Any:
+    try:
+        from torch.utils.data import DataLoader
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("training", "train") from error
+    return DataLoader(
+        cast("Any", windows),  # torch asks only for __getitem__ and __len__
+        batch_sampler=cast("Any", sampler),  # its items are draws, not numbers
+        num_workers=spec.workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=spec.workers > 0,
+        prefetch_factor=4 if spec.workers > 0 else None,
+    )

@@ -1,0 +1,203 @@
+"""A pool of spawned workers that may crash or hang on one file without taking the others along.
+
+The parent hands out parts; a worker tells of every clip that it finished, so that the parent knows which clip a dead worker
+was at. That clip is tried once more, then it is a row with a reason; a clip beyond its time is one at once. Workers end by
+themselves when the parent is gone, whatever killed it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any, Literal
+
+from ffdv.errors import ShardError
+
+# A crash may be the machine's (memory) and not the file's: the file is blamed when it happens twice.
+MAX_CRASHES = 2
+# How often a waiting parent looks for clips beyond their time.
+PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of work: `items` in order; `given_up` holds the positions not to try, with the reason."""
+
+    number: int
+    items: tuple[Any, ...]
+    given_up: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the parent learns: an item was finished (reason empty when well), or the part was written."""
+
+    kind: Literal["item", "part"]
+    part: int
+    position: int = 0
+    reason: str = ""
+
+
+# Does a part and reports each item through the callback as (position, reason).
+Work = Callable[[Part, Callable[[int, str], None]], None]
+
+
+class _Worker:
+    """The parent's view of one process."""
+
+    def __init__(self, work: Work) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.ready = False
+        self.part: Part | None = None
+        self.position = 0
+        self.since = time.monotonic()
+
+    def give(self, part: Part) -> None:
+        self.part, self.position, self.since = part, _next_position(part, 0), time.monotonic()
+        self.pipe.send(part)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_seconds: float) -> Iterator[Report]:
+    """Do all parts with so many processes and tell of every item and part; `work` must be picklable.
+
+    Raises ShardError when workers die before they begin. On leaving, however that happens, all workers are dead.
+    """
+    waiting = deque(parts)
+    crashes: Counter[tuple[int, int]] = Counter()
+    crew: list[_Worker] = []
+    try:
+        crew.extend(_Worker(work) for _ in range(min(workers, len(parts))))
+        while waiting or any(worker.part for worker in crew):
+            for worker in crew:
+                if worker.ready and worker.part is None and waiting:
+                    worker.give(waiting.popleft())
+            connection.wait([worker.pipe for worker in crew], timeout=PATIENCE_SECONDS)
+            for place, worker in enumerate(crew):
+                alive = worker.process.is_alive()  # before listening, so that a dead worker's last words are heard
+                yield from _listen(worker)
+                retry = _judge(worker, crashes, item_timeout_seconds, alive=alive)
+                if retry is not None:
+                    waiting.appendleft(retry)
+                if not alive or retry is not None:
+                    worker.kill()
+                    crew[place] = _Worker(work)
+    finally:
+        for worker in crew:
+            worker.kill()
+
+
+def _listen(worker: _Worker) -> Iterator[Report]:
+    """Take all that a worker has said so far."""
+    with contextlib.suppress(EOFError, OSError):
+        while worker.pipe.poll():
+            message = worker.pipe.recv()
+            if message is None:
+                worker.ready = True
+                continue
+            if isinstance(message, BaseException):
+                raise message
+            if message.kind == "part":
+                worker.part = None
+            elif worker.part is not None:
+                worker.position, worker.since = _next_position(worker.part, message.position + 1), time.monotonic()
+            yield message
+
+
+def _judge(worker: _Worker, crashes: Counter[tuple[int, int]], timeout_seconds: float, *, alive: bool) -> Part | None:
+    """The part to be done anew because its worker died or sat too long at one item; None when all is well."""
+    if not alive and not worker.ready:
+        raise ShardError(
+            "worker processes end before they begin; in a script, call prepare below: if __name__ == '__main__'"
+        )
+    part, position = worker.part, worker.position
+    if part is None:
+        return None
+    if alive and time.monotonic() - worker.since <= timeout_seconds:
+        return None
+    if alive:
+        return _give_up(part, position, f"reading took longer than {timeout_seconds:g} s and was stopped")
+    worker.process.join()
+    crashes[part.number, position] += 1
+    if crashes[part.number, position] < MAX_CRASHES:
+        return part
+    return _give_up(
+        part, position, f"the reader crashed on this file {MAX_CRASHES} times ({_cause(worker.process.exitcode)})"
+    )
+
+
+def _give_up(part: Part, position: int, reason: str) -> Part:
+    return Part(part.number, part.items, {**part.given_up, position: reason})
+
+
+def _cause(code: int | None) -> str:
+    if code is not None and code < 0:
+        return (
+            f"{signal.Signals(-code).name}, out of memory perhaps"
+            if -code == signal.SIGKILL
+            else signal.Signals(-code).name
+        )
+    return f"exit status {code}"
+
+
+def _next_position(part: Part, position: int) -> int:
+    """The first position from here on that is tried at all."""
+    while position in part.given_up:
+        position += 1
+    return position
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    """A worker's life: until the parent says no more, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    pipe.send(None)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            part: Part = pipe.recv()
+            number = part.number
+
+            def tell(position: int, reason: str, number: int = number) -> None:
+                pipe.send(Report("item", number, position, reason))
+
+            try:
+                work(part, tell)
+            except Exception as error:  # noqa: BLE001 -- raised again in the parent
+                pipe.send(_portable(error))
+                return
+            pipe.send(Report("part", number))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as something that certainly travels between processes."""
+    return (
+        error
+        if isinstance(error, (ShardError, OSError))
+        else ShardError(f"a worker failed: {type(error).__name__}: {error}")
+    )
+
+
+def _die_with_parent() -> None:
+    """End this process the moment its parent is gone, also after SIGKILL: no orphan may go on working."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

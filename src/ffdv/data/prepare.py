@@ -1,0 +1,316 @@
+"""prepare: decode a corpus once into shards. Parallel, resumable at any moment, every failure a row with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffdv.data.blobs import SoundCodec
+from ffdv.data.corpus import Corpus, Problem
+from ffdv.data.manifest import load_corpus
+from ffdv.data.pool import Part, run_parts
+from ffdv.data.shards import (
+    INDEX_NAME,
+    EncodedRow,
+    ShardIndex,
+    ShardRow,
+    encode_row,
+    part_is_done,
+    read_index,
+    write_index,
+    write_part,
+)
+from ffdv.errors import MediaError, ShardError
+from ffdv.features.recipe import MAX_SAMPLE_RATE, ExtractSpec, extract
+from ffdv.records import Clip
+
+# A killed run loses at most one part a worker; 128 clips of 7 s are 20 MB and some 5 s of work.
+MAX_CLIPS_PER_PART, MIN_CLIPS_PER_PART, WANTED_PARTS = 128, 8, 32
+# The reader itself stops at 60 s a media minute and 10 minutes; what is beyond that hangs.
+CLIP_TIMEOUT_SECONDS = 900.0
+DRY_RUN_CLIPS = 24
+PROGRESS_SECONDS = 0.2
+LIGHT_BYTES_PER_CLIP = 700  # measured: light columns and Parquet's own frame
+KEPT_PROBLEMS = 100  # sentences that shards.json repeats; the summary has all
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip without features, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PrepareProgress:
+    """Where prepare stands: done counts resumed clips and failures too; eta_seconds is None before it can be known."""
+
+    done: int
+    total: int
+    failures: int
+    clips_per_second: float
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """What prepare did, or (dry_run) what it would cost: then seconds and size_bytes are estimates and nothing is written.
+
+    clips: rows in the shards, failures included; resumed: how many of them were there already; failures: of all rows;
+    problems: what of the corpus could not be taken, by row.
+    """
+
+    out: Path
+    clips: int
+    resumed: int
+    failures: tuple[Failure, ...]
+    problems: tuple[Problem, ...]
+    seconds: float
+    size_bytes: int
+    dry_run: bool = False
+
+
+def prepare(
+    data: Path | str,
+    *,
+    out: Path | str,
+    workers: int | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    sample_rate: int = MAX_SAMPLE_RATE,
+    max_seconds: float = 600.0,
+    sound_codec: SoundCodec = "flac",
+    clip_timeout_seconds: float = CLIP_TIMEOUT_SECONDS,
+    progress: Callable[[PrepareProgress], None] | None = None,
+) -> PrepareSummary:
+    """Decode every clip of `data` once into Parquet shards in `out`; run it again to resume.
+
+    sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion.
+    Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises ManifestError when the corpus cannot
+    be used, ShardError when `out` holds other settings or other clips.
+    """
+    folder = Path(out)
+    corpus = load_corpus(data)
+    clips = corpus.clips if limit is None else take_in_proportion(corpus.clips, limit)
+    spec = ExtractSpec(max_sample_rate=sample_rate, max_seconds=max_seconds)
+    index = _plan(corpus, clips, spec, sound_codec)
+    workers = workers or _num_cores()
+    if dry_run:
+        return _estimate(folder, corpus, clips, index, workers=workers)
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _claim(folder, index)
+        parts = [part for part in range(index.num_parts) if not part_is_done(folder, index, part)]
+        resumed = index.num_clips - sum(len(index.part_rows(part)) for part in parts)
+        todo = [Part(part, tuple(clips[row] for row in index.part_rows(part))) for part in parts]
+        reports = run_parts(todo, PartWriter(folder, index), workers=workers, item_timeout_seconds=clip_timeout_seconds)
+        ledger = _Ledger(index, resumed, progress)
+        for report in reports:
+            ledger.take(report.kind == "part", report.part, report.position, report.reason)
+        ledger.finish()
+    return PrepareSummary(
+        folder, len(clips), resumed, _failures(folder, index), corpus.problems, time.monotonic() - began, _size(folder)
+    )
+
+
+def extract_row(clip: Clip, spec: ExtractSpec) -> ShardRow:
+    """One clip → its row, whatever is wrong with its file."""
+    try:
+        return ShardRow(clip, extract(clip.path, spec))
+    except MediaError as error:
+        return ShardRow(clip, reason=error.reason)
+    except MemoryError:
+        return ShardRow(clip, reason="reading it needs more memory than there is")
+    except Exception as error:  # noqa: BLE001 -- one file must not stop 300,000 others; the row says what happened
+        return ShardRow(clip, reason=f"unexpected {type(error).__name__} while reading: {error}")
+
+
+def take_in_proportion(clips: Sequence[Clip], limit: int) -> tuple[Clip, ...]:
+    """`limit` clips, each label and split in proportion and present when it can be, in the old order; no luck involved.
+
+    Raises ValueError when limit is less than one.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
+    if limit >= len(clips):
+        return tuple(clips)
+    strata: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, clip in enumerate(clips):
+        strata[str(clip.label), str(clip.split)].append(number)
+    for numbers in strata.values():
+        numbers.sort(key=lambda number: hashlib.sha256(clips[number].name.encode()).digest())
+    # Fill place by place: next comes the stratum that lags furthest behind its share (Sainte-Laguë).
+    taken = dict.fromkeys(sorted(strata), 0)
+    for _ in range(limit):
+        key = max(taken, key=lambda key: (len(strata[key]) - taken[key] > 0, len(strata[key]) / (2 * taken[key] + 1)))
+        taken[key] += 1
+    chosen = sorted(number for key, count in taken.items() for number in strata[key][:count])
+    return tuple(clips[number] for number in chosen)
+
+
+class PartWriter:
+    """Does one part in a worker: extract each clip, encode it, write the part's files."""
+
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
+        self.folder = folder
+        self.index = index
+
+    def __call__(self, part: Part, tell: Callable[[int, str], None]) -> None:
+        """Write the part and tell of every clip as it is finished."""
+        rows: list[EncodedRow] = []
+        for position, clip in enumerate(part.items):
+            given_up = part.given_up.get(position)
+            row = ShardRow(clip, reason=given_up) if given_up else extract_row(clip, self.index.extract)
+            rows.append(encode_row(row, self.index))
+            tell(position, row.reason)
+        write_part(self.folder, self.index, part.number, rows)
+
+
+class _Ledger:
+    """Counts what workers report and passes it on, a few times a second."""
+
+    def __init__(self, index: ShardIndex, resumed: int, progress: Callable[[PrepareProgress], None] | None) -> None:
+        self._index, self._resumed, self._progress = index, resumed, progress
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._finished = resumed
+        self._failed = 0
+        self._open: dict[int, dict[int, str]] = defaultdict(dict)
+
+    def take(self, is_part: bool, part: int, position: int, reason: str) -> None:
+        """One report. A part that is done anew after a crash counts its clips once."""
+        if is_part:
+            reasons = self._open.pop(part, {})
+            self._finished += len(self._index.part_rows(part))
+            self._failed += sum(bool(text) for text in reasons.values())
+        else:
+            if position == 0:
+                self._open[part].clear()
+            self._open[part][position] = reason
+        if time.monotonic() - self._told > PROGRESS_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Tell the state as it is now."""
+        if self._progress is None:
+            return
+        self._told = time.monotonic()
+        done = self._finished + sum(len(positions) for positions in self._open.values())
+        failures = self._failed + sum(bool(text) for reasons in self._open.values() for text in reasons.values())
+        rate = (done - self._resumed) / max(1e-9, self._told - self._began)
+        left = self._index.num_clips - done
+        eta = left / rate if rate > 0 else None
+        self._progress(PrepareProgress(done, self._index.num_clips, failures, rate, eta))
+
+
+def _plan(corpus: Corpus, clips: Sequence[Clip], spec: ExtractSpec, sound_codec: SoundCodec) -> ShardIndex:
+    count = len(clips)
+    per_part = min(MAX_CLIPS_PER_PART, max(MIN_CLIPS_PER_PART, -(-count // WANTED_PARTS)))
+    digest = hashlib.sha256(f"{spec.model_dump_json()} {sound_codec} {per_part}\n".encode())
+    for clip in clips:
+        size = clip.path.stat().st_size if clip.path.is_file() else -1
+        row = [clip.name, clip.label, clip.split, sorted(clip.groups.items()), size]
+        digest.update(json.dumps(row).encode())
+    return ShardIndex(
+        extract=spec,
+        sound_codec=sound_codec,
+        data=str(corpus.root).encode("utf-8", "backslashreplace").decode(),
+        num_clips=count,
+        clips_per_part=per_part,
+        fingerprint=digest.hexdigest(),
+        num_problems=len(corpus.problems),
+        problems=tuple(problem.text for problem in corpus.problems[:KEPT_PROBLEMS]),
+    )
+
+
+def _claim(folder: Path, index: ShardIndex) -> None:
+    """Write the index, or make sure that the one there is of the same settings and clips; clear what a killed run left."""
+    there = read_index(folder)
+    if there is None:
+        foreign = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        if foreign:
+            raise ShardError(
+                f"{folder}: not empty and without {INDEX_NAME} ({foreign[0]!r} is in it); give an empty folder as out"
+            )
+        write_index(folder, index)
+    elif there.extract != index.extract or there.sound_codec != index.sound_codec:
+        raise ShardError(
+            f"{folder}: was prepared with {_settings(there)}, now asked for {_settings(index)}; give another out or delete the folder"
+        )
+    elif there.fingerprint != index.fingerprint:
+        raise ShardError(
+            f"{folder}: was prepared from other clips or labels ({there.num_clips} clips then, {index.num_clips} now); "
+            "give another out or delete the folder"
+        )
+    for left in folder.glob("**/.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _settings(index: ShardIndex) -> str:
+    values = {
+        "sample_rate": index.extract.max_sample_rate,
+        "max_seconds": index.extract.max_seconds,
+        "sound_codec": index.sound_codec,
+    }
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _estimate(
+    folder: Path, corpus: Corpus, clips: Sequence[Clip], index: ShardIndex, *, workers: int
+) -> PrepareSummary:
+    """Time and size for all clips from a timed sample of them, in this process, written nowhere."""
+    sample = take_in_proportion(clips, DRY_RUN_CLIPS)
+    extract_row(sample[0], index.extract)  # the first call pays for imports and plans
+    failures, size = [], 0
+    began = time.monotonic()
+    for clip in sample:
+        row = extract_row(clip, index.extract)
+        cells = encode_row(row, index)
+        size += len(cells.sound.get("blob", b"")) + LIGHT_BYTES_PER_CLIP
+        if row.reason:
+            failures.append(Failure(clip.name, row.reason))
+    scale = len(clips) / len(sample)
+    seconds = (time.monotonic() - began) * scale / min(workers, _num_cores())
+    return PrepareSummary(
+        folder, len(clips), 0, tuple(failures), corpus.problems, seconds, round(size * scale), dry_run=True
+    )
+
+
+def _failures(folder: Path, index: ShardIndex) -> tuple[Failure, ...]:
+    from ffdv.data.shards import Shards
+
+    shards = Shards(folder, index)
+    return tuple(Failure(shards.names[row], shards.reasons[row]) for row in shards.failed.nonzero()[0])
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*/*.parquet"))
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One prepare a folder; the lock falls with its process, however that ends. Where there is no flock, no lock."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ShardError(f"{folder}: another prepare is writing here; wait for it or give another out") from error
+        yield
