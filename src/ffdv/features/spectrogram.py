@@ -45,7 +45,7 @@ class FrontEndSpec(BaseModel):
     deviation 0.25 over the clip).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: FrontEndKind = "mel"
     sample_rate: int = Field(default=PUBLISHED_SAMPLE_RATE, ge=1_000, le=384_000)
@@ -297,7 +297,7 @@ def power_to_db(
     Powers below 1e-10 count as 1e-10 (librosa's amin), so silence stays finite. floor_db cuts below a fixed level, top_db below the
     loudest value minus top_db; both may be given.
 
-    >>> power_to_db(np.array([1.0, 0.01, 0.0], dtype=np.float32), floor_db=-60.0).tolist()
+    >>> power_to_db(np.array([1.0, 0.01, 0.0], dtype=np.float32), floor_db=-60.0).round(3).tolist()
     [0.0, -20.0, -60.0]
     """
     smallest = max(_AMIN, reference * 10.0 ** (floor_db / 10.0)) if floor_db is not None else _AMIN
