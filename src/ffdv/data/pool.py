@@ -105,6 +105,11 @@ def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_secon
             worker.kill()
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _listen(worker: _Worker) -> Iterator[Report]:
     """Take all that a worker has said so far."""
     with contextlib.suppress(EOFError, OSError):

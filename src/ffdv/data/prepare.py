@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from ffdv.data.blobs import SoundCodec
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, run_parts
+from ffdv.data.pool import Part, num_cores, run_parts
 from ffdv.data.shards import (
     INDEX_NAME,
     EncodedRow,
@@ -102,7 +101,7 @@ def prepare(
     clips = corpus.clips if limit is None else take_in_proportion(corpus.clips, limit)
     spec = ExtractSpec(max_sample_rate=sample_rate, max_seconds=max_seconds)
     index = _plan(corpus, clips, spec, sound_codec)
-    workers = workers or _num_cores()
+    workers = workers or num_cores()
     if dry_run:
         return _estimate(folder, corpus, clips, index, workers=workers)
     began = time.monotonic()
@@ -279,7 +278,7 @@ def _estimate(
         if row.reason:
             failures.append(Failure(clip.name, row.reason))
     scale = len(clips) / len(sample)
-    seconds = (time.monotonic() - began) * scale / min(workers, _num_cores())
+    seconds = (time.monotonic() - began) * scale / min(workers, num_cores())
     return PrepareSummary(
         folder, len(clips), 0, tuple(failures), corpus.problems, seconds, round(size * scale), dry_run=True
     )
@@ -294,10 +293,6 @@ def _failures(folder: Path, index: ShardIndex) -> tuple[Failure, ...]:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*/*.parquet"))
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -24,6 +24,8 @@ PICTURE_SIDE = 96
 CLIP_SECONDS = 2.0
 # Each identity speaks in real clips and is forged from them, so no identity tells the class.
 PARTS = {"trainset": range(12), "valset": range(12, 18)}
+EYE = np.array([0.1, 0.1, 0.15], np.float32)
+LIP = np.array([0.45, 0.1, 0.1], np.float32)
 CLIPS_PER_IDENTITY = 3  # each once real and once forged
 
 
@@ -145,12 +147,12 @@ def draw_talking_head(speaker: Speaker, opening: FloatArray, rng: np.random.Gene
             _paint(
                 picture,
                 _ellipse(x, y, (cx + dx * radius, cy - 0.3 * radius), (0.045, eye_height)),
-                np.float32([0.1, 0.1, 0.15]),
+                EYE,
             )
         _paint(
             picture,
             _ellipse(x, y, (cx, cy + 0.65 * radius), (0.09, 0.012 + 0.05 * mouth)),
-            np.float32([0.45, 0.1, 0.1]),
+            LIP,
         )
         noisy = picture + texture + rng.normal(0, 0.01, (side, side, 1))
         yield (np.clip(noisy, 0, 1) * 255).astype(np.uint8)

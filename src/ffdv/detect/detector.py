@@ -1,0 +1,192 @@
+"""Files → scores: every input is a row, a failure has a reason and no number, a stopped job goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ffdv.data.corpus import Corpus
+from ffdv.data.manifest import load_corpus
+from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.detect.network import Network, find_network
+from ffdv.detect.scores import read_scores, write_scores
+from ffdv.errors import MediaError, StreamMissing
+from ffdv.features.recipe import ExtractSpec, extract, finish_sound
+from ffdv.records import Clip, Features, Score
+
+# A killed job loses at most one part a worker: 16 clips are a second or two of work.
+CLIPS_PER_PART = 16
+# The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
+CLIP_TIMEOUT_SECONDS = 900.0
+# Rows of a table that name no usable file are inputs too; these were only told apart while loading.
+_NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
+
+
+@dataclass(frozen=True)
+class PredictProgress:
+    """Where predict stands; done counts resumed clips and failures too."""
+
+    done: int
+    total: int
+    failures: int
+    clips_per_second: float
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What predict wrote: all rows in the corpus's order; failures are those without a number."""
+
+    out: Path
+    scores: tuple[Score, ...]
+    resumed: int
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[Score, ...]:
+        """The rows without a score, each with its reason."""
+        return tuple(score for score in self.scores if score.status == "failed")
+
+
+def predict(
+    data: Path | str,
+    *,
+    model: Path | str,
+    out: Path | str,
+    workers: int | None = None,
+    progress: Callable[[PredictProgress], None] | None = None,
+) -> PredictSummary:
+    """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason).
+
+    data: the challenge's folder, a label table, a folder of clips or one file; labels are not looked at. model: a run's
+    folder or an exported .onnx file. A job that was stopped goes on when it is started again with the same arguments.
+    Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
+    """
+    began = time.monotonic()
+    network, target = find_network(Path(model)), Path(out)
+    Network(network)  # a model that cannot be used is told at once, not by every clip
+    corpus = load_corpus(data)
+    parts = [
+        Part(number, corpus.clips[first : first + CLIPS_PER_PART])
+        for number, first in enumerate(range(0, len(corpus.clips), CLIPS_PER_PART))
+    ]
+    folder = target.with_name(f".{target.name}.{_fingerprint(corpus, network)[:16]}.parts")
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [part for part in parts if not _part_path(folder, part.number).is_file()]
+    resumed = len(corpus.clips) - sum(len(part.items) for part in todo)
+    tally = _Tally(len(corpus.clips), resumed, progress)
+    for report in run_parts(
+        todo,
+        PartScorer(network, folder),
+        workers=workers or num_cores(),
+        item_timeout_seconds=CLIP_TIMEOUT_SECONDS,
+    ):
+        tally.take(report.kind, (report.part, report.position), report.reason)
+    scores = (*_collect(folder, parts), *_unusable_rows(corpus))
+    write_scores(target, scores)
+    shutil.rmtree(folder)
+    return PredictSummary(target, scores, resumed, time.monotonic() - began)
+
+
+def score_clip(clip: Clip, network: Network) -> Score:
+    """The opinion on one clip; whatever is wrong with its file becomes a reason."""
+    try:
+        features = extract(clip.path, ExtractSpec(max_sample_rate=max(network.facts.sample_rate, 4000), probes=False))
+        voice = score_sound(features, network)
+    except MediaError as error:
+        return Score(clip.name, None, "failed", error.reason)
+    except MemoryError:
+        return Score(clip.name, None, "failed", "reading it needs more memory than there is")
+    except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
+        return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
+    return Score(clip.name, voice, senses={"voice": voice})
+
+
+def score_sound(features: Features, network: Network) -> float:
+    """Calibrated probability that the voice is forged: the mean logit over windows.
+
+    Raises StreamMissing when the file holds no sound that can be judged.
+    """
+    if features.sound is None:
+        reasons = [note.text for note in features.notes if note.code in {"no_sound", "short_sound", "low_rate"}]
+        raise StreamMissing(features.facts.path, "; ".join(reasons) or "no sound that can be judged")
+    facts = network.facts
+    windows, _ = finish_sound(
+        features.sound, rate=facts.sample_rate, window_seconds=facts.window_seconds, hop_seconds=facts.hop_seconds
+    )
+    return network.probability(float(network.logits(windows).mean()))
+
+
+@dataclass(frozen=True)
+class PartScorer:
+    """Scores one part in a worker process and writes its rows; picklable, the net is loaded once a process."""
+
+    network: Path
+    folder: Path
+
+    def __call__(self, part: Part, tell: Callable[[int, str], None]) -> None:
+        """Score the part and tell of every clip as it is finished."""
+        scores = []
+        for position, clip in enumerate(part.items):
+            given_up = part.given_up.get(position)
+            score = Score(clip.name, None, "failed", given_up) if given_up else score_clip(clip, _load(self.network))
+            scores.append(score)
+            tell(position, score.reason)
+        write_scores(_part_path(self.folder, part.number), scores)
+
+
+class _Tally:
+    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
+
+    def __init__(self, total: int, resumed: int, progress: Callable[[PredictProgress], None] | None) -> None:
+        self._total, self._resumed, self._progress = total, resumed, progress
+        self._reasons: dict[tuple[int, int], str] = {}
+        self._began = time.monotonic()
+
+    def take(self, kind: str, place: tuple[int, int], reason: str) -> None:
+        if kind == "item":
+            self._reasons[place] = reason
+        if self._progress is None:
+            return
+        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
+        done = self._resumed + len(self._reasons)
+        eta = (self._total - done) / rate if rate > 0 else None
+        self._progress(PredictProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, eta))
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> Network:
+    return Network(path)
+
+
+def _part_path(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06d}.csv"
+
+
+def _collect(folder: Path, parts: list[Part]) -> Iterator[Score]:
+    for part in parts:
+        yield from read_scores(_part_path(folder, part.number))
+
+
+def _unusable_rows(corpus: Corpus) -> list[Score]:
+    """A failed row for every row of a label table that names no file to be scored."""
+    named = {clip.name for clip in corpus.clips}
+    rows: dict[str, Score] = {}
+    for problem in corpus.problems:
+        if problem.kind not in _NOT_INPUTS and problem.name and problem.name not in named:
+            rows.setdefault(problem.name, Score(problem.name, None, "failed", problem.text))
+    return list(rows.values())
+
+
+def _fingerprint(corpus: Corpus, network: Path) -> str:
+    """What a resumed job must agree in: the clips with their sizes and dates, and the net."""
+    digest = hashlib.sha256(network.read_bytes())
+    for clip in corpus.clips:
+        facts = clip.path.stat()
+        digest.update(f"{clip.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()

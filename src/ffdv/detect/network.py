@@ -1,0 +1,117 @@
+"""An exported net: samples in, logit and activation map out, run by onnxruntime on one thread.
+
+What the net wants (sample rate, windows) and how far its scores can be believed (calibration) travel inside the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from ffdv.errors import CheckpointError, MetricError
+from ffdv.metrics.calibration import Calibration
+from ffdv.records import FloatArray
+
+FORMAT_VERSION = 1
+MODEL_NAME = "model.onnx"
+# Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
+WINDOWS_AT_ONCE = 8
+
+Aggregation = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What an exported file says of itself; sample_rate in Hz, windows in seconds (None: the whole clip at once)."""
+
+    sample_rate: int
+    window_seconds: float | None
+    hop_seconds: float | None
+    calibration: Calibration | None
+    recipe: Mapping[str, object]
+    provenance: Mapping[str, object]
+
+    @classmethod
+    def read(cls, path: Path, metadata: Mapping[str, str]) -> NetworkFacts:
+        """Facts from an ONNX file's metadata. Raises CheckpointError when it is not one of ours."""
+        version = metadata.get("format_version")
+        if version is None:
+            raise CheckpointError(
+                f"{path}: is an ONNX file, but not one that ffdv exported; make it with: ffdv export RUN"
+            )
+        if version != str(FORMAT_VERSION):
+            raise CheckpointError(
+                f"{path}: has export format {version}, this ffdv reads {FORMAT_VERSION}; export the run again"
+            )
+        try:
+            calibration = json.loads(metadata["calibration"])
+            return cls(
+                sample_rate=int(metadata["sample_rate"]),
+                window_seconds=json.loads(metadata["window_seconds"]),
+                hop_seconds=json.loads(metadata["hop_seconds"]),
+                calibration=None if calibration is None else Calibration.from_json(metadata["calibration"]),
+                recipe=json.loads(metadata["recipe"]),
+                provenance=json.loads(metadata["provenance"]),
+            )
+        except (KeyError, ValueError, MetricError) as error:
+            raise CheckpointError(
+                f"{path}: its metadata is incomplete or damaged ({error}); export the run again"
+            ) from error
+
+
+class Network:
+    """A loaded net; cheap to call, not shared between processes."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        # One thread a process: a pool of workers uses the cores, and two pools would fight over them.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise CheckpointError(
+                f"{path}: cannot be loaded as an ONNX model ({_first_line(error)}); export the run again"
+            ) from error
+        self.facts = NetworkFacts.read(path, self._session.get_modelmeta().custom_metadata_map)
+
+    def logits(self, windows: FloatArray) -> npt.NDArray[np.float64]:
+        """Logit (fake minus real) of each window: float32 (windows, n) → float64 (windows,)."""
+        parts = [
+            self._session.run(["logit"], {"samples": windows[first : first + WINDOWS_AT_ONCE]})[0]
+            for first in range(0, len(windows), WINDOWS_AT_ONCE)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def probability(self, logit: float) -> float:
+        """The calibrated probability of fake; the plain sigmoid where no calibration was fitted."""
+        calibration = self.facts.calibration or Calibration()
+        return float(calibration.apply([logit])[0])
+
+
+def find_network(model: Path) -> Path:
+    """The ONNX file of a run folder, or the file itself. Raises CheckpointError with the cure."""
+    if model.is_dir():
+        exported = model / MODEL_NAME
+        if exported.is_file():
+            return exported
+        raise CheckpointError(f"{model}: holds no {MODEL_NAME}; write it with: ffdv export {model}")
+    if not model.is_file():
+        raise CheckpointError(f"{model}: no such run folder or ONNX file")
+    if model.suffix.lower() != ".onnx":
+        raise CheckpointError(
+            f"{model}: is neither a run folder nor an .onnx file; give the folder that ffdv train wrote"
+        )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
