@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -12,58 +13,67 @@ from ffdv.errors import MediaError, MediaLimit, MediaNotFound, MediaUnreadable
 from ffdv.media.limits import GIGABYTE, Limits
 
 # Only formats that hold their own media: no playlists or scripts (concat, hls, dash, sdp), no image sequences,
-# no devices. An ffconcat script named .mp4 returned another file's frames before this list.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,asf,ogg,wav,w64,mp3,flac,aac,amr,aiff,caf,gif,ivf"
+# no devices. Without this list an ffconcat script named .mp4 returns another file's frames.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,asf,ogg,"
+    "wav,w64,mp3,flac,aac,amr,aiff,caf,gif,ivf"
+)
 
 
-def regular_file(path: Path | str, limits: Limits) -> Path:
-    """The resolved path of an existing regular file within the size limit; its content is not looked at.
+@dataclass(frozen=True)
+class RegularFile:
+    """A file that exists: path as the user gave it (for messages), resolved (for opening), and its size."""
+
+    path: Path
+    resolved: Path
+    size_bytes: int
+
+
+def regular_file(path: Path | str, limits: Limits) -> RegularFile:
+    """An existing regular file within the size limit; its content is not looked at.
 
     Raises MediaNotFound, MediaUnreadable (empty) or MediaLimit.
     """
     try:
         resolved = Path(path).resolve(strict=True)
-        facts = resolved.stat()
+        status = resolved.stat()
     except (OSError, ValueError, RuntimeError) as error:  # absent, looped, too long, or with a null byte
         raise MediaNotFound(path, f"no such file ({_reason(error)}); check the name and the folder") from error
-    if not stat.S_ISREG(facts.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise MediaNotFound(path, "not a regular file (a folder, device or pipe); give the path of a media file")
-    if facts.st_size == 0:
+    if status.st_size == 0:
         raise MediaUnreadable(path, "the file is empty (0 bytes); copy or download it again")
-    if facts.st_size > limits.max_bytes:
-        size, most = facts.st_size / GIGABYTE, limits.max_bytes / GIGABYTE
+    if status.st_size > limits.max_bytes:
+        size, most = status.st_size / GIGABYTE, limits.max_bytes / GIGABYTE
         raise MediaLimit(
-            path, f"the file has {size:.2f} GB, the limit max_bytes is {most:.2f} GB; raise it or cut the file"
+            path, f"the file has {size:.3g} GB, max_bytes is {most:.3g} GB; raise the limit or cut the file"
         )
-    return resolved
+    return RegularFile(Path(path), resolved, status.st_size)
 
 
-def open_container(path: Path, limits: Limits) -> InputContainer:
-    """Open a resolved regular file for demuxing; no packet is decoded for the caller.
+def open_container(file: RegularFile, limits: Limits, *, again: bool = False) -> InputContainer:
+    """Open a file for demuxing; no packet is decoded for the caller.
 
     Only the `file` protocol and FORMATS are let through, bad tags are replaced, and opening is bounded in time.
+    again: the facts are known already, so FFmpeg need not decode a picture to learn its pixel format (8 ms at 720p).
     Raises MediaUnreadable or MediaLimit.
     """
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_side**2)}
+    if again:
+        options["skip_frame"] = "all"
     try:
-        return av.open(
-            str(path),
-            "r",
-            options={
-                "protocol_whitelist": "file",
-                "format_whitelist": FORMATS,
-                "max_pixels": str(limits.max_side**2),
-            },
-            metadata_errors="replace",
-            timeout=limits.open_seconds,
-        )
+        return av.open(str(file.resolved), "r", options=options, metadata_errors="replace", timeout=limits.open_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise unreadable(path, error, limits) from error
+        raise _unreadable(file.path, error, limits) from error
 
 
-def unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
+def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
     """The error for a file that could not be opened, in the user's words."""
     if isinstance(error, av.error.ExitError):
-        return MediaLimit(path, f"opening took longer than {limits.open_seconds:g} s (limit open_seconds)")
+        most = f"{limits.open_seconds:g} s"
+        return MediaLimit(
+            path, f"opening took longer than open_seconds {most}; raise the limit or copy the file nearer"
+        )
     if isinstance(error, av.error.PermissionError):
         return MediaUnreadable(path, "no permission to read the file; change its permissions")
     return MediaUnreadable(path, f"not readable as sound or video ({_reason(error)}); re-export it, for example as MP4")

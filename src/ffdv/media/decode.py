@@ -5,23 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import av
-from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-# A reader that fails this often in a row is not getting anywhere (a healthy file fails never).
+# A reader that fails this often in a row is not getting anywhere (a healthy file never fails).
 MAX_READ_FAILURES = 64
+
+
+class DecodedFrame(Protocol):
+    """What sound and picture frames have in common here."""
+
+    @property
+    def is_corrupt(self) -> bool:
+        """Whether the decoder concealed missing parts."""
+
+
+FrameT = TypeVar("FrameT", bound=DecodedFrame)
+# PyAV's Packet is generic for type checkers alone
+Decode = Callable[["Packet[Any] | None"], list[FrameT]]
 
 
 @dataclass
 class Tally:
-    """What was seen of one track while reading: packets in, packets damaged, frames out; the time it took."""
+    """What was seen of one track while reading: packets in, packets damaged, frames out, and the time it took.
+
+    resync: something was lost just now, so that the next timestamp says where we are (the reader clears it).
+    """
 
     packets: int = 0
     damaged: int = 0
@@ -29,7 +44,7 @@ class Tally:
     spent_seconds: float = 0.0
     out_of_time: bool = False
     ended: bool = False
-    just_damaged: bool = False
+    resync: bool = False
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     @property
@@ -39,61 +54,65 @@ class Tally:
 
 
 def decode_track(
-    container: InputContainer, stream: AudioStream | VideoStream, tally: Tally, *, budget_seconds: float
-) -> Iterator[AudioFrame | VideoFrame]:
+    container: InputContainer,
+    stream: AudioStream | VideoStream,
+    decode: Decode[FrameT],
+    *,
+    tally: Tally,
+    budget_seconds: float,
+) -> Iterator[FrameT]:
     """The frames of one track in decoding order, from where the container stands; the tally is kept up to date.
 
-    Ends at the end of the file, or when the decoder has worked budget_seconds (tally.out_of_time).
+    decode is the method of the stream's codec context. Ends at the end of the file, or when reading and decoding
+    (not the caller's own work between frames) have taken budget_seconds: tally.out_of_time.
     """
     for other in container.streams:
         other.discard = Discard.default if other.index == stream.index else Discard.all
-    packets = _packets(container, stream, tally)
-    while True:
-        began = tally.clock()
-        packet = next(packets, None)
-        frames = _decode(stream, packet, tally)
-        tally.spent_seconds += tally.clock() - began
-        tally.frames += len(frames)
-        yield from frames
-        if packet is None:
-            tally.ended = True
-            return
-        if tally.spent_seconds > budget_seconds:
+    mark = tally.clock()
+    for packet in _packets(container, stream, tally):
+        for frame in _decoded(decode, packet, tally):
+            tally.spent_seconds += tally.clock() - mark
+            yield frame
+            mark = tally.clock()
+        if tally.spent_seconds + tally.clock() - mark > budget_seconds:
             tally.out_of_time = True
             return
+    tally.ended = True
 
 
 def _packets(
     container: InputContainer, stream: AudioStream | VideoStream, tally: Tally
-) -> Iterator[Packet[AudioStream | VideoStream]]:
-    """Packets of one track to the end of the file; a read that fails is counted, and reading goes on."""
+) -> Iterator[Packet[Any] | None]:
+    """Packets of one track, then None; a read that fails is counted, and reading goes on behind it."""
     failures = 0
     while failures < MAX_READ_FAILURES:
         try:
-            for packet in container.demux((stream,)):  # type: ignore[arg-type]
+            for packet in container.demux(stream):
                 if packet.size:  # an empty packet would tell the decoder that the track has ended
                     failures = 0
-                    yield packet  # type: ignore[misc]
+                    yield packet
+            break
         except (av.FFmpegError, OSError):
             failures += 1
             tally.packets += 1
             tally.damaged += 1
-        else:
-            return
+            tally.resync = True
+    yield None
 
 
-def _decode(
-    stream: AudioStream | VideoStream, packet: Packet[AudioStream | VideoStream] | None, tally: Tally
-) -> list[AudioFrame | VideoFrame]:
-    """The frames that one packet (None: the end) brings; damage is counted."""
+def _decoded(decode: Decode[FrameT], packet: Packet[Any] | None, tally: Tally) -> list[FrameT]:
+    """The frames that one packet (None: the end) brings; a packet that brings an error or a patched frame is damaged."""
+    damaged = False
     try:
-        frames = stream.codec_context.decode(packet)  # type: ignore[attr-defined]
+        frames = decode(packet)
     except (av.FFmpegError, ValueError):
         frames, damaged = [], True
-    else:
-        damaged = any(frame.is_corrupt for frame in frames)
-    if packet is not None:
-        tally.packets += 1
-        tally.damaged += damaged
-    tally.just_damaged |= damaged
-    return list(frames)
+    for frame in frames:
+        if frame.is_corrupt:
+            damaged = True
+    tally.frames += len(frames)
+    tally.packets += packet is not None
+    if damaged:
+        tally.damaged += packet is not None
+        tally.resync = True
+    return frames

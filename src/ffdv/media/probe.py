@@ -8,53 +8,63 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ffdv.media.container import open_container, regular_file
+from ffdv.media.boxes import BoxFacts, scan_boxes
+from ffdv.media.container import RegularFile, open_container, regular_file
 from ffdv.media.limits import Limits
 from ffdv.records import MediaFacts, Note, PictureFacts, SoundFacts
 
-SHORT_SOUND_SECONDS = 0.1  # shorter than one spectrogram window of 2048 samples at 22.05 kHz
+SHORT_SOUND_SECONDS = 0.1  # about one spectrogram window of 2048 samples at 22.05 kHz
+
+STILL_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 def probe(path: Path | str, *, limits: Limits | None = None) -> MediaFacts:
-    """Facts about a media file from its headers.
+    """Facts about a media file from its headers; an encrypted file is described, not refused.
 
-    Raises MediaNotFound, MediaUnreadable or MediaLimit; an encrypted file is described, not refused.
+    Rotation is told for MP4 and MOV alone (reading applies it whatever the container).
+    Raises MediaNotFound, MediaUnreadable or MediaLimit.
     """
     bounds = limits or Limits()
-    resolved = regular_file(path, bounds)
-    with open_container(resolved, bounds) as container:
-        return read_facts(container, resolved)
+    file = regular_file(path, bounds)
+    with open_container(file, bounds) as container:
+        return read_facts(container, file)
 
 
-def read_facts(container: InputContainer, path: Path) -> MediaFacts:
+def read_facts(container: InputContainer, file: RegularFile) -> MediaFacts:
     """Facts about an opened file."""
-    pictures = tuple(_picture_facts(stream, 0) for stream in moving_pictures(container))
+    boxes = scan_boxes(file.resolved) if container.format.name.startswith("mov") else BoxFacts()
+    pictures = tuple(_picture_facts(stream, boxes.rotations.get(stream.id, 0)) for stream in moving_pictures(container))
     sounds = tuple(_sound_facts(stream) for stream in container.streams.audio)
+    encrypted = boxes.encrypted or any("enc_key_id" in stream.metadata for stream in container.streams)
     return MediaFacts(
-        path=path,
-        size_bytes=path.stat().st_size,
+        path=file.path,
+        size_bytes=file.size_bytes,
         container=container.format.name,
         duration_seconds=_positive(container.duration, Fraction(1, av.time_base)),
         bit_rate=container.bit_rate or None,
         pictures=pictures,
         sounds=sounds,
-        encrypted=False,
+        encrypted=encrypted,
         tags=dict(container.metadata),
-        notes=tuple(_header_notes(container, pictures, sounds)),
+        notes=tuple(_header_notes(container, pictures, sounds, encrypted=encrypted)),
     )
 
 
 def moving_pictures(container: InputContainer) -> list[VideoStream]:
     """The picture tracks of an opened file, without cover art and thumbnails."""
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    return [stream for stream in container.streams.video if not stream.disposition & still]
+    return [stream for stream in container.streams.video if not stream.disposition & STILL_PICTURES]
+
+
+def short_sound_note(seconds: float) -> Note:
+    """The note for sound that is too short to tell anything."""
+    return Note("short_sound", f"the sound lasts only {seconds * 1000:.0f} ms, too short to judge")
 
 
 def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
-    context = stream.codec_context
+    context = stream.codec_context  # None where this FFmpeg has no decoder, whatever the types say
     return PictureFacts(
         index=stream.index,
         codec=context.codec.canonical_name if context else "unknown",
@@ -87,10 +97,16 @@ def _sound_facts(stream: AudioStream) -> SoundFacts:
 
 
 def _header_notes(
-    container: InputContainer, pictures: tuple[PictureFacts, ...], sounds: tuple[SoundFacts, ...]
+    container: InputContainer,
+    pictures: tuple[PictureFacts, ...],
+    sounds: tuple[SoundFacts, ...],
+    *,
+    encrypted: bool,
 ) -> list[Note]:
     """What the headers alone tell a user."""
     notes = []
+    if encrypted:
+        notes.append(Note("encrypted", "the tracks are encrypted; what a decoder returns would be noise"))
     if not sounds:
         notes.append(Note("no_sound", "the file has no sound track"))
     if not pictures:
@@ -103,11 +119,6 @@ def _header_notes(
     return notes
 
 
-def short_sound_note(seconds: float) -> Note:
-    """The note for sound that is too short to tell anything."""
-    return Note("short_sound", f"the sound lasts only {seconds * 1000:.0f} ms, too short to judge")
-
-
 def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
     return None if ticks is None or tick is None else float(ticks * tick)
 
@@ -115,8 +126,3 @@ def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
 def _positive(ticks: int | None, tick: Fraction | None) -> float | None:
     seconds = _seconds(ticks, tick)
     return seconds if seconds is not None and seconds > 0 else None
-
-
-def stream_by_index(container: InputContainer, index: int) -> Stream:
-    """The stream with this number in the file."""
-    return container.streams[index]

@@ -1,36 +1,42 @@
-"""A file's sound and pictures by time, in bounded memory: ranges are half-open, on the file's clock.
+"""A file's sound and pictures by time, in bounded memory. Ranges are half-open, on the file's clock.
 
-The clock starts at the file's earliest timestamp. The sample at t seconds is what read_samples(start_seconds=t)
-returns first; where the file has no sound, there is silence.
+The clock starts at the file's earliest timestamp. The sample at t seconds is the first that
+read_samples(start_seconds=t) returns; before a sound track begins, and in its holes, there is silence.
+
+    file's clock   0         1         2         3
+    picture        |A . B . C . D . E . F . G . H|
+    sound                |~~~~~~~~~|    |~~~~~~~~~~~|      a late start and a hole
+    read_samples   ......|~~~~~~~~~|....|~~~~~~~~~~~|      what is returned: dots are zeros, nothing after the end
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import cast
 
-import av
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ffdv.errors import MediaDamaged, MediaLimit, StreamMissing
-from ffdv.media.decode import Tally, decode_track
+from ffdv.errors import MediaLimit
+from ffdv.media.decode import Tally
+from ffdv.media.forward import ForwardTrack, PictureClock
 from ffdv.media.limits import Limits
 from ffdv.media.opened import Media, open_media
-from ffdv.media.picture import frame_seconds, upright_rgb
-from ffdv.media.sound import Resampling, Seen, SoundLine, grid_window, resampled, unbroken
-from ffdv.records import FloatArray, Frame, PixelArray, Samples
+from ffdv.media.picture import Shown, Upright, every_frame, frames_at, moments_between
+from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound_note
+from ffdv.media.resample import Resampling, grid_window, in_blocks, resampled
+from ffdv.media.sound import SILENT_PEAK, SoundSeen
+from ffdv.media.soundtrack import SoundTrack
+from ffdv.media.tracks import choose_picture, choose_sound
+from ffdv.records import Frame, PictureFacts, Samples
 
 __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read_samples"]
 
-PRIMING_SECONDS = 0.1  # a start this little before zero is a codec's priming, which decoders drop
+# What the header promises and the file lacks is told from here on; less is rounding.
+TRUNCATED_SECONDS = 0.5
+UNKNOWN_FPS = 25.0
 
 
 def read_samples(
@@ -41,15 +47,19 @@ def read_samples(
     stop_seconds: float | None = None,
     mono: bool = True,
 ) -> Samples:
-    """The sound of [start, stop) seconds at `rate` Hz (None: as stored), float32 (1 or channels, n).
+    """The sound of [start, stop) seconds at `rate` Hz (None: as stored), values (1 or channels, n).
 
-    Raises StreamMissing (no or empty sound track), MediaDamaged or MediaUnreadable. An empty range gives n = 0.
+    At most limits.max_seconds are read, with a `limited` note. A range behind the end gives n = 0.
+    Raises StreamMissing (no sound track, or an empty one) or MediaDamaged.
     """
+    facts = choose_sound(media)
     blocks = list(iter_samples(media, rate=rate, start_seconds=start_seconds, stop_seconds=stop_seconds, mono=mono))
     if not blocks:
-        channels = 1 if mono else max(1, media.facts.sounds[0].channels)
-        return Samples(np.zeros((channels, 0), np.float32), rate or media.facts.sounds[0].rate, start_seconds)
-    values = np.concatenate([block.values for block in blocks], axis=1) if len(blocks) > 1 else blocks[0].values
+        nothing = np.zeros((1 if mono else max(1, facts.channels), 0), np.float32)
+        return Samples(nothing, rate or facts.rate, start_seconds)
+    if len(blocks) == 1:
+        return blocks[0]
+    values = np.concatenate([block.values for block in blocks], axis=1)
     return Samples(values, blocks[0].rate, blocks[0].start_seconds)
 
 
@@ -62,144 +72,123 @@ def iter_samples(
     mono: bool = True,
     block_seconds: float = 10.0,
 ) -> Iterator[Samples]:
-    """The same as read_samples in blocks of block_seconds (the last may be shorter), in bounded memory."""
-    if not media.facts.has_sound:
-        raise StreamMissing(media.path, "the file has no sound track; give one with sound")
-    stop = _limited_stop(media, start_seconds, stop_seconds)
+    """The same as read_samples, in blocks of block_seconds (the last may be shorter) and in bounded memory.
+
+    Blocks follow each other without gap: each start_seconds is the end of the one before.
+    """
+    facts = choose_sound(media)
+    stop = media.stop_within_limits(start_seconds, stop_seconds)
     with media.container_at_start() as container:
-        stream = cast(AudioStream, container.streams[media.facts.sounds[0].index])
-        tally, seen = Tally(), Seen()
-        frames = cast(
-            Iterator[AudioFrame],
-            decode_track(container, stream, tally, budget_seconds=_budget(media, start_seconds, stop)),
-        )
-        first = next(frames, None)
-        if first is None:
-            raise _nothing(media, tally, "sound")
-        native_rate = first.sample_rate
-        wanted = rate or native_rate
-        line = SoundLine(
-            native_rate, cast(Fraction, stream.time_base), zero_seconds(container), media.facts.duration_seconds, tally
-        )
-        plan = Resampling(native_rate, wanted, *grid_window(start_seconds, stop, wanted))
-        blocks = unbroken(_chain(first, frames), line, seen, window=plan.window, mono=mono)
-        position = plan.first
-        for values in _blocked(resampled(blocks, plan), max(1, round(block_seconds * wanted))):
-            yield Samples(values, wanted, position / wanted)
-            position += values.shape[1]
-    _sound_notes(media, tally, seen, limited=seen.more and stop_seconds is None, stop=stop)
+        track = SoundTrack(media, container, facts, start_seconds=start_seconds, stop_seconds=stop)
+        if track.rate is not None:
+            wanted = rate or track.rate
+            plan = Resampling(track.rate, wanted, *grid_window(start_seconds, stop, wanted))
+            position = plan.first
+            parts = resampled(track.blocks(plan.native_window, mono=mono), plan)
+            for values in in_blocks(parts, max(1, round(block_seconds * wanted))):
+                yield Samples(values, wanted, position / wanted)
+                position += values.shape[1]
+    media.check_damage(track.tally, "sound")
+    _note_sound(media, track, start_seconds=start_seconds, stop_seconds=stop_seconds)
 
 
-def _chain(first: AudioFrame, rest: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    yield first
-    yield from rest
-
-
-def _blocked(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
-    """The same samples in blocks of `size` per channel; the last may be shorter."""
-    held: list[FloatArray] = []
-    count = 0
-    for part in parts:
-        held.append(part)
-        count += part.shape[1]
-        while count >= size:
-            joined = np.concatenate(held, axis=1)
-            yield joined[:, :size]
-            held, count = [joined[:, size:]], count - size
-    if count:
-        yield np.concatenate(held, axis=1)
-
-
-def _limited_stop(media: Media, start_seconds: float, stop_seconds: float | None) -> float:
-    most = start_seconds + media.limits.max_seconds
-    return most if stop_seconds is None else min(stop_seconds, most)
-
-
-def _budget(media: Media, start_seconds: float, stop_seconds: float) -> float:
-    length = min(stop_seconds, media.facts.duration_seconds or math.inf)
-    return media.limits.seconds_per_media_minute * max(1.0, length / 60.0)
-
-
-def _nothing(media: Media, tally: Tally, sense: str) -> StreamMissing | MediaDamaged:
-    if tally.damaged:
-        return MediaDamaged(
-            media.path, f"its {sense} track cannot be decoded ({tally.damaged} of {tally.packets} packets damaged)"
-        )
-    return StreamMissing(media.path, f"its {sense} track is empty")
-
-
-def _sound_notes(media: Media, tally: Tally, seen: Seen, *, limited: bool, stop: float) -> None:
-    if tally.damaged:
-        media.note("damaged", f"{100 * tally.damage_share:.1f} % of the sound is damaged")
+def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_seconds: float | None) -> None:
+    """Tell what was special about the sound that was read."""
+    seen, rate = track.seen, track.rate or 1
+    end_seconds = seen.end_index / rate
+    stop = media.stop_within_limits(start_seconds, stop_seconds)
+    media.note_limit(track.tally, "sound", seen_seconds=end_seconds, stop=stop, asked_stop=stop_seconds)
+    if track.missing_seconds > TRUNCATED_SECONDS:
+        text = f"the sound ends {track.missing_seconds:.1f} s before the length in the header; the file seems cut off"
+        media.note("truncated", text, sense="sound")
+    if track.tally.ended and end_seconds < SHORT_SOUND_SECONDS:
+        media.note("short_sound", short_sound_note(end_seconds).text)
     if seen.mended_samples:
-        media.note(
-            "sanitised", f"{seen.mended_samples} samples were not numbers or far beyond full scale and were mended"
-        )
-    if limited:
-        media.note("limited", f"looked at the first {stop / 60:.4g} minutes of sound")
+        text = f"{seen.mended_samples} samples were not finite or far beyond full scale and were mended"
+        media.note("sanitised", text)
+    for code, text in _line_notes(seen, rate):
+        media.note(code, text)
 
 
-def zero_seconds(container: InputContainer) -> float:
-    """Where the file's clock starts, in the container's own seconds: its earliest timestamp."""
-    start = (container.start_time or 0) / av.time_base
-    return 0.0 if -PRIMING_SECONDS < start < 0 else start
+def _line_notes(seen: SoundSeen, rate: int) -> Iterator[tuple[str, str]]:
+    if seen.first_index:
+        yield "late_sound", f"the sound begins at {seen.first_index / rate:.3f} s; before it there is silence"
+    if seen.silence_samples:
+        yield "sound_gap", f"{seen.silence_samples / rate:.2f} s of the sound are missing and were filled with silence"
+    if seen.rate_changed:
+        yield "rate_change", f"the sampling rate changes within the file; all of it is read at {rate} Hz"
+    if seen.peak < SILENT_PEAK:
+        yield "silent_sound", "the sound is silent"
 
 
 def read_frames(
     media: Media, *, fps: float | None = None, start_seconds: float = 0.0, stop_seconds: float | None = None
 ) -> Iterator[Frame]:
-    """Upright RGB pictures of [start, stop) seconds: every frame (fps None), or the one shown at each k/fps.
+    """Upright RGB pictures of [start, stop) seconds: every frame (fps None), or the one that is seen at each k/fps.
 
-    Raises StreamMissing (no or empty picture track), MediaDamaged, or MediaLimit (larger than max_side).
+    A frame's seconds are when it begins, or k/fps. Sizes may change within a file (a note says so).
+    Raises StreamMissing (no picture track, or an empty one), MediaDamaged, or MediaLimit (beyond max_side).
     """
-    if not media.facts.has_picture:
-        raise StreamMissing(media.path, "the file has no moving picture; give a video")
-    stop = _limited_stop(media, start_seconds, stop_seconds)
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps must be positive or None (every frame), got {fps}")
+    facts = choose_picture(media)
+    _check_size(media, facts.width, facts.height)
+    stop = media.stop_within_limits(start_seconds, stop_seconds)
     with media.container_at_start() as container:
-        facts = media.facts.pictures[0]
-        if max(facts.width, facts.height) > media.limits.max_side:
-            raise MediaLimit(
-                media.path,
-                f"the picture is {facts.width}x{facts.height}, the limit max_side is {media.limits.max_side}",
-            )
-        stream = cast(VideoStream, container.streams[facts.index])
-        stream.thread_type = "AUTO"  # type: ignore[assignment]
-        stream.codec_context.options = {"max_pixels": str(media.limits.max_side**2)}
-        tally = Tally()
-        frames = cast(
-            Iterator[VideoFrame],
-            decode_track(container, stream, tally, budget_seconds=_budget(media, start_seconds, stop)),
+        tally = Tally(clock=media.clock)
+        clock = _picture_clock(media, container, facts)
+        stream = _picture_stream(media, container, facts)
+        track = ForwardTrack(container, stream, clock, tally, media.budget_seconds(stop))
+        track.ask(start_seconds)
+        upright = Upright(facts.sample_aspect, media.limits.max_side, media.threads)
+        sizes = set()
+        for seconds, frame in _asked(track, clock, fps, start_seconds, stop):
+            _check_size(media, frame.width, frame.height)
+            sizes.add((frame.width, frame.height))
+            yield Frame(upright.pixels(frame), seconds)
+    media.check_damage(tally, "picture")
+    end_seconds = clock.now or 0.0
+    media.note_limit(tally, "picture", seen_seconds=end_seconds, stop=stop, asked_stop=stop_seconds)
+    if len(sizes) > 1:
+        text = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        media.note("size_change", f"the picture changes its size within the file ({text})")
+
+
+def _asked(
+    track: ForwardTrack, clock: PictureClock, fps: float | None, start_seconds: float, stop_seconds: float
+) -> Iterator[Shown]:
+    """The frames that the caller wants."""
+    if fps is None:
+        return every_frame(track.shown(), start_seconds, stop_seconds)
+    # Half a tick is how far rounding moves a timestamp: 66.7 ms is stored as 67 in containers that count milliseconds.
+    tolerance = min(float(clock.tick) / 2 + 1e-6, clock.interval_seconds / 2)
+    return frames_at(
+        track.shown(),
+        moments_between(start_seconds, stop_seconds, fps),
+        fps,
+        end_seconds=lambda: clock.end_seconds,
+        tolerance_seconds=tolerance,
+        ask=track.ask,
+    )
+
+
+def _picture_clock(media: Media, container: InputContainer, facts: PictureFacts) -> PictureClock:
+    tick = cast("Fraction", container.streams[facts.index].time_base)
+    return PictureClock(tick, media.zero_seconds, 1.0 / (facts.fps or UNKNOWN_FPS), media.facts.duration_seconds)
+
+
+def _picture_stream(media: Media, container: InputContainer, facts: PictureFacts) -> VideoStream:
+    """The stream, its decoder bounded in pixels (that option must be set on the codec, opening ignores it)."""
+    stream = cast("VideoStream", container.streams[facts.index])
+    stream.thread_type = "AUTO"
+    stream.thread_count = media.threads
+    stream.codec_context.options = {"max_pixels": str(media.limits.max_side**2)}
+    return stream
+
+
+def _check_size(media: Media, width: int, height: int) -> None:
+    most = media.limits.max_side
+    if max(width, height) > most:
+        raise MediaLimit(
+            media.path, f"the picture has {width}x{height} pixels, max_side is {most}; raise the limit or scale it down"
         )
-        reformatter = VideoReformatter()
-
-        def pixels(frame: VideoFrame) -> PixelArray:
-            return upright_rgb(frame, reformatter, facts.sample_aspect)
-
-        zero, tick = zero_seconds(container), cast(Fraction, stream.time_base)
-        interval = 1.0 / facts.fps if facts.fps else 0.04
-        last: VideoFrame | None = None
-        clock = -interval
-        k = math.ceil(round(start_seconds * (fps or 1), 6))
-        for frame in frames:
-            seconds = frame_seconds(frame, tick, zero)
-            clock = max(clock, seconds) if seconds is not None else clock + interval
-            if fps is None:
-                if clock >= stop:
-                    break
-                if clock >= start_seconds:
-                    yield Frame(pixels(frame), clock)
-                continue
-            while last is not None and k / fps < min(clock, stop):
-                yield Frame(pixels(last), k / fps)
-                k += 1
-            last = frame
-            if clock >= stop:
-                break
-        if fps is not None and last is not None:
-            while k / fps < min(clock + interval, stop):
-                yield Frame(pixels(last), k / fps)
-                k += 1
-        if not tally.frames:
-            raise _nothing(media, tally, "picture")
-        if tally.damaged:
-            media.note("damaged", f"{100 * tally.damage_share:.1f} % of the picture is damaged")

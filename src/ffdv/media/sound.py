@@ -1,59 +1,102 @@
-"""Decoded sound frames to one unbroken line of samples on the file's clock, and from there to the wanted rate."""
+"""Decoded sound frames to one unbroken line of samples on the file's clock, at the native rate."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
-import soxr
+import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.plane import AudioPlane
+from av.audio.resampler import AudioResampler
 
 from ffdv.media.decode import Tally
 from ffdv.records import FloatArray
 
 # A timestamp may tremble this much before we believe it: FFmpeg's own threshold for hard compensation.
 JITTER_SECONDS = 0.1
-# A silent gap longer than this is believed only when the header's duration covers it.
+# After damage the next timestamp is believed at once; containers that count in milliseconds are this exact.
+RESYNC_SECONDS = 0.002
+# A jump ahead of more than this is believed only when the length in the header covers it.
 MAX_GAP_SECONDS = 10.0
-# Real sound stays within a few dB of full scale; what lies beyond are broken numbers, not loudness.
-FULL_SCALE_EXCESS = 4.0
-NATIVE_BLOCK_SAMPLES = 1 << 16
+# Decoders fill the last frame of a codec up to its full size; no codec here has frames longer than 85 ms.
+CODEC_PADDING_SECONDS = 0.1
+# Real sound overshoots full scale by some dB; beyond this there are broken numbers, not loudness.
+MAX_OVERSHOOT = 4.0
+SILENT_PEAK = 1e-4  # -80 dB of full scale
+BLOCK_SAMPLES = 1 << 16  # 1.5 s at 44.1 kHz: large enough that numpy's call overhead vanishes
 
-# sample format without the planar "p" → numpy type, zero level, full scale
-FORMATS: dict[str, tuple[str, float, float]] = {
-    "u8": ("u1", 128.0, 128.0),
-    "s16": ("i2", 0.0, 32768.0),
-    "s32": ("i4", 0.0, 2147483648.0),
-    "s64": ("i8", 0.0, 9223372036854775808.0),
+# sample format without its planar "p" → numpy type, zero level, full scale
+SAMPLE_FORMATS: dict[str, tuple[str, float, float]] = {
+    "u8": ("u1", 128.0, 2.0**7),
+    "s16": ("i2", 0.0, 2.0**15),
+    "s32": ("i4", 0.0, 2.0**31),
+    "s64": ("i8", 0.0, 2.0**63),
     "flt": ("f4", 0.0, 1.0),
     "dbl": ("f8", 0.0, 1.0),
 }
 
 
-def frame_samples(frame: AudioFrame) -> FloatArray:
-    """One decoded frame as float32 (channels, n), full scale = 1.
+@dataclass
+class SoundSeen:
+    """What the line of samples was made of, in native samples: for the notes."""
 
-    Planes are taken one by one: PyAV's own to_ndarray reads past the end for planar sound of eight channels and more.
+    first_index: int | None = None
+    end_index: int = 0
+    silence_samples: int = 0
+    mended_samples: int = 0
+    peak: float = 0.0
+    rate_changed: bool = False
+
+
+class RawBlock:
+    """Decoded frames of one sample format laid end to end, as stored; converted once per block.
+
+    Planes are taken one by one: PyAV's AudioFrame.to_ndarray reads past the end of its plane list (and crashes) for
+    planar sound of eight channels. Copying into one block and converting it whole is three times faster as well.
     """
-    name = frame.format.name
-    channels, count = frame.layout.nb_channels, frame.samples
-    kind, zero, full_scale = FORMATS[name.removesuffix("p")]
-    if frame.format.is_planar:
-        values = np.empty((channels, count), np.float32)
-        for channel in range(channels):
-            values[channel] = np.frombuffer(AudioPlane(frame, channel), kind, count)  # type: ignore[call-arg]
-    else:
-        packed = np.frombuffer(AudioPlane(frame, 0), kind, count * channels)  # type: ignore[call-arg]
-        values = np.ascontiguousarray(packed.reshape(count, channels).T, np.float32)
-    if zero:
-        values -= np.float32(zero)
-    if full_scale != 1.0:
-        values *= np.float32(1.0 / full_scale)
-    return values
+
+    def __init__(self, frame: AudioFrame) -> None:
+        name = frame.format.name
+        self.format_name = name
+        self.channels = frame.layout.nb_channels
+        self.kind, self._zero, self._full_scale = SAMPLE_FORMATS[name.removesuffix("p")]
+        self.planes, self._width = (self.channels, 1) if name.endswith("p") else (1, self.channels)
+        self.filled = 0
+        self._values: npt.NDArray[Any] = np.empty((self.planes, BLOCK_SAMPLES * self._width), self.kind)
+
+    def takes(self, frame: AudioFrame) -> bool:
+        """Whether this frame can be laid behind the others."""
+        return (
+            frame.format.name == self.format_name
+            and frame.layout.nb_channels == self.channels
+            and self.filled + frame.samples <= BLOCK_SAMPLES
+        )
+
+    def append(self, frame: AudioFrame, begin: int, end: int) -> None:
+        """Lay down the frame's samples [begin, end)."""
+        width, at = self._width, self.filled * self._width
+        for plane, row in enumerate(self._values):
+            stored = np.frombuffer(AudioPlane(frame, plane), self.kind, end * width)  # type: ignore[call-overload]
+            row[at : at + (end - begin) * width] = stored[begin * width :]
+        self.filled += end - begin
+
+    def samples(self) -> FloatArray:
+        """What was laid down, float32 (channels, n), full scale = 1; the block is empty afterwards."""
+        stored = self._values[:, : self.filled * self._width]
+        if self._width > 1:
+            stored = stored.reshape(self.filled, self.channels).T
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite and is mended later
+            values = np.array(stored, np.float32, order="C")
+        if self._zero:
+            values -= np.float32(self._zero)
+        if self._full_scale != 1.0:
+            values *= np.float32(1.0 / self._full_scale)
+        self.filled = 0
+        return values
 
 
 @dataclass
@@ -65,158 +108,162 @@ class SoundLine:
     zero_seconds: float
     duration_seconds: float | None
     tally: Tally
-    next_index: int | None = None
+    _next: int | None = None
 
-    def place(self, frame: AudioFrame) -> int:
-        """The index of the frame's first sample: where the last frame ended, unless the timestamps firmly differ."""
-        stamped = self._stamped(frame)
-        expected = self.next_index
-        if expected is None:
-            begin = stamped if stamped is not None and self._believable(stamped) else 0
-            if abs(begin) <= self.rate * self.tick:  # one tick of the container's clock is no delay
-                begin = 0
-        elif stamped is None:
-            begin = expected
+    def __post_init__(self) -> None:
+        """Fractions are too slow to meet once per frame."""
+        self._numerator = self.tick.numerator * self.rate
+        self._denominator = self.tick.denominator
+        self._zero = round(self.zero_seconds * self.rate)
+        self._jitter = round(JITTER_SECONDS * self.rate)
+        self._resync = round(max(RESYNC_SECONDS, float(self.tick)) * self.rate)
+
+    def place(self, pts: int | None, count: int) -> int:
+        """The index of a frame's first sample: where the last frame ended, unless the timestamps firmly differ."""
+        expected = self._next
+        if pts is None:
+            begin = expected or 0
         else:
-            tolerance = self.rate * (max(0.002, float(self.tick)) if self.tally.just_damaged else JITTER_SECONDS)
-            moved = stamped - expected > tolerance and self._believable(stamped)
-            begin = stamped if moved else expected
-        self.tally.just_damaged = False
-        self.next_index = begin + frame.samples
+            stamped = (pts * self._numerator + self._denominator // 2) // self._denominator - self._zero
+            begin = self._first(stamped) if expected is None else self._following(stamped, expected)
+        self._next = begin + count
         return begin
 
-    def _stamped(self, frame: AudioFrame) -> int | None:
-        if frame.pts is None:
-            return None
-        return round((float(frame.pts * self.tick) - self.zero_seconds) * self.rate)
+    def _first(self, stamped: int) -> int:
+        """Where the sound begins; less than one tick of the container's clock is no delay."""
+        near = abs(stamped) * self._denominator <= self._numerator
+        return 0 if near or not self._believable(stamped, 0) else stamped
 
-    def _believable(self, index: int) -> bool:
-        """Whether a jump to this index can be meant: within the stated duration, or not far."""
-        if self.duration_seconds is not None:
-            return index <= (self.duration_seconds + 1.0) * self.rate
-        return index - (self.next_index or 0) <= MAX_GAP_SECONDS * self.rate
+    def _following(self, stamped: int, expected: int) -> int:
+        """Where a later frame begins: only a clear jump ahead moves it, and after damage any step ahead."""
+        ahead = stamped - expected
+        tolerance = self._resync if self.tally.resync else self._jitter
+        self.tally.resync = False
+        return stamped if ahead > tolerance and self._believable(stamped, expected) else expected
+
+    def _believable(self, index: int, expected: int) -> bool:
+        """Whether a jump to this index can be meant: within the stated length, or not far."""
+        if self.duration_seconds is not None and index <= (self.duration_seconds + 1.0) * self.rate:
+            return True
+        return index - expected <= MAX_GAP_SECONDS * self.rate
 
 
 @dataclass
-class Seen:
-    """What the line of samples was made of: for the notes."""
+class LineReader:
+    """Frames in; the samples of a window [begin, stop) of the native clock out, in order and without holes.
 
-    first_index: int | None = None
-    end_index: int = 0
-    silence_samples: int = 0
-    mended_samples: int = 0
-    more: bool = False
-
-
-def unbroken(
-    frames: Iterator[AudioFrame], line: SoundLine, seen: Seen, *, window: tuple[int, int], mono: bool
-) -> Iterator[FloatArray]:
-    """The samples [window) of the native clock, in order, without holes, as float32 (channels, n) blocks.
-
-    Silence stands where the file has none; nothing is added after the last sample.
+    Silence stands where the file has none; nothing is added after the last sample. padding_from: where the header says
+    that the sound ends (None: unknown); what little comes after it is the codec's padding and is cut.
     """
-    position, stop = window
-    for frame in frames:
-        begin = line.place(frame)
-        if seen.first_index is None:
-            seen.first_index = begin
-        elif begin > seen.end_index:
-            seen.silence_samples += begin - seen.end_index
-        seen.end_index = max(seen.end_index, begin + frame.samples)
-        if begin >= stop:
-            seen.more = True
-        channels = 1 if mono else frame.layout.nb_channels
-        while position < min(begin, stop):
-            count = min(begin - position, stop - position, NATIVE_BLOCK_SAMPLES)
-            yield np.zeros((channels, count), np.float32)
-            position += count
-        if begin + frame.samples > position and position < stop:
-            values = _mended(frame_samples(frame), seen)
-            values = values.mean(axis=0, keepdims=True) if mono else values
-            block = values[:, position - begin : stop - begin]
-            position += block.shape[1]
-            yield block
-        if begin + frame.samples > stop:
-            seen.more = True
-        if seen.more:
-            return
+
+    line: SoundLine
+    window: tuple[int, int]
+    mono: bool
+    padding_from: int | None = None
+    seen: SoundSeen = field(default_factory=SoundSeen)
+
+    def blocks(self, frames: Iterator[AudioFrame]) -> Iterator[FloatArray]:
+        """Blocks float32 (1 or channels, n), together at most the window."""
+        position, stop = self.window
+        raw: RawBlock | None = None
+        channels = 1
+        for frame, begin, end in self._placed(frames):
+            first, last = max(begin, position), min(end, stop)
+            if raw is None or first > position or not raw.takes(frame):
+                if raw is None:
+                    channels = 1 if self.mono else frame.layout.nb_channels
+                elif raw.filled:
+                    yield self._finished(raw, channels)
+                raw = RawBlock(frame)
+                yield from _silence(channels, min(first, stop) - position)
+                position = max(position, min(first, stop))
+            if first < last:
+                raw.append(frame, first - begin, last - begin)
+                position = last
+            if begin >= stop or end > stop:
+                break
+        if raw is not None and raw.filled:
+            yield self._finished(raw, channels)
+
+    def _placed(self, frames: Iterator[AudioFrame]) -> Iterator[tuple[AudioFrame, int, int]]:
+        """Frames with their begin and end on the line, the codec's padding cut off."""
+        seen, padding_from = self.seen, self.padding_from
+        held: list[tuple[AudioFrame, int, int]] = []
+        for frame in frames:
+            begin = self.line.place(frame.pts, frame.samples)
+            end = begin + frame.samples
+            if seen.first_index is None:
+                seen.first_index = begin
+            elif begin > seen.end_index:
+                seen.silence_samples += begin - seen.end_index
+            seen.end_index = end
+            if padding_from is None or end <= padding_from:
+                yield frame, begin, end
+                continue
+            held.append((frame, begin, end))
+            if end > padding_from + CODEC_PADDING_SECONDS * self.line.rate:  # more than padding: the header is wrong
+                padding_from = None
+                yield from held
+                held = []
+        for frame, begin, end in held:
+            seen.end_index = padding_from = padding_from or end
+            if begin < padding_from:
+                yield frame, begin, min(end, padding_from)
+
+    def _finished(self, raw: RawBlock, channels: int) -> FloatArray:
+        """A block's samples, finite, in the wanted number of channels; their peak is remembered."""
+        values = raw.samples()
+        peak = float(np.abs(values).max(initial=0.0))
+        if not peak <= MAX_OVERSHOOT:
+            values, mended = mend(values)
+            self.seen.mended_samples += mended
+            peak = float(np.abs(values).max(initial=0.0))
+        self.seen.peak = max(self.seen.peak, peak)
+        if len(values) == channels:
+            return values
+        # The mean is taken here: FFmpeg's own down-mix to float mono is 3 dB louder.
+        mean: FloatArray = values.mean(axis=0, keepdims=True, dtype=np.float32)
+        return np.repeat(mean, channels, axis=0) if channels > 1 else mean
 
 
-def _mended(values: FloatArray, seen: Seen) -> FloatArray:
-    """The same samples, finite: NaN and infinity become silence, absurd numbers full scale; they are counted."""
-    peak = np.abs(values).max(initial=0.0)
-    if peak <= FULL_SCALE_EXCESS:
-        return values
+def mend(values: FloatArray) -> tuple[FloatArray, int]:
+    """The same samples, finite, and how many were not: NaN and infinity become silence, absurd numbers full scale."""
     finite = np.isfinite(values)
-    seen.mended_samples += int(np.count_nonzero(~finite | (np.abs(values) > FULL_SCALE_EXCESS)))
-    return np.clip(np.where(finite, values, 0.0), -1.0, 1.0).astype(np.float32)
+    absurd = ~finite | (np.abs(np.where(finite, values, 0.0)) > MAX_OVERSHOOT)
+    mended = np.where(absurd, np.clip(np.where(finite, values, 0.0), -1.0, 1.0), values)
+    return mended.astype(np.float32), int(np.count_nonzero(absurd))
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """How a window of the wanted rate maps to a window of the native rate, so that all windows share one grid.
-
-    wanted    k0 ───────── k1            samples k/rate with start <= k/rate < stop
-    native  n0 ·················· n1     n0 a multiple of native/gcd: there both grids meet; a margin on both sides
-    """
-
-    native_rate: int
-    rate: int
-    first: int
-    stop: int
-
-    @property
-    def _margin(self) -> int:
-        """Native samples of context that the filter needs on either side (soxr HQ, measured: 1e-5 at 400 taps)."""
-        if self.native_rate == self.rate:
-            return 0
-        return 512 * max(1, math.ceil(self.native_rate / self.rate))
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Native samples to feed, half-open."""
-        step = self.native_rate // math.gcd(self.native_rate, self.rate)
-        begin = math.floor(self.first * self.native_rate / self.rate) - self._margin
-        end = math.ceil(self.stop * self.native_rate / self.rate) + self._margin
-        return max(0, begin // step * step), end
-
-    @property
-    def lead(self) -> int:
-        """Samples of the wanted rate to drop at the front."""
-        return self.first - self.window[0] * self.rate // self.native_rate
+def at_one_rate(frames: Iterator[AudioFrame], rate: int, seen: SoundSeen) -> Iterator[AudioFrame]:
+    """The same frames, those of another rate resampled (streams joined end to end may change in the middle)."""
+    bridge: AudioResampler | None = None
+    foreign_rate = rate
+    for frame in frames:
+        if frame.sample_rate == foreign_rate and bridge is None:
+            yield frame
+            continue
+        if frame.sample_rate != foreign_rate:
+            yield from _without_time(bridge, None)
+            foreign_rate, seen.rate_changed = frame.sample_rate, True
+            bridge = None
+            if foreign_rate != rate:
+                bridge = AudioResampler(frame.format.name, frame.layout.name, rate)
+        if bridge is None:
+            yield frame
+        else:
+            yield from _without_time(bridge, frame)
+    yield from _without_time(bridge, None)
 
 
-def resampled(blocks: Iterator[FloatArray], plan: Resampling) -> Iterator[FloatArray]:
-    """Native blocks (channels, n) at the wanted rate by soxr HQ, exactly the plan's window, clipped to [-1, 1]."""
-    drop, left = plan.lead, plan.stop - plan.first
-    for block in _converted(blocks, plan):
-        part = block[:, drop:][:, :left]
-        drop = max(0, drop - block.shape[1])
-        left -= part.shape[1]
-        if part.shape[1]:
-            yield np.clip(part, -1.0, 1.0)
-        if left == 0:
-            return
+def _without_time(bridge: AudioResampler | None, frame: AudioFrame | None) -> list[AudioFrame]:
+    """What the bridge gives for a frame (None: its rest); it follows the frames before it."""
+    frames = bridge.resample(frame) if bridge is not None else []
+    for resampled in frames:
+        resampled.pts = None
+    return frames
 
 
-def _converted(blocks: Iterator[FloatArray], plan: Resampling) -> Iterator[FloatArray]:
-    if plan.native_rate == plan.rate:
-        yield from blocks
-        return
-    stream: soxr.ResampleStream | None = None
-    channels = 1
-    for block in blocks:
-        if stream is None:
-            channels = len(block)
-            stream = soxr.ResampleStream(plan.native_rate, plan.rate, channels, dtype="float32", quality="HQ")
-        yield np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(block.T)).T)
-    if stream is not None:
-        yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
-
-
-def grid_window(start_seconds: float, stop_seconds: float, rate: int) -> tuple[int, int]:
-    """The indices k with start <= k/rate < stop, half-open; tiny rounding of the seconds does not move them."""
-    return math.ceil(round(start_seconds * rate, 6)), math.ceil(round(stop_seconds * rate, 6))
-
-
-Notify = Callable[[str, str], None]
+def _silence(channels: int, count: int) -> Iterator[FloatArray]:
+    """Zeros (channels, count) in blocks, so that a long gap costs no more memory than a short one."""
+    for begin in range(0, count, BLOCK_SAMPLES):
+        yield np.zeros((channels, min(BLOCK_SAMPLES, count - begin)), np.float32)

@@ -1,0 +1,135 @@
+"""A picture track read forward, leaping over keyframes that nobody asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ffdv.media.decode import Tally, decode_track
+from ffdv.media.picture import Shown
+
+# Seeking costs about as much as decoding this much; nearer targets are reached by decoding on.
+LEAP_SECONDS = 2.0
+# The index counts in decoding times, which lag behind by the reordering of B-frames.
+REORDER_SECONDS = 0.5
+# A jump ahead of more than this is believed only when the length in the header covers it.
+MAX_GAP_SECONDS = 10.0
+
+
+@dataclass
+class PictureClock:
+    """When each frame is shown, in seconds on the file's clock: never backwards, and no jumps beyond belief."""
+
+    tick: Fraction
+    zero_seconds: float
+    interval_seconds: float
+    duration_seconds: float | None
+    now: float | None = None
+
+    def show(self, frame: VideoFrame) -> float:
+        """The frame's time; a missing, earlier or absurd timestamp is replaced by its place in the row."""
+        expected = 0.0 if self.now is None else self.now + self.interval_seconds
+        stamped = expected if frame.pts is None else self.seconds(frame.pts)
+        if not self._believable(stamped, expected):
+            stamped = expected
+        self.now = stamped if self.now is None else max(self.now, stamped)
+        if frame.duration:
+            self.interval_seconds = float(frame.duration * self.tick)
+        return self.now
+
+    @property
+    def end_seconds(self) -> float:
+        """When the latest frame ends."""
+        return 0.0 if self.now is None else self.now + self.interval_seconds
+
+    def seconds(self, ticks: int) -> float:
+        """A timestamp of the track on the file's clock."""
+        return float(ticks * self.tick) - self.zero_seconds
+
+    def ticks(self, seconds: float) -> int:
+        """A time on the file's clock as a timestamp of the track."""
+        return int((seconds + self.zero_seconds) / self.tick)
+
+    def _believable(self, stamped: float, expected: float) -> bool:
+        if self.duration_seconds is not None and stamped <= self.duration_seconds + 1.0:
+            return True
+        return stamped - expected <= MAX_GAP_SECONDS
+
+
+class ForwardTrack:
+    """The frames of one picture track with their times; ask() lets it leap to the last keyframe before a moment."""
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, clock: PictureClock, tally: Tally, budget_seconds: float
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._clock = clock
+        self._tally = tally
+        self._budget_seconds = budget_seconds
+        self._asked = 0.0
+        self._leaped_from: float | None = None
+        self._may_leap = True
+
+    def ask(self, seconds: float) -> None:
+        """Tell that no frame before the one seen at this moment is needed."""
+        self._asked = seconds
+
+    def shown(self) -> Iterator[Shown]:
+        """Times on the file's clock and frames, never backwards."""
+        self._leap()
+        while True:
+            moved = False
+            for frame in self._decoded():
+                if moved := self._landed_late(frame):
+                    break
+                yield self._clock.show(frame), frame
+                if moved := self._leap():
+                    break
+            if not moved:
+                return
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        return decode_track(
+            self._container,
+            self._stream,
+            self._stream.codec_context.decode,
+            tally=self._tally,
+            budget_seconds=self._budget_seconds,
+        )
+
+    def _leap(self) -> bool:
+        """Seek where a keyframe of the index lies far ahead, but surely before the asked moment."""
+        now = self._clock.now or 0.0
+        if not self._may_leap or self._asked - now < LEAP_SECONDS:
+            return False
+        entries = self._stream.index_entries
+        place = entries.search_timestamp(self._clock.ticks(self._asked - REORDER_SECONDS))
+        if place < 0:
+            return False
+        keyframe = entries[place]
+        if self._clock.seconds(keyframe.timestamp) - now < LEAP_SECONDS:
+            return False
+        try:
+            self._container.seek(keyframe.timestamp, stream=self._stream)
+        except av.FFmpegError:
+            self._may_leap = False
+            return False
+        self._leaped_from = now
+        return True
+
+    def _landed_late(self, frame: VideoFrame) -> bool:
+        """Whether the leap missed the asked moment; then everything is decoded from the start."""
+        leaped_from, self._leaped_from = self._leaped_from, None
+        if leaped_from is None or (frame.pts is not None and self._clock.seconds(frame.pts) <= self._asked):
+            return False
+        self._may_leap = False
+        self._clock.now = None
+        self._container.seek(self._stream.start_time or 0, stream=self._stream)
+        return True
