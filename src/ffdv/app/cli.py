@@ -88,7 +88,7 @@ def prepare(
             limit=limit,
             dry_run=dry_run,
             sample_rate=sample_rate,
-            progress=console.prepare_progress(bar),
+            progress=console.follow_clips(bar),
         )
     console.show_prepared(summary)
     raise typer.Exit(SOME_FAILED if summary.failures else OK)
@@ -119,7 +119,7 @@ def train(
             resume=resume,
             epochs=epochs,
             overrides=tuple(overrides or ()),
-            progress=console.train_progress(bar),
+            progress=console.follow_training(bar),
             seed=seed,
         )
     console.show_run(summary)
@@ -162,7 +162,7 @@ def predict(
     from ffdv.detect.detector import predict as predict_clips
 
     with console.progress_bar("predict") as bar:
-        summary = predict_clips(data, model=model, out=out, workers=workers, progress=console.prepare_progress(bar))
+        summary = predict_clips(data, model=model, out=out, workers=workers, progress=console.follow_clips(bar))
     console.show_predicted(summary)
     raise typer.Exit(SOME_FAILED if summary.failures else OK)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,11 +20,31 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ffdv.app.doctor import Check
-from ffdv.detect.submission import SubmissionSummary
-from ffdv.records import MediaFacts
+if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
+    from ffdv.app.doctor import Check
+    from ffdv.data.prepare import PrepareSummary
+    from ffdv.detect.detector import PredictSummary
+    from ffdv.detect.submission import SubmissionSummary
+    from ffdv.records import MediaFacts
+    from ffdv.training.engine import Progress as TrainingProgress
+    from ffdv.training.evaluate import EvaluationTable
+    from ffdv.training.run import RunSummary
 
 MANY = 20  # rows of trouble that a terminal shows before it counts the rest
+
+
+class ClipProgress(Protocol):
+    """What a verb that goes through clips tells while it works."""
+
+    @property
+    def done(self) -> int: ...  # noqa: D102 -- clips finished, failures included
+    @property
+    def total(self) -> int: ...  # noqa: D102 -- clips in all
+    @property
+    def failures(self) -> int: ...  # noqa: D102 -- clips without a result
+    @property
+    def clips_per_second(self) -> float: ...  # noqa: D102 -- since the start
+
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -139,3 +160,112 @@ def _size(size_bytes: int) -> str:
 
 def _rate(bit_rate: int | None) -> str:
     return "bit rate unknown" if bit_rate is None else f"{bit_rate / 1e3:.0f} kb/s"
+
+
+def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
+    """A callback for verbs that go through clips: clips a second and failures beside the bar."""
+
+    def show(state: ClipProgress) -> None:
+        failed = f", [red]{state.failures} failed[/]" if state.failures else ""
+        text = f"{state.clips_per_second:.1f} clips/s{failed}"
+        bar.update(bar.task_ids[0], completed=state.done, total=state.total, text=text)
+
+    return show
+
+
+def follow_training(bar: Progress) -> Callable[[TrainingProgress], None]:
+    """A callback for training: Time/Loss/Acc/AUC; every finished epoch stays as a line."""
+
+    def show(state: TrainingProgress) -> None:
+        numbers = f"Loss {state.loss:.4f}  Acc {state.accuracy:.3f}"
+        if state.kind == "epoch":
+            auc = f"  AUC {state.auc:.4f}" if state.auc is not None else ""
+            best = "  best so far" if state.best else ""
+            err.print(
+                f"epoch {state.epoch:>3}/{state.epochs}  Time {_clock(state.seconds)}  {numbers}{auc}{best}",
+                soft_wrap=True,
+            )
+            return
+        doing = f"epoch {state.epoch}" if state.kind == "step" else f"validate {state.epoch}"
+        bar.update(bar.task_ids[0], description=doing, completed=state.step, total=state.steps, text=numbers)
+
+    return show
+
+
+def show_prepared(summary: PrepareSummary) -> None:
+    """What prepare did, or would do."""
+    for problem in summary.problems[:MANY]:
+        warn(problem.text)
+    if len(summary.problems) > MANY:
+        warn(f"... and {len(summary.problems) - MANY} more rows that could not be taken as written")
+    _show_failures([(failure.name, failure.reason) for failure in summary.failures])
+    if summary.dry_run:
+        say(
+            f"{summary.clips} clips would take about {_clock(summary.seconds)} and {_size(summary.size_bytes)}; nothing was written"
+        )
+        return
+    ready = f", {summary.resumed} of them there already" if summary.resumed else ""
+    say(
+        f"{summary.out}: {summary.clips} clips{ready}, {len(summary.failures)} failed, {_size(summary.size_bytes)}, {_clock(summary.seconds)}"
+    )
+
+
+def show_run(summary: RunSummary) -> None:
+    """What a training gave, the shortcuts first: they decide how the AUC is to be read."""
+    say(summary.audit.text)
+    if summary.best is None:
+        warn("no epoch was finished, so there is no best one; go on with --resume")
+    else:
+        best = summary.best
+        say(
+            f"best epoch {best.epoch} by {summary.chosen_by}: AUC {best.auc:.4f}, EER {best.eer:.3f}, Acc {best.accuracy:.3f} on validation clips"
+        )
+    for note in summary.notes:
+        warn(note)
+    done = (
+        "stopped by Ctrl-C; go on with --resume"
+        if summary.outcome == "interrupted"
+        else summary.outcome.replace("_", " ")
+    )
+    say(f"{summary.folder}: {summary.recipe}, {summary.epochs_done} epochs in {_clock(summary.seconds)} ({done})")
+
+
+def show_evaluation(result: EvaluationTable) -> None:
+    """The overall numbers one below the other, then a line per group, worst first."""
+    say(result.audit.text)
+    overall = result.overall
+    heading = f"{result.part}: {overall.num_real} real, {overall.num_fake} fake"
+    table(
+        ("measure", "value [95 % interval]"),
+        [(name, estimate) for name, estimate in overall.numbers.items()],
+        title=heading,
+    )
+    if result.by is not None:
+        shown = [name for name in ("auc", "eer") if any(name in row.numbers for row in result.rows[1:])]
+        rows = [
+            (row.name, row.num_real, row.num_fake, row.reals, *(row.numbers.get(name, "") for name in shown))
+            for row in result.rows[1:]
+        ]
+        table((result.by, "real", "fake", "against", *shown), rows, right=("real", "fake"))
+    for text in result.warnings:
+        warn(text)
+
+
+def show_predicted(summary: PredictSummary) -> None:
+    """Where the scores are, and what has none."""
+    _show_failures([(score.name, score.reason) for score in summary.failures])
+    say(
+        f"{summary.out}: {len(summary.scores)} rows, {len(summary.failures)} without a score, {_clock(summary.seconds)}"
+    )
+
+
+def _show_failures(failures: Sequence[tuple[str, str]]) -> None:
+    for name, reason in failures[:MANY]:
+        warn(f"{name}: {reason}")
+    if len(failures) > MANY:
+        warn(f"... and {len(failures) - MANY} more failures, each a row with its reason")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
