@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -18,13 +19,14 @@ class ForgedSound:
     """Sound made from real sound: samples float32 (n,), the method's name, forged stretches in seconds.
 
     segments: half-open [start, stop), in order, within the sound; one that spans all of it means forged throughout.
-    settings: what was drawn, for the manifest.
+    sense: what is forged, the voice itself or only that it belongs to the picture; settings: what was drawn.
     """
 
     samples: FloatArray
     rate: int
     method: str
     segments: Segments
+    sense: Literal["voice", "agreement"] = "voice"
     settings: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
