@@ -1,0 +1,132 @@
+"""The command line keeps its promises: flags are keywords, exit status tells, errors are one sentence."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import ffdv
+from ffdv.app.cli import app, main
+from ffdv.media.write import write_media
+from ffdv.records import Samples
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+# Flags that choose how the terminal shows a thing, and keywords that only programs can use.
+SHOWN = {"as_json", "help"}
+PROGRAM_ONLY = {
+    "prepare": {"progress", "max_seconds", "sound_codec", "clip_timeout_seconds"},
+    "train": {"progress", "accelerator", "devices", "precision"},
+    "evaluate": {"resamples"},
+    "predict": {"progress"},
+}
+VERBS = ("prepare", "train", "evaluate", "predict", "submit", "doctor")
+
+
+def run_cli(*arguments: str | Path, status: int = 0) -> tuple[str, str]:
+    """Run `ffdv` in a process of its own; returns what it printed to stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ffdv", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture
+def clip(tmp_path: Path, tone: Samples) -> Path:
+    return write_media(tmp_path / "clip.wav", sound=tone)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_has_its_functions_keywords_as_flags_with_the_same_defaults(verb: str) -> None:
+    keywords = inspect.signature(getattr(ffdv, verb)).parameters
+    flags = {parameter.name: parameter for parameter in COMMANDS[verb].params if parameter.name not in SHOWN}
+
+    named = {"json_file": "json"}
+    assert {named.get(name, name) for name in flags} == set(keywords) - PROGRAM_ONLY.get(verb, set())
+    for name, flag in flags.items():
+        default = keywords[named.get(name, name)].default
+        if default is not inspect.Parameter.empty and flag.default is not None:
+            assert str(flag.default) == str(default) or (flag.default in (False, ()) and not default), name
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(ffdv, name) is not None for name in ffdv.__all__)
+    assert len(ffdv.__all__) <= 12
+    with pytest.raises(AttributeError, match="it has"):
+        _ = ffdv.nothing_of_the_kind
+
+
+def test_help_is_quick_to_load_and_brings_no_torch() -> None:
+    code = "import sys, runpy; sys.argv = ['ffdv', '--help']\ntry: runpy.run_module('ffdv', run_name='__main__')\nexcept SystemExit: pass\nprint([m for m in ('torch', 'av', 'onnxruntime', 'pyarrow', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_probe_tells_every_file_and_its_exit_status_tells_of_failures(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a film")
+
+    out, err = run_cli("probe", clip, broken, status=1)
+
+    assert "pcm_s16le" in out
+    assert "broken.mp4" in err
+
+
+def test_probe_speaks_json_for_each_file(clip: Path, tmp_path: Path) -> None:
+    out, _ = run_cli("probe", "--json", clip, tmp_path / "absent.mp4", status=1)
+
+    good, bad = map(json.loads, out.splitlines())
+    assert good["status"] == "ok"
+    assert good["sounds"][0]["rate"] == 16_000
+    assert bad["status"] == "failed"
+
+
+def test_a_file_whose_name_looks_like_a_flag_or_markup_is_only_a_name(clip: Path, tmp_path: Path) -> None:
+    for name in ("--help.wav", "[red]x.wav", "a\nb.wav"):
+        odd = tmp_path / name
+        odd.write_bytes(clip.read_bytes())
+        out, _ = run_cli("probe", "--", odd)
+        assert name.replace("\n", "\\n") in out
+
+
+def test_doctor_names_every_missing_thing_with_a_cure() -> None:
+    out, _ = run_cli("doctor", "--json")
+
+    checks = json.loads(out)
+    assert {check["topic"] for check in checks} >= {"machine", "packages", "decoders", "devices", "weights"}
+    assert all(check["cure"] for check in checks if check["state"] == "missing")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("predict", "--data", "x", "--model", "nowhere", "--out", "o.csv"), "no such run folder"),
+        (("evaluate", "--data", "nowhere", "--model", "nowhere"), "nowhere"),
+        (("train", "--data", "nowhere", "--out", "o", "--recipe", "mel-resnet81"), "mel-resnet18"),
+        (("prepare", "nowhere", "--out", "o"), "nowhere"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_is_one_sentence_and_status_two(
+    arguments: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ffdv", *arguments])
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+
+    assert stopped.value.code == 2
+    shown = capsys.readouterr().err
+    assert says in shown
+    assert len([line for line in shown.splitlines() if "error:" in line]) == 1
