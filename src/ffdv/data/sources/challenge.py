@@ -9,6 +9,7 @@ Copies lie with or without the phase folders, with one folder more around everyt
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from ffdv.records import Clip
 _LABEL_FILE = re.compile(r"(train|val|valid|dev|test)(?:set\w*?)?[_-]?labels?(?:\.txt|\.csv|\.tsv)+", re.IGNORECASE)
 _SET_FOLDER = re.compile(r"(train|val|test)set\w*", re.IGNORECASE)
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "dev": "val", "test": "test"}
-_DEPTH = 2  # ROOT/copy/phase1
+_DEPTH = 3  # ROOT/copy/phase1/trainset
 
 
 @dataclass(frozen=True)
@@ -74,33 +75,30 @@ def load_label_file(path: Path) -> Corpus:
 
 def _find_parts(root: Path) -> Iterator[_Part]:
     """Labelled sets first (train, val, test), then folders that no table describes."""
-    folders = list(_folders(root, _DEPTH))
-    tables = [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if is_label_file(path) and has_label_header(path)
-    ]
+    listings = dict(_folders(root, _DEPTH))
+    tables = [folder / name for folder, names in listings.items() for name in names if is_label_file(folder / name)]
     # A copy often holds the same table as .txt and as .csv: the first of a folder and split is read.
-    chosen = {(table.parent, _split(table)): table for table in reversed(tables)}
+    chosen = {(table.parent, _split(table)): table for table in reversed(tables) if has_label_header(table)}
     parts = [_part_of(table) for table in chosen.values()]
     order = ("train", "val", "test")
     yield from sorted(parts, key=lambda part: (order.index(part.split), str(part.table)))
     described = {folder for part in parts for folder in part.folders}
-    for folder in folders:
+    for folder, names in listings.items():
         match = _SET_FOLDER.fullmatch(folder.name)
-        if match and folder != root and folder not in described and _holds_media(folder):
+        if match and folder != root and folder not in described and _hold_media(names):
             yield _Part(_SPLITS[match[1].lower()], (folder,), None)
 
 
-def _folders(root: Path, depth: int) -> Iterator[Path]:
-    yield root
-    # A set's own folder holds a hundred thousand clips and no further sets.
+def _folders(root: Path, depth: int) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those below it, each with the names of its files; a set's own folder is not entered further."""
+    with os.scandir(root) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    yield root, [entry.name for entry in found if entry.is_file()]
     if depth == 0 or _SET_FOLDER.fullmatch(root.name):
         return
-    for child in sorted(root.iterdir()):
-        if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-            yield from _folders(child, depth - 1)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from _folders(root / entry.name, depth - 1)
 
 
 def _part_of(table: Path) -> _Part:
@@ -135,8 +133,8 @@ def _split(table: Path) -> str:
     return _SPLITS[match[1].lower()]
 
 
-def _holds_media(folder: Path) -> bool:
-    return any(path.suffix.lower() in MEDIA_SUFFIXES for path in folder.iterdir())
+def _hold_media(names: list[str]) -> bool:
+    return any(Path(name).suffix.lower() in MEDIA_SUFFIXES for name in names)
 
 
 def _merge(root: Path, parts: list[_Part]) -> Corpus:
