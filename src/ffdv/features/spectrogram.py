@@ -29,7 +29,7 @@ PUBLISHED_N_FFT = 2_048
 PUBLISHED_HOP_LENGTH = 512
 PUBLISHED_TOP_DB = 80.0
 
-_AMIN = 1e-10  # librosa's smallest power before the logarithm: -100 dB
+SMALLEST_POWER = 1e-10  # librosa's smallest power before the logarithm: -100 dB
 _FRAMES_AT_ONCE = 32  # 32 frames of 2048 stay in the second-level cache: 5.3 ms for 10 s, against 10 ms with 512
 _BANDS_AT_ONCE = 16  # filters are narrow: 16 at a time on their own bins cost 0.4 of the full product
 
@@ -300,9 +300,9 @@ def power_to_db(
     >>> power_to_db(np.array([1.0, 0.01, 0.0], dtype=np.float32), floor_db=-60.0).round(3).tolist()
     [0.0, -20.0, -60.0]
     """
-    smallest = max(_AMIN, reference * 10.0 ** (floor_db / 10.0)) if floor_db is not None else _AMIN
+    smallest = max(SMALLEST_POWER, reference * 10.0 ** (floor_db / 10.0)) if floor_db is not None else SMALLEST_POWER
     decibels = 10.0 * np.log10(np.maximum(power, np.float32(smallest))) - np.float32(
-        10.0 * math.log10(max(reference, _AMIN))
+        10.0 * math.log10(max(reference, SMALLEST_POWER))
     )
     if top_db is not None and decibels.size:
         decibels = np.maximum(decibels, decibels.max() - np.float32(top_db))
@@ -376,7 +376,7 @@ def generate_mel_spectrogram(
 def mel_picture(samples: FloatArray, spec: FrontEndSpec, target_size: tuple[int, int]) -> PixelArray:
     """Samples (n,) as the published uint8 picture (height, width): dB under the loudest, 80 dB deep, stretched to 0 … 255, resized."""
     power = band_power(samples, spec)
-    decibels = power_to_db(power, reference=max(float(power.max()), _AMIN), top_db=PUBLISHED_TOP_DB)
+    decibels = power_to_db(power, reference=max(float(power.max()), SMALLEST_POWER), top_db=PUBLISHED_TOP_DB)
     grey = (255.0 * _stretch(decibels)).astype(np.uint8)
     width, height = target_size
     return resize_bilinear(grey, width=width, height=height)

@@ -18,14 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ffdv.errors import RecipeError
-from ffdv.features.spectrogram import (
-    PUBLISHED_TOP_DB,
-    FrontEndSpec,
-    constant_q_kernels,
-    cosine_transform,
-    filter_bank,
-    hann_window,
-)
+from ffdv.features.spectrogram import PUBLISHED_TOP_DB, SMALLEST_POWER, FrontEndSpec, cosine_transform
+from ffdv.models.power import BandPower, BandPowerByProducts, ConstantQPower
 from ffdv.records import FAKE, REAL
 
 PictureSize = tuple[int, int] | Literal["native"]
@@ -36,23 +30,20 @@ class SpectrogramLayer(nn.Module):
     """samples (clips, n) float32 at spec.sample_rate → dB (clips, spec.num_rows, spec.num_frames(n)), as log_spectrogram.
 
     lengths (clips,): how many samples of each row are sound, None = all; what lies beyond is heard as silence, and frames beyond
-    spec.num_frames(length) hold the floor (lfcc: zero). Always computed in float32, also under autocast.
+    spec.num_frames(length) hold the floor (lfcc: zero). Always computed in float32, also under autocast. by_products: the same without
+    an FFT operator, for export. Holds nothing that is trained or saved.
     """
 
-    window: Tensor
-    filters: Tensor
-    kernels: Tensor
     cosines: Tensor
 
-    def __init__(self, spec: FrontEndSpec) -> None:
+    def __init__(self, spec: FrontEndSpec, *, by_products: bool = False) -> None:
         super().__init__()
         self.spec = spec
+        self.power: nn.Module
         if spec.kind == "cqt":
-            kernels = torch.tensor(constant_q_kernels(spec))
-            self.register_buffer("kernels", kernels.flatten(0, 1).unsqueeze(1), persistent=False)  # (2*bands, 1, n_fft)
+            self.power = ConstantQPower(spec)
         else:
-            self.register_buffer("window", torch.tensor(hann_window(spec.n_fft)), persistent=False)
-            self.register_buffer("filters", torch.tensor(filter_bank(spec)), persistent=False)
+            self.power = BandPowerByProducts(spec) if by_products else BandPower(spec)
         if spec.kind == "lfcc":
             cosines = torch.tensor(cosine_transform(spec.n_bands, spec.num_rows))
             self.register_buffer("cosines", cosines, persistent=False)
@@ -66,10 +57,10 @@ class SpectrogramLayer(nn.Module):
         if lengths is not None:
             heard = torch.arange(samples.shape[1], device=samples.device) < lengths.unsqueeze(1)
             samples = samples.masked_fill(~heard, 0.0)
-        power = self._constant_q_power(samples) if self.spec.kind == "cqt" else self._band_power(samples)
         reference = self.spec.reference
-        smallest = max(1e-10, reference * 10.0 ** (self.spec.floor_db / 10.0))  # 1e-10: as power_to_db
-        decibels = 10.0 * torch.log10(power.clamp(min=smallest)) - 10.0 * math.log10(max(reference, 1e-10))
+        smallest = max(SMALLEST_POWER, reference * 10.0 ** (self.spec.floor_db / 10.0))
+        power = self.power(samples).clamp(min=smallest)
+        decibels: Tensor = 10.0 * torch.log10(power) - 10.0 * math.log10(max(reference, SMALLEST_POWER))
         if self.spec.kind == "lfcc":
             decibels = self.cosines @ decibels
         if lengths is None:
@@ -80,27 +71,6 @@ class SpectrogramLayer(nn.Module):
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Frames of so many samples (clips,)."""
         return 1 + lengths.div(self.spec.hop_length, rounding_mode="floor")
-
-    def _band_power(self, samples: Tensor) -> Tensor:
-        spectrum = torch.stft(
-            samples,
-            self.spec.n_fft,
-            self.spec.hop_length,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        return self.filters @ power  # (bands, bins) @ (clips, bins, frames) -> (clips, bands, frames)
-
-    def _constant_q_power(self, samples: Tensor) -> Tensor:
-        parts = functional.conv1d(
-            samples.unsqueeze(1), self.kernels, stride=self.spec.hop_length, padding=self.spec.n_fft // 2
-        )
-        cosines, sines = parts.chunk(2, dim=1)  # (clips, 2*bands, frames) -> 2 of (clips, bands, frames)
-        power: Tensor = cosines.square() + sines.square()
-        return power
 
 
 def frames_beyond(spectrogram: Tensor, num_frames: Tensor) -> Tensor:
