@@ -7,23 +7,19 @@ aligned face crops. fps turns frames into seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from ffdv.augment.codec import transcode_jpeg
 from ffdv.augment.forge_sound import draw_stretch
 from ffdv.augment.forgery import ForgedPicture, Segments
-from ffdv.augment.image import resized
+from ffdv.augment.image import blurred, moved, resized
 from ffdv.augment.outlines import Points, Region, deform, face_mask
 from ffdv.augment.spans import Span, draw, draw_count
 from ffdv.records import FloatArray, PixelArray
-
-Change = Callable[[PixelArray], FloatArray]
 
 
 def self_blend(
@@ -149,8 +145,8 @@ def jitter_face(
         hard = face_mask(frame.shape[:2], "face", landmarks=_at(landmarks, index, 2), box=_at(box, index, 1))
         mask = deform(hard, rng, strength=0.0, blur=0.02 * frame.shape[1])
         dy, dx = rng.standard_normal(2) * amount
-        moved = scipy.ndimage.shift(frame.astype(np.float32), (dy, dx, 0), order=1, mode="nearest")
-        forged[index] = _mixed(frame, moved + level * rng.standard_normal(), mask)
+        trembled = moved(frame, shift=(float(dy), float(dx))) + np.float32(level * rng.standard_normal())
+        forged[index] = _mixed(frame, trembled, mask)
         masks.append(mask)
     return ForgedPicture(forged, "jitter_face", _all(frames, fps), mask=np.stack(masks) if masks else None)
 
@@ -177,10 +173,10 @@ def shift_mouth(
         here, there = _at(landmarks, index, 2), _at(landmarks, int(source), 2)
         hard = face_mask(frames.shape[1:3], "mouth", landmarks=here, box=_at(box, index, 1))
         mask = deform(hard, rng, strength=0.0, blur=0.02 * frames.shape[2])
-        donor = frames[source].astype(np.float32)
+        donor = frames[source]
         if here is not None and there is not None and np.isfinite(here).all() and np.isfinite(there).all():
             dx, dy = here[-2:].mean(axis=0) - there[-2:].mean(axis=0)
-            donor = scipy.ndimage.shift(donor, (dy, dx, 0), order=1, mode="nearest")
+            donor = moved(donor, shift=(float(dy), float(dx)))
         forged[index] = _mixed(frames[index], donor, mask)
         masks.append(mask)
     return ForgedPicture(
@@ -258,11 +254,11 @@ def _blended(
         hard = face_mask(target.shape[:2], plan.region, landmarks=_at(landmarks, index, 2), box=_at(box, index, 1))
         mask = deform(hard, rng, strength=plan.bend * width, blur=plan.blur * width) * np.float32(plan.ratio)
         changed = _changed(source if plan.change_source else target, plan, rng)
-        under = target.astype(np.float32) if plan.change_source else changed
-        over = changed if plan.change_source else source.astype(np.float32)
+        under, over = (target, changed) if plan.change_source else (changed, source)
         if match_colour:
             over = _with_colours_of(over, under, mask)
-        forged[index] = _mixed(under, _moved(over, plan), mask)
+        shift = (plan.shift[0] * target.shape[0], plan.shift[1] * width)
+        forged[index] = _mixed(under, moved(over, shift=shift, zoom=plan.zoom), mask)
         masks.append(mask)
     segments = _all(stack, fps) if plan.ratio > 0 else ()
     single = frames.ndim == 3
@@ -275,54 +271,42 @@ def _blended(
     )
 
 
-def _changed(picture: PixelArray, plan: BlendPlan, rng: np.random.Generator) -> FloatArray:
-    """Another camera's version of the picture: colour, sharpness, compression, noise."""
+def _changed(picture: PixelArray, plan: BlendPlan, rng: np.random.Generator) -> PixelArray:
+    """Another camera's version of the picture: sharpness, colour, noise, compression."""
+    # grey + saturation * (values - grey), then gain and offset of each colour: one matrix.
+    to_grey = np.full((3, 3), 1 / 3)
+    colours = (to_grey + plan.saturation * (np.eye(3) - to_grey)) * np.array(plan.gains)
+    values = _sharpened(picture, plan) @ colours.astype(np.float32) + np.array(plan.offsets, np.float32)
+    if plan.noise:
+        values += np.float32(plan.noise) * rng.standard_normal(values.shape, dtype=np.float32)
+    changed = _rounded(values)
+    return changed if plan.quality is None else transcode_jpeg(changed, quality=plan.quality)
+
+
+def _sharpened(picture: PixelArray, plan: BlendPlan) -> FloatArray:
     values = picture.astype(np.float32)
+    if plan.sharpness == "none":
+        return values
     if plan.sharpness == "resized":
         height, width = picture.shape[:2]
         share = 1 - 0.75 * min(plan.sharpness_amount, 1.0)
         small = resized(picture, (max(1, round(height * share)), max(1, round(width * share))), "bilinear")
-        values = resized(small, (height, width), "bilinear").astype(np.float32)
-    elif plan.sharpness != "none":
-        soft = scipy.ndimage.gaussian_filter(values, (1.0, 1.0, 0))
-        sign = 1.0 if plan.sharpness == "sharp" else -1.0
-        values += np.float32(sign * plan.sharpness_amount) * (values - soft)
-    grey = values.mean(axis=2, keepdims=True)
-    values = grey + np.float32(plan.saturation) * (values - grey)
-    values = values * np.array(plan.gains, np.float32) + np.array(plan.offsets, np.float32)
-    if plan.noise:
-        values += np.float32(plan.noise) * rng.standard_normal(values.shape, dtype=np.float32)
-    if plan.quality is None:
-        return values
-    return transcode_jpeg(_rounded(values), quality=plan.quality).astype(np.float32)
+        return resized(small, (height, width), "bilinear").astype(np.float32)
+    sign = 1.0 if plan.sharpness == "sharp" else -1.0
+    return values + np.float32(sign * plan.sharpness_amount) * (values - blurred(picture, 1.0))
 
 
-def _moved(values: FloatArray, plan: BlendPlan) -> FloatArray:
-    """Zoomed about its centre and shifted, by bilinear interpolation; the border is carried on."""
-    height, width = values.shape[:2]
-    centre = np.array([(height - 1) / 2, (width - 1) / 2])
-    matrix = np.array([1 / plan.zoom, 1 / plan.zoom])
-    offset = centre - matrix * (centre + np.array([plan.shift[0] * height, plan.shift[1] * width]))
-    planes = [
-        scipy.ndimage.affine_transform(values[..., plane], matrix, offset, order=1, mode="nearest")
-        for plane in range(values.shape[2])
-    ]
-    moved: FloatArray = np.stack(planes, axis=2).astype(np.float32)
-    return moved
-
-
-def _with_colours_of(values: FloatArray, model: FloatArray, mask: FloatArray) -> FloatArray:
+def _with_colours_of(picture: PixelArray, model: PixelArray, mask: FloatArray) -> PixelArray:
     """Mean and spread of each colour within the mask brought to the model's (Reinhard et al. 2001, in RGB)."""
     inside = mask > 0.5 * mask.max()
     if not inside.any():
-        return values
-    own, wanted = values[inside], model[inside]
+        return picture
+    own, wanted = picture[inside].astype(np.float32), model[inside].astype(np.float32)
     spread = wanted.std(axis=0) / np.maximum(own.std(axis=0), 1.0)
-    matched: FloatArray = ((values - own.mean(axis=0)) * spread + wanted.mean(axis=0)).astype(np.float32)
-    return matched
+    return _rounded((picture - own.mean(axis=0)) * spread + wanted.mean(axis=0))
 
 
-def _mixed(under: PixelArray | FloatArray, over: FloatArray, mask: FloatArray) -> PixelArray:
+def _mixed(under: PixelArray, over: PixelArray | FloatArray, mask: FloatArray) -> PixelArray:
     base = under.astype(np.float32)
     return _rounded(base + mask[..., None] * (over - base))
 

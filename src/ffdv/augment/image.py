@@ -227,18 +227,40 @@ def resized(picture: PixelArray, size: tuple[int, int], how: str) -> PixelArray:
     from PIL import Image
 
     image = Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling[how.upper()])
-    changed: PixelArray = np.asarray(image, dtype=np.uint8)
+    changed: PixelArray = np.array(image, dtype=np.uint8)
+    return changed
+
+
+def moved(picture: PixelArray, *, shift: tuple[float, float] = (0.0, 0.0), zoom: float = 1.0) -> PixelArray:
+    """A picture (h, w, 3) zoomed about its centre, then shifted by (down, right) pixels; bilinear, the border carried on."""
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    margin = 2 + int(np.ceil(max(abs(shift[0]), abs(shift[1])) + abs(zoom - 1) * max(height, width)))
+    padded = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    y, x = padded.shape[0] / 2, padded.shape[1] / 2
+    # Where each output pixel comes from: (X, Y) → ((X - x - right) / zoom + x, (Y - y - down) / zoom + y).
+    matrix = (1 / zoom, 0.0, x - (x + shift[1]) / zoom, 0.0, 1 / zoom, y - (y + shift[0]) / zoom)
+    size = (padded.shape[1], padded.shape[0])
+    image = Image.fromarray(padded).transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    changed: PixelArray = np.array(image, dtype=np.uint8)[margin : margin + height, margin : margin + width]
+    return changed
+
+
+def blurred(picture: PixelArray, sigma: float) -> PixelArray:
+    """A picture softened by (very nearly) a Gaussian of `sigma` pixels."""
+    from PIL import Image, ImageFilter
+
+    changed: PixelArray = np.array(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma)), dtype=np.uint8)
     return changed
 
 
 def _through_video(picture: PixelArray, name: PictureCodecName, quality: int) -> PixelArray:
     if picture.ndim == 4:
         return transcode_frames(picture, name=name, constant_quality=quality)
-    if picture.ndim == 3:
-        return transcode_frames(picture[None], name=name, constant_quality=quality)[0]
-    grey = np.repeat(picture[None, :, :, None], 3, axis=3)
-    plane: PixelArray = transcode_frames(grey, name=name, constant_quality=quality)[0, :, :, 1]
-    return plane
+    colours = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+    changed: PixelArray = transcode_frames(colours[None], name=name, constant_quality=quality)[0]
+    return changed[..., 1] if picture.ndim == 2 else changed
 
 
 def _apply(step: Step, picture: Picture, rng: np.random.Generator) -> Picture:
@@ -252,7 +274,8 @@ def _apply(step: Step, picture: Picture, rng: np.random.Generator) -> Picture:
     transform = _built(step.name, json.dumps(settings, default=list))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
-        return transform(_as_tensor(picture))
+        changed = transform(_as_tensor(picture))
+    return changed.as_subclass(torch.Tensor)  # ToImage marks what it makes; here every tensor is a picture
 
 
 def _apply_ours(
@@ -315,7 +338,7 @@ def _as_tensor(picture: Picture) -> Tensor:
     if not isinstance(picture, np.ndarray):
         return picture  # type: ignore[no-any-return]
     planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, -3)
-    return torch.from_numpy(np.ascontiguousarray(planes))
+    return torch.from_numpy(np.require(planes, requirements=("C", "W")))  # torch warns of read-only arrays
 
 
 def _as_array(picture: Picture) -> PixelArray | FloatArray:

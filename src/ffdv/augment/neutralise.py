@@ -91,11 +91,10 @@ def loudness(samples: FloatArray, rate: int) -> float | None:
 
     A sound shorter than one block (0.4 s) is one block.
     """
-    weighted = _k_weighted(samples, rate)
-    size, step = round(_BLOCK_SECONDS * rate), round(_BLOCK_STEP_SECONDS * rate)
-    if len(weighted) == 0:
+    if len(samples) == 0:
         return None
-    size = min(size, len(weighted))
+    weighted = _k_weighted(samples, rate)
+    size, step = min(round(_BLOCK_SECONDS * rate), len(weighted)), round(_BLOCK_STEP_SECONDS * rate)
     sums = np.concatenate([[0.0], np.cumsum(np.square(weighted))])
     starts = np.arange(0, len(weighted) - size + 1, step)
     power = (sums[starts + size] - sums[starts]) / size

@@ -50,13 +50,17 @@ def deform(mask: FloatArray, rng: np.random.Generator, *, strength: float, blur:
     The field is drawn at knots × knots points and interpolated: elastic deformation (Simard et al. 2003) without its
     dear blur.
     """
-    height, width = mask.shape
+    # Where the blur hides it, half the resolution does: a quarter of the time.
+    step = 2 if blur >= 2.0 else 1
+    small = mask[::step, ::step]
     if strength > 0:
-        field = rng.uniform(-strength, strength, (2, knots, knots))
-        shift_y, shift_x = (_stretched(part, mask.shape) for part in field)
-        rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-        mask = scipy.ndimage.map_coordinates(mask, [rows + shift_y, columns + shift_x], order=1, mode="constant")
-    soft: FloatArray = scipy.ndimage.gaussian_filter(mask, blur) if blur > 0 else mask
+        field = rng.uniform(-strength / step, strength / step, (2, knots, knots))
+        shift_y, shift_x = (_stretched(part, small.shape) for part in field)
+        rows, columns = np.mgrid[0 : small.shape[0], 0 : small.shape[1]].astype(np.float32)
+        small = scipy.ndimage.map_coordinates(small, [rows + shift_y, columns + shift_x], order=1, mode="constant")
+    if blur > 0:
+        small = scipy.ndimage.gaussian_filter(small, blur / step, truncate=3.0)
+    soft = _stretched(small, mask.shape) if step > 1 else small
     return np.clip(soft, 0.0, 1.0).astype(np.float32)
 
 
@@ -109,7 +113,7 @@ def _hull(size: tuple[int, int], landmarks: Points) -> FloatArray:
     return np.asarray(canvas, dtype=np.float32)
 
 
-def _stretched(values: npt.NDArray[np.float64], size: tuple[int, ...]) -> FloatArray:
+def _stretched(values: npt.NDArray[np.floating], size: tuple[int, ...]) -> FloatArray:
     """A small field brought to the picture's size by cubic interpolation."""
     from PIL import Image
 

@@ -34,8 +34,10 @@ def convolutive_noise(
     orders: highest power; nonlinear_decibels: gain of each power above the first.
     """
     disturbed = _notch_filtered(samples, rate, rng)
-    for order in range(2, draw_count(rng, orders) + 1):
-        harmonics = _notch_filtered(samples**order, rate, rng)
+    power = samples
+    for _ in range(2, draw_count(rng, orders) + 1):
+        power = power * samples
+        harmonics = _notch_filtered(power, rate, rng)
         disturbed = disturbed + np.float32(amplitude(draw(rng, nonlinear_decibels))) * harmonics
     return _within_one(disturbed - disturbed.mean(dtype=np.float64).astype(np.float32) if disturbed.size else disturbed)
 
