@@ -28,12 +28,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ffdv.errors import TrainingDiverged
+from ffdv.metrics.calibration import sigmoid
+from ffdv.training.augmenting import Mix
 from ffdv.training.averaging import WeightAverage
 from ffdv.training.losses import Loss
 from ffdv.training.optimiser import ScheduleSpec, rate_share, set_rate
 
 FloatArray64 = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+_ROWS_AT_ONCE = 64  # pictures of 256 x 256 in ResNet-18 take 1 GB
 
 
 class TrainingSpec(BaseModel):
@@ -115,7 +119,7 @@ ReportProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class ScoredClips:
-    """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over clips (NaN: not asked)."""
+    """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over windows (NaN: not asked)."""
 
     names: tuple[str, ...]
     labels: IntArray
@@ -125,8 +129,7 @@ class ScoredClips:
     @property
     def scores(self) -> FloatArray64:
         """Probability of fake, (n,), 1 = fake, not calibrated."""
-        scores: FloatArray64 = 1.0 / (1.0 + np.exp(-self.logits))
-        return scores
+        return sigmoid(self.logits)
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,8 @@ class TrainingState:
 class Work:
     """What an epoch is made of, apart from the state: fixed for the whole run.
 
-    net, optimiser: those of the state as Fabric wrapped them; measure: scored clips → auc, accuracy, eer; started: time.monotonic() of then.
+    net, optimiser: those of the state as Fabric wrapped them; measure: scored clips → auc, accuracy, eer;
+    started: time.monotonic() of then; mix: what makes one clip of two in a training batch.
     """
 
     fabric: Fabric
@@ -215,6 +219,7 @@ class Work:
     measure: Callable[[ScoredClips], Mapping[str, float]]
     report: ReportProgress
     started: float
+    mix: Mix | None = None
 
     @property
     def steps(self) -> int:
@@ -225,6 +230,10 @@ class Work:
         """Learning rate of the step that follows so much training."""
         done = epochs_done + batches_done / len(self.training)
         return self.learning_rate * rate_share(self.schedule, done, self.spec.epochs)
+
+    def share_done(self, epochs_done: int, batches_done: int) -> float:
+        """Share of the whole training, [0, 1], that so much of it is."""
+        return min((epochs_done + batches_done / len(self.training)) / self.spec.epochs, 1.0)
 
     @property
     def seconds(self) -> float:
@@ -254,6 +263,8 @@ def train_epochs(state: TrainingState, work: Work, saves: Saves) -> Literal["fin
         work = replace(work, report=_report_that_stops(work, asked))
         try:
             while state.epochs_done < work.spec.epochs:
+                if _stalled(state, work.spec):
+                    return "stopped_early"
                 train_epoch(state, work, save=saves.last)
                 scored = validate(state, work)
                 _finish_epoch(state, work, scored)
@@ -261,8 +272,6 @@ def train_epochs(state: TrainingState, work: Work, saves: Saves) -> Literal["fin
                     saves.best(state, scored)
                 saves.last(state)
                 _report_epoch(state, work)
-                if _stalled(state, work.spec):
-                    return "stopped_early"
         except StopAsked:
             saves.last(state)
             return "interrupted"
@@ -300,17 +309,18 @@ def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
     clips = sum(len(batch.names) for batch in group)
     total, correct = 0.0, 0
     for position, batch in enumerate(group):
-        share = len(batch.names) / clips
-        labels = work.fabric.to_device(batch.labels)
+        samples, lengths, labels = work.fabric.to_device((batch.samples, batch.lengths, batch.labels))
+        if work.mix is not None:
+            samples, lengths, labels = work.mix(
+                samples, lengths, labels, work.share_done(state.epochs_done, state.batches_done)
+            )
         with work.fabric.no_backward_sync(work.net, enabled=position < len(group) - 1):  # type: ignore[arg-type]
-            logits = _logits(work.fabric, work.net, batch)
-            loss = work.loss(logits, labels)
-            work.fabric.backward(loss * share)
+            loss = work.loss(logits := work.net(samples, lengths), labels)
+            work.fabric.backward(loss * (len(batch.names) / clips))
         total += float(loss.detach()) * len(batch.names)
-        whole = labels if labels.ndim == 1 else labels.argmax(dim=1)
-        correct += int((logits.detach().argmax(dim=1) == whole).sum())
+        correct += int((logits.detach().argmax(dim=1) == (labels > 0.5)).sum())
     if not math.isfinite(total):
-        raise _diverged(state, work, [name for batch in group for name in batch.names])
+        raise _diverged(state, work, f"the clips were {_some([name for batch in group for name in batch.names])}")
     if work.spec.clip_norm is not None:
         work.fabric.clip_gradients(work.net, work.optimiser, max_norm=work.spec.clip_norm, error_if_nonfinite=False)
     work.optimiser.step()
@@ -348,7 +358,7 @@ def predict(
     losses, num_rows = 0.0, 0
     with torch.inference_mode():
         for step, batch in enumerate(batches, start=1):
-            logits = _logits(fabric, net, batch).float()
+            logits = _logits(fabric, net, batch)
             if loss is not None:
                 losses += float(loss(logits, fabric.to_device(batch.labels))) * len(batch.names)
             margins = (logits[:, 1] - logits[:, 0]).double().cpu()
@@ -391,14 +401,17 @@ def restore_random(state: Mapping[str, Tensor]) -> None:
 
 
 def _logits(fabric: Fabric, net: nn.Module, batch: ClipBatch) -> Tensor:
-    """(rows, 2) real, fake."""
+    """(rows, 2) real, fake, float32; a long clip has many windows, so they go through the net some at a time."""
+    pieces = zip(batch.samples.split(_ROWS_AT_ONCE), batch.lengths.split(_ROWS_AT_ONCE), strict=True)
     with fabric.autocast():
-        logits: Tensor = net(fabric.to_device(batch.samples), fabric.to_device(batch.lengths))
-    return logits
+        return torch.cat([net(*fabric.to_device(piece)) for piece in pieces]).float()
 
 
 def _finish_epoch(state: TrainingState, work: Work, scored: ScoredClips) -> None:
     """Count the epoch as done and enter its row."""
+    lost = [name for name, logit in zip(scored.names, scored.logits, strict=True) if not math.isfinite(logit)]
+    if lost:
+        raise _diverged(state, work, f"the net has no number for {_some(lost)} of the validation part")
     numbers = work.measure(scored)
     row = EpochRow(
         epoch=state.epochs_done + 1,
@@ -438,18 +451,23 @@ def _stalled(state: TrainingState, spec: TrainingSpec) -> bool:
     return spec.early_stop_epochs is not None and state.epochs_done - state.best_epoch >= spec.early_stop_epochs
 
 
-def _diverged(state: TrainingState, work: Work, names: Sequence[str]) -> TrainingDiverged:
+def _diverged(state: TrainingState, work: Work, where: str) -> TrainingDiverged:
+    """What happened and what to change; `where` it showed."""
     rate = state.optimiser.param_groups[0]["lr"]
     cures = [f"a lower learning rate (--set optimiser.learning_rate={work.learning_rate / 10:.2g})"]
     if work.spec.clip_norm is None:
         cures.append("shorter gradients (--set training.clip_norm=1.0)")
     if work.spec.precision != "32-true":
         cures.append("full precision (--set training.precision=32-true)")
-    shown = ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return TrainingDiverged(
         f"the loss is no longer a number in epoch {state.epochs_done + 1}, after {state.batches_done} of "
-        f"{len(work.training)} batches, at learning rate {rate:.3g}; try {', or '.join(cures)}; the clips were {shown}"
+        f"{len(work.training)} batches, at learning rate {rate:.3g}; try {', or '.join(cures)}; {where}"
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _in_groups(batches: Iterable[ClipBatch], size: int) -> Iterator[list[ClipBatch]]:

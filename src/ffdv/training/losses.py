@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
-from torch.nn.functional import log_softmax, one_hot
+from torch.nn.functional import log_softmax
 
 from ffdv.errors import RecipeError
 
@@ -60,9 +60,9 @@ def class_weights(labels: Sequence[int]) -> Tensor:
 def class_shares(labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Labels as shares of each class, shape (clips, 2), rows summing to one.
 
-    labels: (clips,) of {0, 1}, or (clips, 2) shares already (mixed clips); smoothing: share spread over both classes.
+    labels: (clips,) of {0, 1}, or of shares of fake in [0, 1] (mixed clips); smoothing: share spread over both classes.
     """
-    shares = one_hot(labels.long(), NUM_CLASSES).float() if labels.ndim == 1 else labels.float()
+    shares = torch.stack([1.0 - labels.float(), labels.float()], dim=1)
     return shares * (1.0 - smoothing) + smoothing / NUM_CLASSES
 
 

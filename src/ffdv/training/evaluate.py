@@ -1,0 +1,335 @@
+"""How well a run does on labelled clips: a table with intervals, beside what shortcuts alone would reach.
+
+    RUN/best.safetensors + shards ─▶ which clips ─▶ predict ─▶ calibrate ─▶ EvaluationTable (all, then each group, worst first)
+
+Clips that the run was trained on are never part of the table unless they are asked for by name, and then it says so.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.data.loader import make_loader
+from ffdv.data.shards import Shards, open_shards
+from ffdv.errors import ManifestError
+from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.ranking import tpr_at_fpr
+from ffdv.metrics.uncertainty import Estimate, bootstrap
+from ffdv.training.parts import data_hash, read_parts
+from ffdv.training.provenance import data_hash_of
+from ffdv.training.shortcuts import AuditLine, audit_line
+
+if TYPE_CHECKING:
+    from ffdv.training.engine import ScoredClips
+
+NUMBERS = ("auc", "average_precision", "eer", "tpr_at_fpr", "accuracy", "log_loss", "brier", "ece")
+GROUP_NUMBERS = ("auc", "eer", "accuracy")  # a group's few fakes hold no more
+ENOUGH_REALS = 20  # of the fakes' own sources; with fewer, a group's fakes are set against all reals
+FORMAT_VERSION = 1
+BEST_NAME, LAST_NAME = "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """Numbers of some clips: a group's fakes against reals, or all.
+
+    name: the group's value, or "all"; reals: which reals the fakes were set against; numbers by name, each with its
+    interval, empty where they are undefined (one class only).
+    """
+
+    name: str
+    num_real: int
+    num_fake: int
+    reals: str
+    numbers: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """The first row is over all clips; the others by group, lowest AUC first.
+
+    part: which clips, in words; interval_groups: the column whose values stay together in the bootstrap ("" = none);
+    warnings: what a reader must know before believing the numbers; audit: the shortcuts on the same clips.
+    """
+
+    model: str
+    data: str
+    part: str
+    by: str | None
+    interval_groups: str
+    rows: tuple[EvaluationRow, ...]
+    audit: AuditLine
+    warnings: tuple[str, ...]
+
+    @property
+    def overall(self) -> EvaluationRow:
+        """All clips."""
+        return self.rows[0]
+
+    def headings(self) -> list[str]:
+        """Columns of `cells`."""
+        return [self.by or "clips", "real", "fake", "against", *NUMBERS]
+
+    def cells(self) -> list[list[str]]:
+        """The table as text, a row a line; an undefined or unasked number is empty."""
+        return [
+            [row.name, str(row.num_real), str(row.num_fake), row.reals]
+            + [str(row.numbers[name]) if name in row.numbers else "" for name in NUMBERS]
+            for row in self.rows
+        ]
+
+    def to_json(self) -> str:
+        """Everything, for machines, with the format's version."""
+        return json_format.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=1, default=str)
+
+
+def evaluate(
+    model: Path | str,
+    *,
+    data: Path | str,
+    by: str | None = None,
+    split: str | None = None,
+    json: Path | str | None = None,
+    resamples: int = 1000,
+) -> EvaluationTable:
+    """The table of a run (its folder, or best.safetensors) on prepared shards.
+
+    by: a row for each value of this group column; split: only these clips, as the corpus or the run calls the part; by
+    default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
+    and all labelled clips elsewhere. json: write the numbers to this file as well; resamples: of each bootstrap.
+    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels) with the cure.
+    """
+    folder = Path(model) if Path(model).is_dir() else Path(model).parent
+    checkpoint_path = folder / BEST_NAME if Path(model).is_dir() else Path(model)
+    shards = open_shards(data)
+    if by is not None and not any(shards.group(by)):
+        raise ManifestError(
+            f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
+        )
+    chosen = choose_clips(shards, _own_parts(checkpoint_path, shards), split)
+    scored, calibration, left_out = _scored(checkpoint_path, shards, chosen.rows)
+    table = tabulate(
+        scored,
+        shards,
+        calibration=calibration,
+        by=by,
+        names=TableNames(str(model), str(data), chosen.part),
+        warnings=(*chosen.warnings, *left_out),
+        resamples=resamples,
+    )
+    if json is not None:
+        path = Path(json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(table.to_json(), encoding="utf-8")
+        temporary.replace(path)
+    return table
+
+
+@dataclass(frozen=True)
+class ChosenClips:
+    """Which clips of the shards to judge, what to call them, and what to say about the choice."""
+
+    rows: npt.NDArray[np.int64]
+    part: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableNames:
+    """What a table is of."""
+
+    model: str
+    data: str
+    part: str
+
+
+def _own_parts(path: Path, shards: Shards) -> dict[str, str]:
+    """What each clip served for in the run's training, by name; empty when it was trained on other data."""
+    from ffdv.models.checkpoint import read_header
+
+    own = data_hash_of(read_header(path).provenance) == data_hash(shards)
+    return read_parts(path.parent) if own else {}
+
+
+def choose_clips(shards: Shards, part_of: Mapping[str, str], split: str | None) -> ChosenClips:
+    """The labelled clips to judge a run on: those it has not seen, unless `split` asks for others by name.
+
+    part_of: what each clip served for in training, empty when the run was trained on other data.
+    """
+    labelled = np.flatnonzero((shards.labels >= 0) & ~shards.failed)
+    parts = np.array([part_of.get(name, "") for name in shards.names], dtype=object)
+    if split is not None:
+        chosen = _named(shards, parts, labelled, split)
+    elif part_of:
+        chosen = _unseen(parts, labelled)
+    else:
+        chosen = ChosenClips(labelled, "all labelled clips")
+    if len(chosen.rows) == 0:
+        raise ManifestError(f"{shards.folder}: no labelled clip in {chosen.part}; nothing to evaluate")
+    trained_on = int((parts[chosen.rows] == "train").sum())
+    if trained_on:
+        text = (
+            f"{trained_on} of the {len(chosen.rows)} clips were trained on: these numbers say nothing about new clips"
+        )
+        return replace(chosen, warnings=(*chosen.warnings, text))
+    return chosen
+
+
+def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
+    """The test part of the run, or the validation part with a warning."""
+    test = labelled[parts[labelled] == "test"]
+    if len(test):
+        return ChosenClips(test, "the run's test part")
+    flatters = "the run's epoch and calibration were chosen on these clips: the numbers flatter it"
+    return ChosenClips(labelled[parts[labelled] == "validation"], "the run's validation part", (flatters,))
+
+
+def _named(shards: Shards, parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64], split: str) -> ChosenClips:
+    """The clips of a split, by the corpus's name for it or by the run's."""
+    named = np.array([name or "" for name in shards.splits], dtype=object)
+    for names, whose in ((named, "the corpus's split"), (parts, "the run's part")):
+        chosen = labelled[names[labelled] == split]
+        if len(chosen):
+            return ChosenClips(chosen, f"{whose} {split!r}")
+    known = sorted({str(name) for names in (named, parts) for name in names if name})
+    raise ManifestError(
+        f"{shards.folder}: there is no labelled clip in a split {split!r}; there are {', '.join(known) or 'none'}"
+    )
+
+
+def _scored(
+    path: Path, shards: Shards, rows: npt.NDArray[np.int64]
+) -> tuple[ScoredClips, Calibration | None, tuple[str, ...]]:
+    """Opinions of a checkpoint on some clips, its calibration, and what could not be judged."""
+    from lightning_fabric import Fabric
+
+    from ffdv.models.checkpoint import load_checkpoint
+    from ffdv.models.zoo import restore_model
+    from ffdv.training.engine import predict
+    from ffdv.training.plan import recipe_from
+
+    checkpoint = load_checkpoint(path)
+    recipe = recipe_from(checkpoint.header.recipe, where=str(path))
+    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
+    net = fabric.to_device(restore_model(checkpoint))
+    rate = recipe.front_end.sample_rate
+    loader = make_loader(shards, recipe.loader, rate=rate, training=False, rows=rows.tolist())
+    scored = predict(fabric, net, loader.epoch(1))
+    calibration = None
+    if checkpoint.header.calibration:
+        calibration = Calibration.from_json(json_format.dumps(checkpoint.header.calibration))
+    left_out = loader.left_out.sentence()
+    return scored, calibration, (left_out,) if left_out else ()
+
+
+def tabulate(
+    scored: ScoredClips,
+    shards: Shards,
+    *,
+    calibration: Calibration | None,
+    by: str | None,
+    names: TableNames,
+    warnings: Sequence[str] = (),
+    resamples: int = 1000,
+) -> EvaluationTable:
+    """The table of opinions on clips of these shards; without `calibration` the net's own probabilities are judged."""
+    index_of = {name: index for index, name in enumerate(shards.names)}
+    where = np.array([index_of[name] for name in scored.names], dtype=np.int64)
+    scores = scored.scores if calibration is None else calibration.apply(scored.logits)
+    clips = _Clips(scored.labels, scores, *interval_groups(shards, where), _column(shards, "source", where), resamples)
+    said = list(warnings)
+    if calibration is None:
+        said.append("the run holds no calibration: log_loss, brier and ece judge the raw scores")
+    overall = clips.row("all", np.ones(len(clips.labels), dtype=bool), numbers=NUMBERS, reals="all")
+    said += _undefined(overall) or _few_reals(clips)
+    rows = [] if by is None else _group_rows(clips, _column(shards, by, where), by)
+    audit = audit_line(
+        clips.labels,
+        {probe: shards.probe(probe)[where] for probe in shards.probe_names},
+        groups=clips.groups,
+        net_auc=overall.numbers["auc"].value if overall.numbers else None,
+    )
+    return EvaluationTable(
+        names.model, names.data, names.part, by, clips.groups_by, (overall, *rows), audit, tuple(said)
+    )
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Labels (n,), scores (n,), what stays together in intervals, and where each clip is from."""
+
+    labels: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    groups_by: str
+    groups: Sequence[str | None] | None
+    sources: Sequence[str | None]
+    resamples: int
+
+    def row(self, name: str, chosen: npt.NDArray[np.bool_], *, numbers: Sequence[str], reals: str) -> EvaluationRow:
+        """The asked numbers over the chosen clips; none where a class is missing."""
+        labels, scores = self.labels[chosen], self.scores[chosen]
+        groups = None if self.groups is None else [self.groups[at] for at in np.flatnonzero(chosen).tolist()]
+        real, fake = np.bincount(labels, minlength=2).tolist()
+        estimates = {}
+        if real and fake:
+            estimates = {
+                number: bootstrap(labels, scores, metric=number, groups=groups, resamples=self.resamples)
+                for number in numbers
+            }
+        return EvaluationRow(name, real, fake, reals, estimates)
+
+
+def _column(shards: Shards, by: str, where: npt.NDArray[np.int64]) -> list[str | None]:
+    """A group column at these clips."""
+    values = shards.group(by)
+    return [values[index] for index in where]
+
+
+def interval_groups(shards: Shards, where: npt.NDArray[np.int64]) -> tuple[str, Sequence[str | None] | None]:
+    """The column whose values stay together: identities, or else sources."""
+    for by in ("identity", "source"):
+        values = _column(shards, by, where)
+        if any(values):
+            return by, values
+    return "", None
+
+
+def _group_rows(clips: _Clips, values: Sequence[str | None], by: str) -> list[EvaluationRow]:
+    """A row for each value that some fake has: its fakes against its own reals, its sources' reals, or all reals."""
+    rows = []
+    of_group = np.array([value or "" for value in values], dtype=object)
+    sources = np.array([source or "" for source in clips.sources], dtype=object)
+    real = clips.labels == 0
+    for value in sorted({name for name, label in zip(of_group, clips.labels, strict=True) if name and label == 1}):
+        fakes = (of_group == value) & ~real
+        own = real & (of_group == value)
+        same_source = real & np.isin(sources, [name for name in np.unique(sources[fakes].astype(str)) if name])
+        against, words = next(
+            (choice, text)
+            for choice, text in ((own, f"same {by}"), (same_source, "same source"), (real, "all"))
+            if choice.sum() >= ENOUGH_REALS or choice is real
+        )
+        rows.append(clips.row(value, fakes | against, numbers=GROUP_NUMBERS, reals=words))
+    return sorted(rows, key=lambda row: row.numbers["auc"].value if row.numbers else math.inf)
+
+
+def _undefined(row: EvaluationRow) -> list[str]:
+    """Why the table has no numbers, where it has none."""
+    if row.numbers:
+        return []
+    return [f"{row.num_real} real and {row.num_fake} fake clips: no number is defined without both classes"]
+
+
+def _few_reals(clips: _Clips) -> list[str]:
+    """What to think of TPR at a low false-alarm rate."""
+    warning = tpr_at_fpr(clips.labels, clips.scores).warning
+    return [warning] if warning else []

@@ -1,0 +1,201 @@
+"""Which clip serves for what: train, validation (chooses the epoch and the calibration), test (chooses nothing).
+
+The corpus's own split is taken where it has one; else whole groups (people, sources) go to one side. A test part is never
+touched in training, so that what is reported was not what was chosen on.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ffdv.data.corpus import group_value
+from ffdv.data.shards import Shards
+from ffdv.data.splits import find_leaks, split_by_group
+from ffdv.errors import CheckpointError, ManifestError
+from ffdv.records import FAKE, REAL, Clip
+
+PARTS_NAME = "parts.csv"
+Part = Literal["train", "validation", "test", "left_out"]
+_PARTS: tuple[Part, ...] = ("train", "validation", "test", "left_out")
+
+
+class SplitSpec(BaseModel):
+    """How the labelled clips are divided.
+
+    by: `corpus` (its own split), `group` (drawn by us), `auto` (corpus where it names both a train and a validation split,
+    else group); train, validation, test: the corpus's names for them; groups: columns whose values must not be on two sides
+    of a split that we draw; validation_share, test_share: of the clips; leaks: what to do with validation and test clips of
+    the corpus's split that share a value of `leak_groups` with the training part: `drop` them, or only `report`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Literal["auto", "corpus", "group"] = "auto"
+    train: tuple[str, ...] = ("train", "training")
+    validation: tuple[str, ...] = ("val", "valid", "validation", "dev")
+    test: tuple[str, ...] = ("test", "eval")
+    groups: tuple[str, ...] = ("identity", "source")
+    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    test_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    leaks: Literal["drop", "report"] = "drop"
+    leak_groups: tuple[str, ...] = ("identity",)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        """Refuse shares that use up everything, and names that mean two things."""
+        if self.validation_share + self.test_share > 0.8:
+            raise ValueError(
+                f"validation_share {self.validation_share:g} and test_share {self.test_share:g} leave less than a fifth to "
+                "train on; lower them"
+            )
+        twice = [name for name, count in Counter([*self.train, *self.validation, *self.test]).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"split {twice[0]!r} cannot be two parts at once; name it in one of train, validation, test"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What each row of the shards serves for.
+
+    data_hash: of the shards that the rows are of; of_row: a part a row; notes: what a user must know of the choice.
+    """
+
+    data_hash: str
+    names: tuple[str, ...]
+    of_row: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+    def rows(self, part: Part) -> list[int]:
+        """The rows of a part, rising."""
+        return [row for row, of_row in enumerate(self.of_row) if of_row == part]
+
+    def counts(self) -> dict[str, int]:
+        """Clips by part, empty parts left out."""
+        counted = Counter(self.of_row)
+        return {part: counted[part] for part in _PARTS if counted[part]}
+
+
+def choose_parts(shards: Shards, spec: SplitSpec) -> Parts:
+    """Divide the labelled clips that can be heard. Raises ManifestError when a part would lack clips, or one of the classes."""
+    usable = (shards.labels >= 0) & ~shards.failed & (shards.sound_seconds > 0)
+    rows = np.flatnonzero(usable).tolist()
+    clips = [clip for clip, fit in zip(shards.clips(), usable, strict=True) if fit]
+    by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
+    parts, notes = _by_corpus(clips, spec) if by_corpus else _by_group(clips, spec)
+    _check(clips, parts)
+    of_row: list[Part] = ["left_out"] * len(shards)
+    for row, part in zip(rows, parts, strict=True):
+        of_row[row] = part
+    return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
+
+
+def data_hash(shards: Shards) -> str:
+    """What the shards hold, by their light columns: names, labels, splits, groups, status and length of the sound."""
+    columns = ("name", "label", "split", "groups", "status", "sound_rate", "sound_samples")
+    digest = hashlib.sha256()
+    for row in zip(*(shards.table[column].to_pylist() for column in columns), strict=True):
+        digest.update(json.dumps(row, default=str).encode())
+    return digest.hexdigest()[:32]
+
+
+def write_parts(folder: Path, parts: Parts) -> None:
+    """Write parts.csv: name, part; whole or not at all."""
+    temporary = folder / f".{PARTS_NAME}.part"
+    with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", "part"))
+        writer.writerows(zip(parts.names, parts.of_row, strict=True))
+    temporary.replace(folder / PARTS_NAME)
+
+
+def read_parts(folder: Path) -> dict[str, str]:
+    """Name → part, as a run wrote it. Raises CheckpointError when it is not there or not ours."""
+    path = folder / PARTS_NAME
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            header, *rows = csv.reader(file)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it says what was trained on, train the run again"
+        ) from error
+    if header != ["name", "part"] or not all(len(row) == 2 and row[1] in _PARTS for row in rows):
+        raise CheckpointError(
+            f"{path} does not hold rows of name, part; it says what was trained on, train the run again"
+        )
+    return dict(rows)
+
+
+def _corpus_names_both(clips: Sequence[Clip], spec: SplitSpec) -> bool:
+    """Whether the corpus has a train and a validation split of its own."""
+    named = {clip.split for clip in clips}
+    return bool(named & set(spec.train)) and bool(named & set(spec.validation))
+
+
+def _by_corpus(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[str]]:
+    """The corpus's own split, without the validation and test clips that share a leak group with training."""
+    part_of: dict[str | None, Part] = dict.fromkeys(spec.train, "train")
+    part_of.update(dict.fromkeys(spec.validation, "validation"))
+    part_of.update(dict.fromkeys(spec.test, "test"))
+    parts = [part_of.get(clip.split, "left_out") for clip in clips]
+    unknown = Counter(clip.split or "" for clip, part in zip(clips, parts, strict=True) if part == "left_out")
+    notes = [f"split: {count} clips of {name or 'no split'} serve for nothing" for name, count in unknown.most_common()]
+    leaks = find_leaks(clips, [None if part == "left_out" else part for part in parts], by=spec.leak_groups)
+    if not leaks:
+        return parts, notes
+    leaking = {(leak.by, leak.value) for leak in leaks if "train" in dict(leak.parts)}
+    touched = [
+        part in {"validation", "test"} and any((by, group_value(clip.groups, by)) in leaking for by in spec.leak_groups)
+        for clip, part in zip(clips, parts, strict=True)
+    ]
+    worst = ", ".join(f"{leak.by} {leak.value}" for leak in leaks[:3])
+    what = f"split: {len(leaks)} values stand on two sides of the corpus's split ({worst}{', ...' if len(leaks) > 3 else ''})"
+    if spec.leaks == "report":
+        return parts, [*notes, f"{what}; {sum(touched)} validation and test clips leak, their scores flatter"]
+    kept: list[Part] = ["left_out" if leaks_here else part for part, leaks_here in zip(parts, touched, strict=True)]
+    return kept, [*notes, f"{what}; the {sum(touched)} validation and test clips of these are left out"]
+
+
+def _by_group(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[str]]:
+    """Whole families of clips to one part each, by the columns that the corpus has."""
+    columns = [by for by in spec.groups if any(group_value(clip.groups, by) for clip in clips)]
+    shares = {"train": 1.0 - spec.validation_share - spec.test_share, "validation": spec.validation_share}
+    if spec.test_share:
+        shares["test"] = spec.test_share
+    parts = split_by_group(clips, by=columns, shares=shares, seed=spec.seed)
+    if columns:
+        note = f"split: drawn by us, no {' and no '.join(columns)} on two sides"
+    else:
+        wanted = " or ".join(spec.groups) or "any group column"
+        note = f"split: drawn by us clip by clip, for the corpus has no {wanted}: expect the validation to flatter"
+    return [_as_part(part) for part in parts], [note]
+
+
+def _as_part(name: str) -> Part:
+    return next(part for part in _PARTS if part == name)
+
+
+def _check(clips: Sequence[Clip], parts: Sequence[Part]) -> None:
+    """Training and validation need both classes."""
+    for part in ("train", "validation"):
+        labels = [clip.label for clip, its in zip(clips, parts, strict=True) if its == part]
+        real, fake = labels.count(REAL), labels.count(FAKE)
+        if not real or not fake:
+            named = ", ".join(sorted({clip.split for clip in clips if clip.split})) or "none"
+            raise ManifestError(
+                f"the {part} part has {real} real and {fake} fake clips that can be heard, it needs both; the corpus's splits "
+                f"are {named}; try --set split.by=group, another --set split.seed=1, or fewer --set 'split.groups=[\"identity\"]'"
+            )

@@ -1,0 +1,254 @@
+"""A recipe: one TOML file that says everything about a run, read into a frozen value that refuses mistakes.
+
+    ffdv/recipes/NAME.toml, or a path ─▶ overrides (model.backbone=...) ─▶ Recipe ─▶ RUN/recipe.toml, complete
+
+Each table is a settings model that lives in the file that uses it; this file nests them and knows only what two
+tables can contradict each other about. One file a run: recipes do not extend each other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ffdv.augment.chain import AugmentSpec
+from ffdv.data.loader import LoaderSpec
+from ffdv.errors import RecipeError
+from ffdv.features.spectrogram import FrontEndSpec
+from ffdv.models.zoo import ModelSpec
+from ffdv.training.augmenting import refuse_unused
+from ffdv.training.engine import TrainingSpec
+from ffdv.training.losses import LossSpec
+from ffdv.training.optimiser import OptimiserSpec, ScheduleSpec
+from ffdv.training.parts import SplitSpec
+
+_NO_VALUE = "none"  # TOML has no word for nothing
+
+
+class Recipe(BaseModel):
+    """Everything that a run depends on, apart from the data and the machine.
+
+    format: of this file; name and about: for people; the tables in the order in which a clip meets them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str = Field(min_length=1)
+    about: str = ""
+    split: SplitSpec = SplitSpec()
+    loader: LoaderSpec = LoaderSpec()
+    front_end: FrontEndSpec = FrontEndSpec()
+    augment: AugmentSpec = AugmentSpec()
+    model: ModelSpec = ModelSpec()
+    loss: LossSpec = LossSpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _tables_agree(self) -> Self:
+        """Refuse tables that contradict each other."""
+        refuse_unused(self.augment)
+        if self.schedule.warm_up_epochs >= self.training.epochs:
+            raise ValueError(
+                f"schedule.warm_up_epochs = {self.schedule.warm_up_epochs:g} leaves nothing of training.epochs = "
+                f"{self.training.epochs}; shorten the warm-up or train longer"
+            )
+        if self.loader.balance_classes and self.loss.class_weights == "balanced":
+            raise ValueError(
+                "loader.balance_classes and loss.class_weights = 'balanced' would correct the classes' numbers twice; "
+                "set loader.balance_classes = false or loss.class_weights = 'none'"
+            )
+        return self
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of this name, or in this TOML file, with `table.key=value` overrides applied in order.
+
+    A value is read as TOML where it is that (0.003, true, [1, 2]) and as text otherwise; `none` unsets.
+    Raises RecipeError naming the file, the key, and the nearest known one.
+    """
+    where, text = _read(name_or_path)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {where} is not TOML: {error}") from error
+    for override in overrides:
+        _apply(tables, override)
+    return recipe_from(tables, where=where)
+
+
+def recipe_from(tables: Mapping[str, Any], *, where: str) -> Recipe:
+    """The recipe that nested tables describe; `where` they come from is for the message of RecipeError."""
+    try:
+        return Recipe.model_validate(_without_none(tables, Recipe))
+    except ValidationError as error:
+        sentences = "; ".join(_sentence(detail) for detail in error.errors(include_url=False))
+        raise RecipeError(f"recipe {where}: {sentences}") from error
+
+
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe with `table.key=value` overrides applied in order; raises RecipeError as load_recipe."""
+    tables = recipe.model_dump(mode="json")
+    for override in overrides:
+        _apply(tables, override)
+    return recipe_from(tables, where=recipe.name)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    folder = resources.files("ffdv") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The recipe with every setting written out, as TOML that `load_recipe` reads back to an equal value."""
+    plain = recipe.model_dump(mode="json")
+    tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if key not in tables]
+    for name, table in tables.items():
+        lines += _table_lines(name, table)
+    return "\n".join(lines) + "\n"
+
+
+def _table_lines(name: str, table: Mapping[str, Any]) -> list[str]:
+    """A table with its keys, then the tables within it."""
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    lines = ["", f"[{name}]"]
+    lines += [f"{_key(key)} = {_toml(value)}" for key, value in table.items() if key not in inner]
+    for key, value in inner.items():
+        lines += _table_lines(f"{name}.{_key(key)}", value)
+    return lines
+
+
+def _key(name: str) -> str:
+    """A TOML key, quoted where it must be."""
+    bare = name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+    return name if bare else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    """One value as TOML; JSON's numbers and texts are TOML's too, but for characters in two halves and for delete."""
+    if value is None:
+        return json.dumps(_NO_VALUE)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items() if item is not None) + "}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str]:
+    """(what to call it, its text) of a recipe by name or path."""
+    name = str(name_or_path)
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and path.name == name:
+        if name not in recipe_names():
+            near = _nearest(name, recipe_names())
+            raise RecipeError(f"there is no recipe {name!r} ({near}); give one of those, or the path of a TOML file")
+        return name, (resources.files("ffdv") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    try:
+        return name, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"recipe {name} cannot be read: {error}; give a TOML file, or one of {', '.join(recipe_names())}"
+        ) from error
+
+
+def _apply(tables: dict[str, Any], override: str) -> None:
+    """Set `table.key=value` in nested tables, in place; the names are checked later with everything else."""
+    path, separator, text = override.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not separator or not all(keys):
+        raise RecipeError(f"cannot read the setting {override!r}; write it as model.backbone=resnet18")
+    table = tables
+    for depth, key in enumerate(keys[:-1]):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"cannot set {path.strip()!r}: {'.'.join(keys[: depth + 1])!r} is a value, not a table")
+    table[keys[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """An override's value: TOML where it is TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _without_none(tables: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The same tables with the word "none" as None, wherever None is allowed and the text "none" is not."""
+    resolved: dict[str, Any] = {}
+    for key, value in tables.items():
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        inner = _table_model(annotation)
+        if inner is not None and isinstance(value, dict):
+            resolved[key] = _without_none(value, inner)
+        else:
+            resolved[key] = None if value == _NO_VALUE and _allows_only_none(annotation) else value
+    return resolved
+
+
+def _allows_only_none(annotation: Any) -> bool:
+    """Whether None is a value of this type and the text "none" is not."""
+    choices = _choices(annotation)
+    literals = {word for choice in choices for word in typing.get_args(choice)}
+    return type(None) in choices and str not in choices and _NO_VALUE not in literals
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The types that a union is made of, or the one type."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _table_model(annotation: Any) -> type[BaseModel] | None:
+    """The settings model behind a field that is a table."""
+    models = [choice for choice in _choices(annotation) if isinstance(choice, type) and issubclass(choice, BaseModel)]
+    return models[0] if models else None
+
+
+def _sentence(detail: Any) -> str:
+    """One of pydantic's findings in words: what is wrong at which key, and what to write instead."""
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        table, known = _known_keys(detail["loc"])
+        return f"unknown key {path!r}; {_nearest(str(detail['loc'][-1]), known, prefix=table)}"
+    if detail["type"] == "missing":
+        return f"{path!r} is missing"
+    if detail["type"] == "value_error":
+        return f"{path}: {detail['ctx']['error']}" if path else str(detail["ctx"]["error"])
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{path} = {detail['input']!r}: {message}"
+
+
+def _known_keys(location: Sequence[int | str]) -> tuple[str, list[str]]:
+    """(the table's name with a dot, the keys it may have) for the key at `location`."""
+    model: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = _table_model(field.annotation) if field is not None else None
+        if inner is None:
+            return "", []
+        model = inner
+    return "".join(f"{part}." for part in location[:-1]), list(model.model_fields)
+
+
+def _nearest(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """What was probably meant, or the whole choice."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {prefix + close[0]!r}"
+    return f"known are {', '.join(prefix + key for key in sorted(known))}" if known else "it has no keys"

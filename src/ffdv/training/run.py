@@ -1,0 +1,368 @@
+"""A recipe and prepared shards → a run: weights, tables and an ONNX file in one folder.
+
+RUN/recipe.toml          every setting, resolved            RUN/log.csv        one line an epoch
+RUN/parts.csv            which clip served for what         RUN/metrics.json   what came out, and the shortcuts beside it
+RUN/best.safetensors     the epoch that was kept            RUN/events.*       TensorBoard
+RUN/last.safetensors     the newest state, for resume       RUN/model.onnx     what `ffdv predict` runs
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from pydantic import JsonValue
+
+from ffdv.data.loader import ClipLoader, make_loader
+from ffdv.data.shards import Shards, open_shards
+from ffdv.errors import CheckpointError, RecipeError
+from ffdv.metrics.calibration import fit_platt
+from ffdv.metrics.ranking import accuracy, eer, roc_auc
+from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
+from ffdv.models.zoo import build_model
+from ffdv.training.augmenting import batch_mix, picture_change, sound_augment
+from ffdv.training.averaging import WeightAverage
+from ffdv.training.engine import EpochRow, Progress, Saves, ScoredClips, TrainingState, Work, seed_torch, train_epochs
+from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
+from ffdv.training.log import Events, write_log
+from ffdv.training.losses import build_loss
+from ffdv.training.optimiser import build_optimiser
+from ffdv.training.parts import Part, Parts, choose_parts, write_parts
+from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
+from ffdv.training.provenance import data_hash_of, provenance
+from ffdv.training.saved import restore_state, state_counters, state_tensors
+from ffdv.training.shortcuts import AuditLine, audit_line
+
+FORMAT_VERSION = 1
+RECIPE_NAME, LOG_NAME, METRICS_NAME, ONNX_NAME = "recipe.toml", "log.csv", "metrics.json", "model.onnx"
+
+# What may change between a run and its resume without making it another run.
+_FREE_SETTINGS = (
+    ("training", "epochs"),
+    ("training", "early_stop_epochs"),
+    ("training", "save_minutes"),
+    ("loader", "workers"),
+)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a training gave.
+
+    outcome: finished, stopped_early or interrupted; best: the row of the kept epoch, None when none was finished;
+    clips: counts by part; audit: the shortcuts on the validation part; notes: what a user must know.
+    """
+
+    folder: Path
+    recipe: str
+    outcome: str
+    epochs_done: int
+    best: EpochRow | None
+    chosen_by: str
+    clips: Mapping[str, int]
+    audit: AuditLine
+    onnx: Path | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def train(
+    recipe: Recipe | Path | str,
+    *,
+    data: Path | str,
+    out: Path | str,
+    resume: bool = False,
+    epochs: int | None = None,
+    overrides: Sequence[str] = (),
+    progress: Callable[[Progress], None] | None = None,
+    seed: int | None = None,
+    accelerator: str = "auto",
+) -> RunSummary:
+    """Train a recipe (its name, a TOML file, or the value) on prepared shards, into the folder `out`.
+
+    resume: go on from `out`'s last state, bit for bit on a CPU; epochs, seed: instead of the recipe's; overrides:
+    `model.backbone=efficientnet_b0`. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
+    resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
+    """
+    started = time.monotonic()
+    recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
+    folder = Path(out)
+    shards = open_shards(data)
+    parts = choose_parts(shards, recipe.split)
+    _check_folder(folder, recipe, parts, resume=resume)
+    run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator))
+    state = run.build_state()
+    if resume and (folder / LAST_NAME).is_file():
+        saved = load_checkpoint(folder / LAST_NAME)
+        restore_state(state, saved.tensors, saved.header.state)
+    run.begin(state)
+    with run.reports(state, progress) as report:
+        outcome = train_epochs(state, run.work(state, report, started), Saves(run.save_last, run.save_best))
+    return run.finish(state, outcome, time.monotonic() - started)
+
+
+def resolve(
+    recipe: Recipe | Path | str, *, overrides: Sequence[str] = (), epochs: int | None = None, seed: int | None = None
+) -> Recipe:
+    """The recipe with every change applied; `seed` is of the weights' start, the order and the luck of augmentation."""
+    changes = list(overrides)
+    if epochs is not None:
+        changes.append(f"training.epochs={epochs}")
+    if seed is not None:
+        changes += [f"training.seed={seed}", f"loader.seed={seed}"]
+    if isinstance(recipe, Recipe):
+        return override_recipe(recipe, changes)
+    return load_recipe(recipe, changes)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from a run's first step to its last."""
+
+    folder: Path
+    recipe: Recipe
+    shards: Shards
+    parts: Parts
+    fabric: Fabric
+
+    @cached_property
+    def training(self) -> ClipLoader:
+        """Windows of the training part, shuffled, this process's share."""
+        return self._loader("train", training=True)
+
+    @cached_property
+    def validation(self) -> ClipLoader:
+        """Every window of the validation part."""
+        return self._loader("validation", training=False)
+
+    @cached_property
+    def provenance(self) -> dict[str, JsonValue]:
+        """Where the weights come from."""
+        return provenance(
+            data_name=self.shards.folder.resolve().name,
+            data_hash=self.parts.data_hash,
+            clips=self.parts.counts(),
+            device=str(self.fabric.device),
+        )
+
+    def _loader(self, part: Part, *, training: bool) -> ClipLoader:
+        return make_loader(
+            self.shards,
+            self.recipe.loader,
+            rate=self.recipe.front_end.sample_rate,
+            training=training,
+            rows=self.parts.rows(part),
+            augment=sound_augment(self.recipe.augment) if training else None,
+            rank=self.fabric.global_rank,
+            num_ranks=self.fabric.world_size,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+
+    def build_state(self) -> TrainingState:
+        """A fresh net and all that moves with it, from the recipe's seed, on the device."""
+        seed_torch(self.recipe.training.seed)
+        net = build_model(self.recipe.model, self.recipe.front_end)
+        net.picture_change = picture_change(self.recipe.augment)
+        self.fabric.to_device(net)
+        decay = self.recipe.training.average_decay
+        average = None if decay is None else WeightAverage(net, decay)
+        return TrainingState(net, build_optimiser(self.recipe.optimiser, net), average)
+
+    def work(self, state: TrainingState, report: Callable[[Progress], None], started: float) -> Work:
+        """The loop's constants."""
+        net, optimiser = self.fabric.setup(state.net, state.optimiser)
+        labels = self.shards.labels[self.training.rows].tolist()
+        return Work(
+            fabric=self.fabric,
+            net=net,
+            optimiser=optimiser,
+            training=self.training,
+            validation=self.validation,
+            loss=build_loss(self.recipe.loss, labels),
+            learning_rate=self.recipe.optimiser.learning_rate,
+            schedule=self.recipe.schedule,
+            spec=self.recipe.training,
+            measure=measure,
+            report=report,
+            started=started,
+            mix=batch_mix(self.recipe.augment.mix),
+        )
+
+    def begin(self, state: TrainingState) -> None:
+        """Write what is known before the first step."""
+        if not self.fabric.is_global_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / RECIPE_NAME, recipe_toml(self.recipe))
+        write_parts(self.folder, self.parts)
+        write_log(self.folder / LOG_NAME, state.rows)
+
+    def save_last(self, state: TrainingState) -> None:
+        """Write last.safetensors: everything that a resume needs."""
+        if self.fabric.is_global_zero:
+            header = self._header(state, counters=state_counters(state))
+            save_checkpoint(self.folder / LAST_NAME, state_tensors(state), header)
+
+    def save_best(self, state: TrainingState, scored: ScoredClips) -> None:
+        """Write best.safetensors: the judged net, with its calibration on the clips that it was judged on."""
+        if self.fabric.is_global_zero:
+            calibration = json.loads(fit_platt(scored.labels, scored.logits).to_json())
+            header = self._header(state, calibration=calibration)
+            save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), header)
+
+    def _header(
+        self,
+        state: TrainingState,
+        *,
+        calibration: Mapping[str, JsonValue] | None = None,
+        counters: Mapping[str, JsonValue] | None = None,
+    ) -> CheckpointHeader:
+        """What is written beside weights."""
+        best = state.best_row
+        chosen_by = self.recipe.training.choose_by
+        return CheckpointHeader(
+            recipe=self.recipe.model_dump(mode="json"),
+            metrics={} if best is None else {"part": "validation", "chosen_by": chosen_by, **asdict(best)},
+            calibration=dict(calibration or {}),
+            provenance=self.provenance,
+            state=dict(counters or {}),
+        )
+
+    @contextmanager
+    def reports(
+        self, state: TrainingState, progress: Callable[[Progress], None] | None
+    ) -> Iterator[Callable[[Progress], None]]:
+        """Where the loop reports to: log.csv, TensorBoard and the caller's callback; other processes keep quiet."""
+        if not self.fabric.is_global_zero:
+            yield lambda _: None
+            return
+        steps = math.ceil(len(self.training) / self.recipe.training.accumulate_batches)
+        with Events(self.folder, first_step=state.epochs_done * steps) as events:
+
+            def report(now: Progress) -> None:
+                if now.kind == "step":
+                    events.step(now)
+                if now.kind == "epoch":
+                    events.epoch(state.rows[-1])
+                    write_log(self.folder / LOG_NAME, state.rows)
+                if progress is not None:
+                    progress(now)
+
+            yield report
+
+    def finish(self, state: TrainingState, outcome: str, seconds: float) -> RunSummary:
+        """Export, measure the shortcuts, write metrics.json."""
+        notes = [*self.parts.notes, *_left_out(self.training, self.validation)]
+        if state.best_row is None:
+            notes.append("no epoch was finished: best.safetensors holds the weights as they are, without calibration")
+            if self.fabric.is_global_zero:
+                save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), self._header(state))
+        summary = RunSummary(
+            folder=self.folder,
+            recipe=self.recipe.name,
+            outcome=outcome,
+            epochs_done=state.epochs_done,
+            best=state.best_row,
+            chosen_by=self.recipe.training.choose_by,
+            clips=self.parts.counts(),
+            audit=self._audit(state),
+            onnx=self._exported(),
+            seconds=seconds,
+            notes=tuple(notes),
+        )
+        if not self.fabric.is_global_zero:
+            return summary
+        epochs = [asdict(row) for row in state.rows]
+        text = json.dumps({"version": FORMAT_VERSION, **asdict(summary), "epochs": epochs}, indent=1, default=str)
+        write_text(self.folder / METRICS_NAME, text + "\n")
+        return summary
+
+    def _exported(self) -> Path | None:
+        """Write model.onnx; only one process does."""
+        from ffdv.training.export import export
+
+        return export(self.folder, out=self.folder / ONNX_NAME) if self.fabric.is_global_zero else None
+
+    def _audit(self, state: TrainingState) -> AuditLine:
+        """What the shortcuts reach on the validation part, beside the net."""
+        rows = self.validation.rows
+        return audit_line(
+            self.shards.labels[rows],
+            {name: self.shards.probe(name)[rows] for name in self.shards.probe_names},
+            groups=interval_groups(self.shards, rows)[1],
+            net_auc=None if state.best_row is None else state.best_row.auc,
+        )
+
+
+def measure(scored: ScoredClips) -> dict[str, float]:
+    """What an epoch is judged by."""
+    labels, scores = scored.labels, scored.scores
+    return {"auc": roc_auc(labels, scores), "accuracy": accuracy(labels, scores), "eer": eer(labels, scores)}
+
+
+def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
+    """Device, precision and processes; several only where torchrun started them."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=max(processes // local, 1),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=recipe.training.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _check_folder(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> None:
+    """Refuse to write over another run, and to resume something else than what was begun."""
+    begun_already = (folder / LAST_NAME).is_file()
+    if not resume and (begun_already or (folder / BEST_NAME).is_file()):
+        raise CheckpointError(f"{folder} holds a run already; resume it (--resume), or choose another folder (--out)")
+    if not begun_already:
+        return
+    header = read_header(folder / LAST_NAME)
+    begun = recipe_from(header.recipe, where=str(folder / LAST_NAME))
+    different = _differences(begun, recipe)
+    if different:
+        raise RecipeError(
+            f"{folder} was begun with another recipe: {', '.join(different)}; resume it with its own "
+            f"(--recipe {folder / RECIPE_NAME}), or train anew into another folder"
+        )
+    if data_hash_of(header.provenance) != parts.data_hash:
+        raise CheckpointError(
+            f"{folder} was begun on other clips; resume it with its own data, or train anew into another folder"
+        )
+
+
+def _differences(begun: Recipe, wanted: Recipe) -> list[str]:
+    """Settings that differ, as "table.key: was → is", apart from those that may change."""
+    was, now = begun.model_dump(mode="json"), wanted.model_dump(mode="json")
+    settings = [(table, key) for table, keys in now.items() if isinstance(keys, dict) for key in keys]
+    return [
+        f"{table}.{key} was {was[table][key]}, is {now[table][key]}"
+        for table, key in settings
+        if (table, key) not in _FREE_SETTINGS and was[table][key] != now[table][key]
+    ]
+
+
+def _left_out(training: ClipLoader, validation: ClipLoader) -> list[str]:
+    """Which clips took no part, in words."""
+    parts = (("training", training), ("validation", validation))
+    return [f"{name}: {text}" for name, loader in parts if (text := loader.left_out.sentence())]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,144 @@
+"""Recipes: what they say, what they refuse and in which words."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffdv.errors import RecipeError
+from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_names, recipe_toml
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_under_its_own_name_and_survives_being_written_out(name: str) -> None:
+    recipe = load_recipe(name)
+
+    assert recipe.name == name
+    assert recipe_from(tomllib.loads(recipe_toml(recipe)), where="its own text") == recipe
+
+
+def test_the_published_settings_are_the_published_ones() -> None:
+    recipe = load_recipe("mel-resnet18")
+
+    assert (recipe.optimiser.kind, recipe.optimiser.learning_rate, recipe.optimiser.weight_decay) == (
+        "adam",
+        0.003,
+        0.0,
+    )
+    assert (recipe.schedule.kind, recipe.schedule.step_epochs, recipe.schedule.factor) == ("step", 4, 0.85)
+    assert (recipe.loader.batch_size, recipe.loader.window_seconds, recipe.loader.balance_classes) == (40, None, False)
+    assert (recipe.loss.kind, recipe.loss.class_weights, recipe.loss.label_smoothing) == ("cross_entropy", "none", 0.0)
+    assert (recipe.model.backbone, recipe.model.picture_size) == ("resnet18", (256, 256))
+    front_end = recipe.front_end
+    assert (front_end.kind, front_end.sample_rate, front_end.n_fft) == ("mel", 22_050, 2_048)
+    assert (front_end.hop_length, front_end.n_bands, front_end.fmax) == (512, 128, 8_000)
+    flips = [(step.name, step.settings["p"]) for step in recipe.augment.picture]
+    assert flips == [("RandomHorizontalFlip", 0.5), ("RandomVerticalFlip", 0.5)]
+    assert recipe.training.average_decay is recipe.training.clip_norm is recipe.training.early_stop_epochs is None
+
+
+def test_overrides_reach_every_kind_of_value_in_order() -> None:
+    recipe = load_recipe(
+        "voice",
+        (
+            "model.backbone=efficientnet_b0",
+            "loader.batch_size = 8",
+            "loader.balance_classes=false",
+            "model.picture_size=[64, 96]",
+            "optimiser.learning_rate=1e-2",
+            "training.clip_norm=none",
+            'split.groups=["identity"]',
+            "loader.batch_size=9",
+        ),
+    )
+
+    assert recipe.model.backbone == "efficientnet_b0"
+    assert recipe.loader.batch_size == 9
+    assert recipe.loader.balance_classes is False
+    assert recipe.model.picture_size == (64, 96)
+    assert recipe.optimiser.learning_rate == 0.01
+    assert recipe.training.clip_norm is None
+    assert recipe.split.groups == ("identity",)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("model.bakbone=resnet18", "unknown key 'model.bakbone'; did you mean 'model.backbone'"),
+        ("modle.backbone=resnet18", "unknown key 'modle'; did you mean 'model'"),
+        ("qqq=1", "unknown key 'qqq'; known are about, augment"),
+        ("training.epochs=0", "training.epochs = 0: input should be greater"),
+        ("loader.batch_size=many", "loader.batch_size = 'many': input should be a valid integer"),
+        ("front_end.fmax=30000", "front_end: fmax 30000 Hz lies above 8000 Hz"),
+        ("loss.class_weights=balanced", "correct the classes' numbers twice"),
+        ("schedule.warm_up_epochs=40", "leaves nothing of training.epochs = 12"),
+        ("loss.gamma=2", "gamma = 2.0 has no effect on cross_entropy"),
+        ("augment.sound=[{name = 'pitchshift'}]", "there is no sound transform 'pitchshift'; nearest: pitch_shift"),
+        ("augment.forge_sound=[{name = 'world_copy'}]", "not used in training on sound yet"),
+        ("split.test_share=0.7", "leave less than a fifth"),
+        ("split.test=['dev']", "split 'dev' cannot be two parts"),
+        ("loader.seed", "write it as model.backbone=resnet18"),
+        ("loader.batch_size.x=1", "'loader.batch_size' is a value, not a table"),
+        ("format=2", "format = 2: input should be 1"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_says_what_to_write(override: str, sentence: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("voice", (override,))
+
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(RecipeError, match=r"training.epochs.*loader.batch_size|loader.batch_size.*training.epochs"):
+        load_recipe("voice", ("training.epochs=0", "loader.batch_size=0"))
+
+
+def test_unknown_names_and_files_say_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="did you mean 'voice'"):
+        load_recipe("voise")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(RecipeError, match=r"broken.toml is not TOML"):
+        load_recipe(broken)
+    nameless = tmp_path / "nameless.toml"
+    nameless.write_text("[loader]\n")
+    with pytest.raises(RecipeError, match="'name' is missing"):
+        load_recipe(nameless)
+
+
+def test_a_recipe_file_and_a_recipe_value_take_the_same_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(recipe_toml(load_recipe("voice")))
+    overrides = ("training.epochs=3", "training.average_decay=none")
+
+    assert load_recipe(path, overrides) == override_recipe(load_recipe("voice"), overrides)
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
+    rate=st.floats(1e-9, 1e3),
+    clip=st.none() | st.floats(1e-6, 1e6),
+    groups=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=3),
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_a_recipe_holds_it_survives_being_written_out(
+    name: str, rate: float, clip: float | None, groups: list[str]
+) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": name,
+            "optimiser": {"learning_rate": rate},
+            "training": {"clip_norm": clip},
+            "split": {"groups": groups},
+        }
+    )
+
+    assert recipe_from(tomllib.loads(recipe_toml(recipe)), where="its own text") == recipe
