@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,31 +54,57 @@ def roll(landmarks: FloatArray) -> float:
     return float(np.angle(np.sum(np.conj(UPRIGHT - UPRIGHT.mean()) * (points - points.mean()))))
 
 
+MAX_SHIFT = 0.15  # of a square's side: how far it may be moved to lie inside the picture
+
+
 def face_square(box: FloatArray, landmarks: FloatArray, margin: float) -> Square:
     """The upright square around a face: side = margin × the longer side of its box (4,), about the box's centre."""
     side = float(max(box[2] - box[0], box[3] - box[1])) * margin
     return Square(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, max(side, 1.0), roll(landmarks))
 
 
+def moved_inside(square: Square, width: int, height: int) -> Square:
+    """The square moved towards the picture's inside, by at most MAX_SHIFT of its side: real pixels before invented ones."""
+    reach, most = half_reach(square), MAX_SHIFT * square.side
+
+    def moved(centre: float, length: int) -> float:
+        inside = length / 2 if length < 2 * reach else min(max(centre, reach), length - reach)
+        return centre + min(max(inside - centre, -most), most)
+
+    return replace(square, x=moved(square.x, width), y=moved(square.y, height))
+
+
+def half_reach(square: Square) -> float:
+    """Half the side of the upright square around a turned one, in pixels."""
+    return square.side / 2 * (abs(math.cos(square.turn)) + abs(math.sin(square.turn)))
+
+
 def cut_square(pixels: PixelArray, square: Square, size: int) -> PixelArray:
     """The square as uint8 (size, size, 3): every source pixel counts when shrinking; beyond the picture its edge goes on."""
     from PIL import Image
 
-    height, width = pixels.shape[:2]
-    reach = math.ceil(square.side / 2 * (abs(math.cos(square.turn)) + abs(math.sin(square.turn)))) + 2
+    reach = math.ceil(half_reach(square)) + 2
     left, top = math.floor(square.x) - reach, math.floor(square.y) - reach
-    rows = np.clip(np.arange(top, top + 2 * reach + 1), 0, height - 1)
-    columns = np.clip(np.arange(left, left + 2 * reach + 1), 0, width - 1)
-    region = Image.fromarray(pixels[rows[:, None], columns[None, :]])
-    finer = max(1, round(square.side / size))  # shrink in two steps: sample finely, then average blocks
-    scale = square.side / (size * finer)
+    region = Image.fromarray(_region(pixels, left, top, 2 * reach + 1))
+    coarser = max(1, round(square.side / size))  # average blocks first, so that every source pixel counts
+    if coarser > 1:
+        region = region.reduce(coarser)
+    scale = square.side / size / coarser
     cosine, sine = math.cos(square.turn) * scale, math.sin(square.turn) * scale
-    half = size * finer / 2
-    x0 = square.x - left - half * cosine + half * sine
-    y0 = square.y - top - half * sine - half * cosine
+    x0 = (square.x - left) / coarser - (cosine - sine) * size / 2
+    y0 = (square.y - top) / coarser - (sine + cosine) * size / 2
     way = Image.Resampling.BICUBIC if scale < 1 else Image.Resampling.BILINEAR
-    cut = region.transform(
-        (size * finer, size * finer), Image.Transform.AFFINE, (cosine, -sine, x0, sine, cosine, y0), way
+    crop: PixelArray = np.asarray(
+        region.transform((size, size), Image.Transform.AFFINE, (cosine, -sine, x0, sine, cosine, y0), way)
     )
-    crop: PixelArray = np.asarray(cut.reduce(finer) if finer > 1 else cut)
     return crop
+
+
+def _region(pixels: PixelArray, left: int, top: int, side: int) -> PixelArray:
+    """A square of whole pixels; beyond the picture its edge goes on."""
+    height, width = pixels.shape[:2]
+    if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+        return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    return pixels[rows[:, None], columns[None, :]]

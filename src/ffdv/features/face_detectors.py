@@ -155,19 +155,33 @@ def decode_grids(grids: dict[str, FloatArray], width: int) -> Detections:
 def overlap(one: FloatArray, many: FloatArray) -> FloatArray:
     """Intersection over union of each box of `one` (n, 4) with each of `many` (m, 4): (n, m) in [0, 1].
 
-    >>> overlap(np.float32([[0, 0, 2, 2]]), np.float32([[1, 0, 3, 2], [5, 5, 6, 6]])).round(3).tolist()
-    [[0.3330000042915344, 0.0]]
+    >>> overlap(np.float32([[0, 0, 2, 2]]), np.float32([[1, 0, 3, 2], [5, 5, 6, 6]])).round(2).tolist()
+    [[0.33, 0.0]]
     """
-    inner = np.minimum(one[:, None, 2:], many[None, :, 2:]) - np.maximum(one[:, None, :2], many[None, :, :2])
-    shared = np.clip(inner, 0, None).prod(axis=2)
+    shared = _intersection(one, many)
     union = area(one)[:, None] + area(many)[None, :] - shared
-    share: FloatArray = np.where(union > 0, shared / np.maximum(union, 1e-9), 0.0).astype(np.float32)
-    return share
+    return (shared / np.maximum(union, 1e-9)).astype(np.float32)
+
+
+def containment(one: FloatArray, many: FloatArray) -> FloatArray:
+    """Intersection over the smaller of two boxes, each of `one` (n, 4) with each of `many` (m, 4): (n, m) in [0, 1].
+
+    >>> containment(np.float32([[0, 0, 9, 9]]), np.float32([[1, 0, 3, 2], [8, 0, 10, 2]])).tolist()
+    [[1.0, 0.5]]
+    """
+    smaller = np.minimum(area(one)[:, None], area(many)[None, :])
+    return (_intersection(one, many) / np.maximum(smaller, 1e-9)).astype(np.float32)
+
+
+def _intersection(one: FloatArray, many: FloatArray) -> FloatArray:
+    inner = np.minimum(one[:, None, 2:], many[None, :, 2:]) - np.maximum(one[:, None, :2], many[None, :, :2])
+    square: FloatArray = np.maximum(inner, np.float32(0)).prod(axis=2)
+    return square
 
 
 def area(boxes: FloatArray) -> FloatArray:
     """Square pixels of boxes (n, 4)."""
-    square: FloatArray = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+    square: FloatArray = np.maximum(boxes[:, 2:] - boxes[:, :2], np.float32(0)).prod(axis=1)
     return square
 
 

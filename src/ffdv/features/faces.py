@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ffdv.features.crops import cut_square, face_square
-from ffdv.features.face_detectors import NO_FACES, Detections, FaceDetector, joined, shrunk
+from ffdv.features.crops import cut_square, face_square, moved_inside
+from ffdv.features.face_detectors import NO_FACES, Detections, FaceDetector, containment, joined, shrunk
 from ffdv.features.tracking import MovingBox, matched
 from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, PixelArray
 
@@ -22,6 +22,7 @@ WINDOW_MARGIN = 2.2  # a known face is looked for in a window this many times it
 WINDOW_SIDE = 192  # shrunk to at most this many pixels (face of 87: where the detector is surest)
 MAX_WINDOWS = 4  # with more known faces the whole picture is as cheap
 RESCUE_SIDE = 160  # a picture without faces is looked at once a second this small: heavy noise averages out
+MAX_INSIDE = 0.5  # share of the smaller of two boxes: a new face that much inside a known one is none
 MAX_OPEN_TRACKS = 32  # the largest faces of a crowd
 FEWEST_KEPT = 8  # a track is not thinned below this many crops while there are others to thin
 CUT_SHARE, CUT_LEVELS = 0.6, 25  # a cut changes this share of the picture by more than so many of 255 levels
@@ -38,6 +39,9 @@ class FaceSpec(BaseModel):
     scan_every: int = Field(default=4, ge=1)  # the whole picture is searched on every k-th looked-at frame
     start_score: float = Field(default=0.7, ge=0, le=1)  # a new face must be at least this sure ...
     keep_score: float = Field(default=0.45, ge=0, le=1)  # ... a known one this sure
+    min_mean_score: float = Field(
+        default=0.6, ge=0, le=1
+    )  # over a track: real faces stay above 0.6 even turned by 90 degrees
     min_side: int = Field(default=24, ge=1)  # pixels of the picture; smaller faces hold nothing to judge
     min_share: float = Field(
         default=0.04, ge=0, le=1
@@ -75,7 +79,8 @@ class _Track:
         self.kept: list[tuple[float, FloatArray, FloatArray, float, PixelArray]] = []
         self.sightings = 0
         self.first_frames: list[int] = []  # numbers of the frames before the track was long enough to count
-        self.prominence = 0.0  # sum of sides over all sightings
+        self.prominence = 0.0  # sum of sides over all sightings,
+        self.score_sum = 0.0  # and of scores
         self._every = 1
 
     def wants_next(self) -> bool:
@@ -128,7 +133,7 @@ class FaceSearch:
             self._add(self._open[i], found.chosen(np.array([j])), frame)
         given = {j for _, j in pairs}
         for j in range(len(found)):
-            if j not in given and found.scores[j] >= self._spec.start_score and len(self._open) < MAX_OPEN_TRACKS:
+            if j not in given and found.scores[j] >= self._spec.start_score and self._may_begin(found.boxes[j]):
                 track = _Track(self._tracks_begun, found.boxes[j], frame.seconds)
                 self._tracks_begun += 1
                 self._open.append(track)
@@ -141,7 +146,7 @@ class FaceSearch:
     def seen(self) -> FacesSeen:
         """The tracks that pass the gates, most prominent first, and what was looked at."""
         fewest = min(self._spec.min_sightings, max(1, self._frames))
-        tracks = [track for track in (*self._ended, *self._open) if track.sightings >= fewest]
+        tracks = [track for track in (*self._ended, *self._open) if self._counts(track, fewest)]
         tracks.sort(key=lambda track: -track.prominence)
         with_face = bytearray(self._with_face)
         for number in (number for track in tracks for number in track.first_frames):
@@ -203,10 +208,18 @@ class FaceSearch:
         smallest = max(self._spec.min_side, self._spec.min_share * shorter_side)
         return found.chosen((found.scores >= self._spec.keep_score) & (side >= smallest))
 
+    def _may_begin(self, box: FloatArray) -> bool:
+        """A box half inside a known face is a piece of it (an ear, the half that a hand leaves)."""
+        known = [track.place.box for track in self._open]
+        if not known:
+            return True
+        return len(known) < MAX_OPEN_TRACKS and float(containment(box[None], np.stack(known)).max()) < MAX_INSIDE
+
     def _add(self, track: _Track, one: Detections, frame: Frame) -> None:
         box, landmarks, score = one.boxes[0], one.landmarks[0], float(one.scores[0])
         if track.wants_next():
-            square = face_square(box, landmarks, self._spec.crop_margin)
+            height, width = frame.pixels.shape[:2]
+            square = moved_inside(face_square(box, landmarks, self._spec.crop_margin), width, height)
             crop = cut_square(frame.pixels, square, self._spec.crop_size)
             track.kept.append((frame.seconds, box, landmarks, score, crop))
             if len(track.kept) > self._spec.max_sightings:
@@ -214,6 +227,7 @@ class FaceSearch:
         track.sightings += 1
         track.place.seen(box, frame.seconds)
         track.prominence += track.place.side
+        track.score_sum += score
         if track.sightings < self._spec.min_sightings:
             track.first_frames.append(self._frames)
             return
@@ -221,9 +235,14 @@ class FaceSearch:
             self._with_face[number] = 1
         track.first_frames = []
 
+    def _counts(self, track: _Track, fewest: int) -> bool:
+        """Whether a track is a face, by length and mean score."""
+        return track.sightings >= fewest and track.score_sum >= self._spec.min_mean_score * track.sightings
+
     def _end(self, tracks: list[_Track]) -> None:
         going = {id(track) for track in tracks}
-        self._ended += [t for t in self._open if id(t) in going and t.sightings >= self._spec.min_sightings]
+        fewest = self._spec.min_sightings
+        self._ended += [track for track in self._open if id(track) in going and self._counts(track, fewest)]
         self._open = [track for track in self._open if id(track) not in going]
 
     def _bound(self) -> None:

@@ -41,8 +41,9 @@ class MovingBox:
         """The face was found again."""
         passed = max(seconds - self.seconds, 1e-3)
         moved = (centre_of(box) - centre_of(self.box)) / np.float32(passed)
-        fastest = MAX_SIDES_PER_SECOND * self.side
-        self._velocity = np.clip((self._velocity + moved) / 2, np.float32(-fastest), np.float32(fastest))
+        fastest = np.float32(MAX_SIDES_PER_SECOND * self.side)
+        velocity = np.minimum(np.maximum((self._velocity + moved) / 2, -fastest), fastest)
+        self._velocity = velocity.astype(np.float32)
         self.box, self.seconds = box, seconds
 
 
