@@ -402,7 +402,7 @@ def restore_random(state: Mapping[str, Tensor]) -> None:
 
 def _logits(fabric: Fabric, net: nn.Module, batch: ClipBatch) -> Tensor:
     """(rows, 2) real, fake, float32; a long clip has many windows, so they go through the net some at a time."""
-    pieces = zip(batch.samples.split(_ROWS_AT_ONCE), batch.lengths.split(_ROWS_AT_ONCE), strict=True)
+    pieces = zip(torch.split(batch.samples, _ROWS_AT_ONCE), torch.split(batch.lengths, _ROWS_AT_ONCE), strict=True)
     with fabric.autocast():
         return torch.cat([net(*fabric.to_device(piece)) for piece in pieces]).float()
 

@@ -104,11 +104,13 @@ def choose_parts(shards: Shards, spec: SplitSpec) -> Parts:
 
 
 def data_hash(shards: Shards) -> str:
-    """What the shards hold, by their light columns: names, labels, splits, groups, status and length of the sound."""
-    columns = ("name", "label", "split", "groups", "status", "sound_rate", "sound_samples")
+    """What the shards hold, by their light columns: names, labels, splits, groups, failures and length of the sound."""
     digest = hashlib.sha256()
-    for row in zip(*(shards.table[column].to_pylist() for column in columns), strict=True):
-        digest.update(json.dumps(row, default=str).encode())
+    for clip, failed, seconds in zip(
+        shards.clips(), shards.failed.tolist(), shards.sound_seconds.tolist(), strict=True
+    ):
+        light = (clip.name, clip.label, clip.split, sorted(clip.groups.items()), failed, seconds)
+        digest.update(json.dumps(light).encode())
     return digest.hexdigest()[:32]
 
 
