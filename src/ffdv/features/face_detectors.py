@@ -160,7 +160,7 @@ def overlap(one: FloatArray, many: FloatArray) -> FloatArray:
     """
     shared = _intersection(one, many)
     union = area(one)[:, None] + area(many)[None, :] - shared
-    return (shared / np.maximum(union, 1e-9)).astype(np.float32)
+    return np.asarray(shared / np.maximum(union, 1e-9), np.float32)
 
 
 def containment(one: FloatArray, many: FloatArray) -> FloatArray:
@@ -170,7 +170,7 @@ def containment(one: FloatArray, many: FloatArray) -> FloatArray:
     [[1.0, 0.5]]
     """
     smaller = np.minimum(area(one)[:, None], area(many)[None, :])
-    return (_intersection(one, many) / np.maximum(smaller, 1e-9)).astype(np.float32)
+    return np.asarray(_intersection(one, many) / np.maximum(smaller, 1e-9), np.float32)
 
 
 def _intersection(one: FloatArray, many: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ What was looked at is counted, so that nothing is silently skipped.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +20,7 @@ from ffdv.features.tracking import MovingBox, matched
 from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, PixelArray
 
 WINDOW_MARGIN = 2.2  # a known face is looked for in a window this many times its side,
-WINDOW_SIDE = 192  # shrunk to at most this many pixels (face of 87: where the detector is surest)
+WINDOW_SIDE = 160  # shrunk to at most this many pixels: a face of 73
 MAX_WINDOWS = 4  # with more known faces the whole picture is as cheap
 RESCUE_SIDE = 160  # a picture without faces is looked at once a second this small: heavy noise averages out
 MAX_INSIDE = 0.5  # share of the smaller of two boxes: a new face that much inside a known one is none
@@ -35,6 +36,7 @@ class FaceSpec(BaseModel):
 
     fps: float = Field(default=8.0, gt=0, le=120)  # frames looked at per second of video
     detector: str = "yunet"
+    model: Path | None = None  # another file of the detector's network; None: the packaged one
     detect_side: int = Field(default=640, ge=128, le=4096)  # longer side of the shrunk whole picture, pixels
     scan_every: int = Field(default=4, ge=1)  # the whole picture is searched on every k-th looked-at frame
     start_score: float = Field(default=0.7, ge=0, le=1)  # a new face must be at least this sure ...

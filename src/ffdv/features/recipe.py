@@ -7,6 +7,7 @@ prepare stores what extract returns; detect calls both in a row. The two roads c
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy.typing as npt
 import soxr
 from pydantic import BaseModel, ConfigDict, Field
 
-from ffdv.errors import StreamMissing
+from ffdv.errors import MediaDamaged, MediaLimit, StreamMissing
+from ffdv.features.face_detectors import FaceDetector, make_face_detector
+from ffdv.features.faces import FaceSpec, find_faces
 from ffdv.features.probes import SoundProbes, container_probes
 from ffdv.media.limits import Limits
-from ffdv.media.read import Media, iter_samples, open_media
-from ffdv.records import Features, FloatArray, Note, Samples
+from ffdv.media.read import Media, iter_samples, open_media, read_frames
+from ffdv.records import FacesSeen, Features, FloatArray, Note, Samples
 
 # The published pipeline reads sound at 22,050 Hz; higher bands are kept only as probes.
 MAX_SAMPLE_RATE = 22_050
@@ -34,6 +37,7 @@ class ExtractSpec(BaseModel):
     max_sample_rate: int = Field(default=MAX_SAMPLE_RATE, ge=MIN_SOUND_RATE, le=192_000)  # Hz
     max_seconds: float = Field(default=600.0, gt=0)
     probes: bool = True
+    faces: FaceSpec | None = None  # None: the picture is not looked at
 
 
 STANDARD = ExtractSpec()
@@ -43,7 +47,8 @@ def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
     """Decode a file once, in bounded memory, and keep what any model may need.
 
     sound is mono at the file's own rate, at most spec.max_sample_rate; None with a note (no_sound, short_sound, low_rate)
-    where there is none that can be judged. Raises MediaError when the file cannot be used at all.
+    where there is none that can be judged; likewise faces (no_picture, damaged_picture, no_face), looked for when spec.faces
+    says how. Raises MediaError when the file cannot be used at all.
     """
     with open_media(path, limits=Limits(max_seconds=spec.max_seconds)) as media:
         probes = container_probes(media.facts) if spec.probes else {}
@@ -51,11 +56,10 @@ def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
         if missing is None:
             sound, heard, missing = _read_sound(media, spec)
             probes |= heard
-        notes = (
-            *media.notes,
-            *([missing] if missing and missing.code not in {note.code for note in media.notes} else []),
-        )
-        return Features(media.facts, sound, probes=probes, notes=notes)
+        faces, unseen = _find_faces(media, spec.faces, alone=sound is None) if spec.faces else (None, None)
+        known = {note.code for note in media.notes}
+        notes = (*media.notes, *(note for note in (missing, unseen) if note and note.code not in known))
+        return Features(media.facts, sound, faces=faces, probes=probes, notes=notes)
 
 
 def finish_sound(
@@ -109,6 +113,30 @@ def resample_mono(samples: Samples, rate: int) -> FloatArray:
 
 def _no_sound(media: Media) -> Note | None:
     return None if media.facts.has_sound else Note("no_sound", "the file has no sound track")
+
+
+def _find_faces(media: Media, spec: FaceSpec, *, alone: bool) -> tuple[FacesSeen | None, Note | None]:
+    """The faces, and why there are none; a picture that cannot be read is an error only where it is alone."""
+    if not media.facts.has_picture:
+        return None, Note("no_picture", "the file has no moving picture")
+    try:
+        seen = find_faces(read_frames(media, fps=spec.fps), spec, _face_detector(spec.detector, spec.model))
+    except (StreamMissing, MediaDamaged, MediaLimit) as error:
+        if alone:
+            raise
+        code = "no_picture" if isinstance(error, StreamMissing) else "damaged_picture"
+        return None, Note(code, error.reason)
+    if not seen.tracks:
+        return seen, Note("no_face", f"no face was found in the {seen.frames_looked_at} frames that were looked at")
+    if seen.tracks_left_out:
+        return seen, Note("faces_left_out", f"{seen.tracks_left_out} less prominent faces were seen but not kept")
+    return seen, None
+
+
+@cache
+def _face_detector(name: str, model: Path | None) -> FaceDetector:
+    """One detector per process: opening its network costs more than a picture."""
+    return make_face_detector(name, model=model)
 
 
 def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[str, float], Note | None]:

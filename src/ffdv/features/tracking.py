@@ -42,8 +42,8 @@ class MovingBox:
         passed = max(seconds - self.seconds, 1e-3)
         moved = (centre_of(box) - centre_of(self.box)) / np.float32(passed)
         fastest = np.float32(MAX_SIDES_PER_SECOND * self.side)
-        velocity = np.minimum(np.maximum((self._velocity + moved) / 2, -fastest), fastest)
-        self._velocity = velocity.astype(np.float32)
+        velocity: FloatArray = np.maximum((self._velocity + moved) * np.float32(0.5), -fastest)
+        self._velocity = np.minimum(velocity, fastest)
         self.box, self.seconds = box, seconds
 
 
