@@ -50,6 +50,8 @@ class SpectrogramLayer(nn.Module):
 
     def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
         """DB (clips, rows, frames)."""
+        if torch.compiler.is_exporting():  # a graph has no autocast to switch off
+            return self._decibels(samples, lengths)
         with torch.autocast(samples.device.type, enabled=False):
             return self._decibels(samples.float(), lengths)
 

@@ -1,0 +1,206 @@
+"""A trained net → one ONNX file with its front end inside: sound goes in, an opinion and where it comes from come out.
+
+    samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w)
+
+What detection must know (sample rate, windows, calibration) and where the weights come from travel in the file's metadata.
+No lengths go in: all clips of a batch have the same n, for a detector cuts windows of one length.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from torch import Tensor, nn
+
+from ffdv.errors import CheckpointError
+from ffdv.features.spectrogram import FrontEndSpec
+from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
+from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
+from ffdv.models.zoo import restore_model
+from ffdv.records import FAKE, REAL
+
+if TYPE_CHECKING:
+    import onnx
+
+FORMAT_VERSION = 1
+MODEL_NAME, BEST_NAME = "model.onnx", "best.safetensors"
+OPSET = 18  # the first with all that we use; onnxruntime 1.19 reads it
+LARGEST_DIFFERENCE = 1e-3  # of a logit between torch and onnxruntime; measured: below 2e-5
+
+_Json = TypeAdapter[JsonValue](JsonValue)
+
+
+class ExportMetadata(BaseModel):
+    """What travels inside the ONNX file, each value as JSON text under its name.
+
+    sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole, and end to end); calibration: as metrics/calibration
+    writes it, None where none was fitted; recipe, provenance: as the run wrote them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    sample_rate: int = Field(gt=0)
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+    calibration: dict[str, JsonValue] | None = None
+    recipe: dict[str, JsonValue] = {}
+    provenance: dict[str, JsonValue] = {}
+
+    def as_text(self) -> dict[str, str]:
+        """Every value as JSON text."""
+        return {name: _Json.dump_json(value).decode() for name, value in self.model_dump(mode="json").items()}
+
+
+def export(run: Path | str, *, out: Path | str | None = None) -> Path:
+    """Write a run's best epoch as ONNX and return the file; out=None writes RUN/model.onnx.
+
+    run: the folder that ffdv train wrote, or one of its safetensors files. Raises CheckpointError when there is no finished epoch in it,
+    when it cannot be read, or when the exported net does not agree with torch.
+    """
+    run = Path(run)
+    path = run / BEST_NAME if run.is_dir() else run
+    if run.is_dir() and not path.is_file():
+        raise CheckpointError(
+            f"{run}: holds no {BEST_NAME}, no epoch was finished; train it first: ffdv train --out {run}"
+        )
+    checkpoint = load_checkpoint(path)
+    net = restore_model(checkpoint)
+    target = Path(out) if out is not None else path.with_name(MODEL_NAME)
+    return export_module(net, out=target, metadata=metadata_of(checkpoint.header, net.front_end.spec))
+
+
+def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
+    """What the ONNX file says of a checkpoint; windows are those of the recipe's table `loader`."""
+    loader = header.recipe.get("loader")
+    windows: dict[str, Any] = loader if isinstance(loader, dict) else {}
+    return ExportMetadata(
+        sample_rate=front_end.sample_rate,
+        window_seconds=windows.get("window_seconds"),
+        hop_seconds=windows.get("hop_seconds"),
+        calibration=header.calibration or None,
+        recipe=header.recipe,
+        provenance=header.provenance,
+    )
+
+
+def export_module(net: SoundPictureNet, *, out: Path | str, metadata: ExportMetadata) -> Path:
+    """Write a net as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on it; the net stays as it is.
+
+    Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
+    """
+    out = Path(out)
+    alone = _for_export(net)
+    model = _as_onnx(alone, samples=_trial_samples(net.front_end.spec, clips=2, hops=40))
+    _forget_machine(model)
+    for name, text in metadata.as_text().items():
+        model.metadata_props.add(key=name, value=text)
+    content = model.SerializeToString()
+    _check_agreement(content, net, name=out)
+    _write_whole(out, content)
+    return out
+
+
+class _LogitAndActivation(nn.Module):
+    """What the file computes."""
+
+    def __init__(self, net: SoundPictureNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit (clips,) and activation (clips, h, w)."""
+        logits, activation = self.net.activation_map(samples)
+        return logits[:, FAKE] - logits[:, REAL], activation
+
+
+def _for_export(net: SoundPictureNet) -> nn.Module:
+    """A copy on the CPU, evaluating, its front end made of matrix products."""
+    alone = copy.deepcopy(net).cpu().float().eval()
+    alone.picture_change = None
+    alone.front_end = SpectrogramLayer(net.front_end.spec, by_products=True)
+    return _LogitAndActivation(alone).eval()
+
+
+def _as_onnx(module: nn.Module, *, samples: Tensor) -> onnx.ModelProto:
+    """The module's graph with free batch and length."""
+    free = {0: torch.export.Dim("clips", min=1, max=2**16), 1: torch.export.Dim("n", min=2, max=2**31)}
+    with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own insides
+        program = torch.onnx.export(
+            module,
+            (samples,),
+            input_names=["samples"],
+            output_names=["logit", "activation"],
+            dynamic_shapes=(free,),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def _forget_machine(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: source paths of this machine, a third of the file."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    graph.ClearField("value_info")
+
+
+def _check_agreement(content: bytes, net: SoundPictureNet, *, name: Path) -> None:
+    """Run both on a short and a long trial sound."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    device = net.mean.device
+    was_training = net.training
+    net.eval()
+    for clips, hops in ((1, 1), (3, 150)):
+        samples = _trial_samples(net.front_end.spec, clips=clips, hops=hops)
+        with torch.inference_mode():
+            logits = net(samples.to(device)).float().cpu()
+        theirs = session.run(["logit"], {"samples": samples.numpy()})[0]
+        difference = float(np.abs(theirs - (logits[:, FAKE] - logits[:, REAL]).numpy()).max())
+        if not difference <= LARGEST_DIFFERENCE:
+            raise CheckpointError(
+                f"{name}: not written, the exported net differs from torch by {difference:.2g} of a logit on {samples.shape[1]} samples; "
+                "another version of torch or onnxruntime may export it rightly (pip install -U onnxruntime)"
+            )
+    net.train(was_training)
+
+
+def _trial_samples(spec: FrontEndSpec, *, clips: int, hops: int) -> Tensor:
+    """A rising tone over faint noise, (clips, about hops * hop_length)."""
+    rng = np.random.default_rng(0)
+    n = hops * spec.hop_length + spec.hop_length // 3 + 2
+    phase = np.cumsum(np.geomspace(spec.sample_rate / 100, spec.sample_rate / 5, n)) * (2 * np.pi / spec.sample_rate)
+    sound = 0.3 * np.sin(phase) + 0.01 * rng.standard_normal((clips, n))
+    return torch.tensor(sound, dtype=torch.float32)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
