@@ -33,13 +33,15 @@ Decode = Callable[["Packet[Any] | None"], list[FrameT]]
 
 @dataclass
 class Tally:
-    """What was seen of one track while reading: packets in, packets damaged, frames out, and the time it took.
+    """What was seen of one track while reading, and the time it took.
 
-    resync: something was lost just now, so that the next timestamp says where we are (the reader clears it).
+    packets: all; lost: those that gave nothing but an error; patched: those whose frame the decoder had to mend;
+    frames: what came out. resync: something was lost just now, so that the next timestamp says where we are (the reader clears it).
     """
 
     packets: int = 0
-    damaged: int = 0
+    lost: int = 0
+    patched: int = 0
     frames: int = 0
     spent_seconds: float = 0.0
     out_of_time: bool = False
@@ -48,9 +50,14 @@ class Tally:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     @property
-    def damage_share(self) -> float:
-        """Damaged packets over all, in [0, 1]."""
-        return self.damaged / self.packets if self.packets else 0.0
+    def damaged(self) -> int:
+        """Packets that were lost or patched."""
+        return self.lost + self.patched
+
+    @property
+    def lost_share(self) -> float:
+        """Lost packets over all, in [0, 1]."""
+        return self.lost / self.packets if self.packets else 0.0
 
 
 def decode_track(
@@ -95,24 +102,26 @@ def _packets(
         except (av.FFmpegError, OSError):
             failures += 1
             tally.packets += 1
-            tally.damaged += 1
+            tally.lost += 1
             tally.resync = True
     yield None
 
 
 def _decoded(decode: Decode[FrameT], packet: Packet[Any] | None, tally: Tally) -> list[FrameT]:
-    """The frames that one packet (None: the end) brings; a packet that brings an error or a patched frame is damaged."""
-    damaged = False
+    """The frames that one packet (None: the end) brings, counted."""
     try:
         frames = decode(packet)
     except (av.FFmpegError, ValueError):
-        frames, damaged = [], True
+        frames = []
+        # At the end an error means something only where nothing came before: the decoder could not even be opened.
+        if packet is not None or not tally.packets:
+            tally.packets += packet is None
+            tally.lost += 1
+            tally.resync = True
+    tally.packets += packet is not None
+    tally.frames += len(frames)
     for frame in frames:
         if frame.is_corrupt:
-            damaged = True
-    tally.frames += len(frames)
-    tally.packets += packet is not None
-    if damaged:
-        tally.damaged += packet is not None
-        tally.resync = True
+            tally.patched += 1
+            tally.resync = True
     return frames

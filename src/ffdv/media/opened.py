@@ -12,7 +12,7 @@ from typing import Self
 
 from av.container import InputContainer
 
-from ffdv.errors import MediaDamaged, MediaEncrypted, MediaError, StreamMissing
+from ffdv.errors import MediaDamaged, MediaEncrypted, StreamMissing
 from ffdv.media.container import RegularFile, open_container, regular_file
 from ffdv.media.decode import Tally
 from ffdv.media.limits import Limits
@@ -61,7 +61,8 @@ class Media:
     @property
     def zero_seconds(self) -> float:
         """Where the file's clock starts, in the container's own seconds: its earliest timestamp."""
-        starts = [track.start_seconds for track in (*self.facts.pictures, *self.facts.sounds)]
+        starts = [picture.start_seconds for picture in self.facts.pictures]
+        starts += [sound.start_seconds for sound in self.facts.sounds]
         start = min((start for start in starts if start is not None), default=0.0)
         return 0.0 if -PRIMING_SECONDS < start < 0 else start
 
@@ -105,25 +106,19 @@ class Media:
 
         Raises MediaDamaged, or StreamMissing for a track without content.
         """
-        if error := self._refusal(tally, sense):
-            raise error
+        counted = f"{tally.lost} of {tally.packets} packets lost, {tally.patched} patched up"
         if tally.damaged:
-            percent = max(0.1, 100 * tally.damage_share)
-            text = f"{percent:.1f} % of the {sense} is damaged ({tally.damaged} of {tally.packets} packets)"
-            self.note("damaged", text, sense=sense)
-
-    def _refusal(self, tally: Tally, sense: str) -> MediaError | None:
-        share = f"{tally.damaged} of {tally.packets} packets are damaged"
-        if not tally.frames and tally.damaged:
-            return MediaDamaged(self.path, f"the {sense} cannot be decoded ({share}); find an intact copy")
+            percent = min(100.0, max(0.1, 100 * tally.damaged / tally.packets))
+            self.note("damaged", f"{percent:.1f} % of the {sense} is damaged ({counted})", sense=sense)
+        if not tally.frames and tally.lost:
+            raise MediaDamaged(self.path, f"the {sense} cannot be decoded ({counted}); find an intact copy")
         if not tally.frames and tally.ended:
-            return StreamMissing(self.path, f"the {sense} track is empty; find an intact copy")
-        if tally.damage_share > self.limits.max_damage_share:
+            raise StreamMissing(self.path, f"the {sense} track is empty; find an intact copy")
+        if tally.lost_share > self.limits.max_damage_share:
             most = f"max_damage_share is {self.limits.max_damage_share:g}"
-            return MediaDamaged(
-                self.path, f"the {sense} is too damaged to judge ({share}, {most}); find an intact copy"
+            raise MediaDamaged(
+                self.path, f"the {sense} is too damaged to judge ({counted}, {most}); find an intact copy"
             )
-        return None
 
     def close(self) -> None:
         """Let the file go."""

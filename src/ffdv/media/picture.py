@@ -29,6 +29,7 @@ class Upright:
     max_side: int
     threads: int = 0
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+    _orientations: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
     def pixels(self, frame: VideoFrame) -> PixelArray:
         """uint8 (height, width, 3) RGB: pixels made square, then turned as the display matrix says."""
@@ -37,8 +38,19 @@ class Upright:
             frame, width, height, "rgb24", interpolation="BICUBIC", threads=self.threads
         )
         rgb = np.asarray(converted.to_ndarray(), np.uint8)
-        quarter_turns, mirrored = _orientation(frame)
+        quarter_turns, mirrored = self._orientation(frame)
         return np.ascontiguousarray(turned(rgb, quarter_turns, mirrored=mirrored))
+
+    def _orientation(self, frame: VideoFrame) -> tuple[int, bool]:
+        """The frame's orientation, looked up once per angle.
+
+        The matrix tells more than the angle (mirroring), but asking a frame for its side data makes a reference cycle
+        that keeps the whole picture until the next garbage collection: 600 MB more for 1080p.
+        """
+        angle = frame.rotation
+        if angle not in self._orientations:
+            self._orientations[angle] = _matrix_orientation(frame)
+        return self._orientations[angle]
 
 
 def square_size(width: int, height: int, sample_aspect: float, max_side: int) -> tuple[int, int]:
@@ -57,7 +69,7 @@ def square_size(width: int, height: int, sample_aspect: float, max_side: int) ->
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
-def _orientation(frame: VideoFrame) -> tuple[int, bool]:
+def _matrix_orientation(frame: VideoFrame) -> tuple[int, bool]:
     data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     if data is None:
         return 0, False

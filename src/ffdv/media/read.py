@@ -36,6 +36,8 @@ __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read
 
 # What the header promises and the file lacks is told from here on; less is rounding.
 TRUNCATED_SECONDS = 0.5
+# Below this a late start of the sound is not visible to a viewer, and common.
+LATE_SECONDS = 0.1
 UNKNOWN_FPS = 25.0
 
 
@@ -111,8 +113,8 @@ def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_s
 
 
 def _line_notes(seen: SoundSeen, rate: int) -> Iterator[tuple[str, str]]:
-    if seen.first_index:
-        yield "late_sound", f"the sound begins at {seen.first_index / rate:.3f} s; before it there is silence"
+    if (seen.first_index or 0) > LATE_SECONDS * rate:
+        yield "late_sound", f"the sound begins at {(seen.first_index or 0) / rate:.2f} s; before it there is silence"
     if seen.silence_samples:
         yield "sound_gap", f"{seen.silence_samples / rate:.2f} s of the sound are missing and were filled with silence"
     if seen.rate_changed:

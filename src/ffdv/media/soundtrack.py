@@ -24,8 +24,8 @@ SEEK_SECONDS = 60.0
 # Decoded and thrown away after a seek, until the codec's memory is filled (MP3's bit reservoir, Opus: 80 ms).
 PREROLL_SECONDS = 1.0
 
-# Containers whose header knows the length of each track exactly; others estimate it.
-EXACT_CONTAINERS = ("mov", "avi")
+# The containers whose header knows the length of each track exactly (FFmpeg's name for MP4, MOV, M4A, 3GP).
+EXACT_CONTAINERS = ("mov",)
 
 
 class SoundTrack:
@@ -106,7 +106,7 @@ class SoundTrack:
         if float(first.pts * self._tick) - zero_seconds > target_seconds + PREROLL_SECONDS / 2:
             return None
         # The first packets after a seek may lack what they build on; that is no damage.
-        self.tally.packets, self.tally.damaged = 1, 0
+        self.tally.packets, self.tally.lost, self.tally.patched = 1, 0, 0
         return chain((first,), frames)
 
     def _from_here(self, container: InputContainer) -> Iterator[AudioFrame]:

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
+import soxr
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from av.codec import Codec
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ffdv.records import PixelArray, Samples
+from ffdv.records import FloatArray, PixelArray, Samples
+
+Options = Mapping[str, str]
+# When its content plays, and the packets: what the multiplexer needs to lay tracks beside each other.
+Track = Iterator[tuple[float, "Sequence[Packet[Any]]"]]
 
 
 @dataclass(frozen=True)
-class _Container:
-    """A container format and the codecs it takes when none is asked for (None: it holds no such track)."""
+class Container:
+    """A container format, and the codecs that it takes when none is asked for (video None: it holds sound only)."""
 
     name: str
     video_codec: str | None
@@ -30,22 +39,32 @@ class _Container:
 
 
 CONTAINERS = {
-    ".mp4": _Container("mp4", "libx264", "aac"),
-    ".mov": _Container("mov", "libx264", "aac"),
-    ".mkv": _Container("matroska", "libx264", "aac"),
-    ".avi": _Container("avi", "libx264", "libmp3lame"),
-    ".ts": _Container("mpegts", "libx264", "aac"),
-    ".webm": _Container("webm", "libvpx-vp9", "libopus"),
-    ".m4a": _Container("ipod", None, "aac"),
-    ".mka": _Container("matroska", None, "aac"),
-    ".wav": _Container("wav", None, "pcm_s16le"),
-    ".flac": _Container("flac", None, "flac"),
-    ".mp3": _Container("mp3", None, "libmp3lame"),
-    ".opus": _Container("ogg", None, "libopus"),
-    ".ogg": _Container("ogg", None, "libopus"),
+    ".mp4": Container("mp4", "libx264", "aac"),
+    ".mov": Container("mov", "libx264", "aac"),
+    ".mkv": Container("matroska", "libx264", "aac"),
+    ".webm": Container("webm", "libvpx-vp9", "libopus"),
+    ".avi": Container("avi", "libx264", "libmp3lame"),
+    ".ts": Container("mpegts", "libx264", "aac"),
+    ".m4a": Container("ipod", None, "aac"),
+    ".mka": Container("matroska", None, "aac"),
+    ".wav": Container("wav", None, "pcm_s16le"),
+    ".flac": Container("flac", None, "flac"),
+    ".mp3": Container("mp3", None, "libmp3lame"),
+    ".opus": Container("ogg", None, "libopus"),
+    ".ogg": Container("ogg", None, "libopus"),
 }
 
-SOUND_CHUNK_SAMPLES = 1024
+# One thread each: encoders cut their work by threads, so another machine would give other bytes.
+ONE_THREAD = {
+    "libx265": {"x265-params": "pools=none:frame-threads=1:log-level=none"},
+    "libsvtav1": {"svtav1-params": "lp=1"},
+    "libvpx-vp9": {"row-mt": "0", "deadline": "realtime", "cpu-used": "8"},
+}
+
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+CHUNK_SAMPLES = 1024
+BITEXACT_CODEC = int(av.codec.context.Flags.bitexact.value)
+BITEXACT_CONTAINER = cast("int", av.container.Flags.bitexact.value)
 
 
 def write_media(
@@ -56,114 +75,146 @@ def write_media(
     fps: float = 25.0,
     video_codec: str | None = None,
     audio_codec: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    pixel_format: str = "yuv420p",
-    video_options: Mapping[str, str] | None = None,
-    audio_options: Mapping[str, str] | None = None,
-    container_options: Mapping[str, str] | None = None,
-    audio_bit_rate: int | None = None,
+    tags: Options | None = None,
     video_bit_rate: int | None = None,
+    audio_bit_rate: int | None = None,
+    pixel_format: str = "yuv420p",
+    video_options: Options | None = None,
+    audio_options: Options | None = None,
+    container_options: Options | None = None,
+    picture_start_seconds: float = 0.0,
 ) -> Path:
     """Write sound (channels, n) and/or pictures uint8 (height, width, 3) RGB; the suffix names the container.
 
-    Codecs default to the container's usual ones (mp4: libx264 and aac; webm: libvpx-vp9 and libopus; wav: pcm_s16le ...).
-    The file appears whole or not at all: it is written under a temporary name beside its place, then renamed.
-    Raises ValueError for an unknown suffix, for nothing to write, and for sizes that the codec cannot take.
+    Codecs (FFmpeg's encoder names) default to the container's usual ones: mp4 libx264 and aac, webm libvpx-vp9 and
+    libopus, wav pcm_s16le ... A codec that does not take the sound's rate gets the nearest higher one that it takes.
+    sound.start_seconds and picture_start_seconds place the tracks in time. Frames are taken one at a time.
+    The file appears whole or not at all: it is written under another name beside its place, then renamed.
+    Raises ValueError for an unknown suffix or codec, nothing to write, or what the codec cannot take.
     """
     target = Path(path)
-    kind = CONTAINERS.get(target.suffix.lower())
-    if kind is None:
-        raise ValueError(f"{target.name}: cannot write {target.suffix!r}; choose one of {', '.join(CONTAINERS)}")
+    kind = _container_for(target)
     if sound is None and frames is None:
         raise ValueError(f"{target.name}: nothing to write; give sound, frames or both")
+    if frames is not None and kind.video_codec is None:
+        raise ValueError(f"{target.name}: {target.suffix} holds sound only; choose .mp4, .mkv or .webm for pictures")
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".ffdv-", suffix=".part")
     os.close(handle)
+    part = Path(temporary)
     try:
-        with av.open(temporary, "w", format=kind.name, container_options=dict(container_options or {})) as container:
-            container.flags |= av.container.Flags.bitexact.value
-            container.metadata.update(tags or {})
-            video = _video_track(
-                container,
-                frames,
-                fps,
-                video_codec or kind.video_codec or "libx264",
-                pixel_format,
-                video_bit_rate,
-                dict(video_options or {}),
-            )
-            audio = _audio_track(
-                container, sound, audio_codec or kind.audio_codec, audio_bit_rate, dict(audio_options or {})
-            )
-            _interleave(container, video, audio)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        options = dict(container_options or {})
+        with av.open(temporary, "w", format=kind.name, container_options=options, buffer_size=1 << 16) as output:
+            output.flags |= BITEXACT_CONTAINER
+            output.metadata.update(tags or {})
+            tracks: list[Track] = []
+            if frames is not None:
+                codec = video_codec or kind.video_codec or ""
+                stream = _video_stream(output, codec, fps=fps, bit_rate=video_bit_rate, options=video_options)
+                stream.pix_fmt = pixel_format
+                tracks.append(_encoded_frames(stream, frames, fps, picture_start_seconds))
+            if sound is not None:
+                codec = audio_codec or kind.audio_codec
+                fitting = _at_rate_of(codec, sound)
+                tracks.append(_encoded_sound(output, codec, fitting, bit_rate=audio_bit_rate, options=audio_options))
+            _interleave(output, tracks)
+        part.chmod(0o666 & ~_umask())
+        part.replace(target)
+    except (av.FFmpegError, LookupError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"{target.name}: cannot be encoded as asked ({reason}); choose another codec or size"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
     return target
 
 
-Track = Iterator[tuple[float, list[av.Packet]]]
+def _container_for(target: Path) -> Container:
+    kind = CONTAINERS.get(target.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{target.name}: cannot write {target.suffix!r}; choose one of {', '.join(CONTAINERS)}")
+    return kind
 
 
-def _interleave(container: OutputContainer, video: Track, audio: Track) -> None:
-    """Mux both tracks in the order of their times."""
-    waiting = [(track, item) for track in (video, audio) if (item := next(track, None)) is not None]
+def _umask() -> int:
+    """The process's file mask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _interleave(output: OutputContainer, tracks: list[Track]) -> None:
+    """Encode and mux the tracks in the order of their times, so that neither runs ahead in memory."""
+    waiting = [(track, item) for track in tracks if (item := next(track, None)) is not None]
     while waiting:
-        waiting.sort(key=lambda entry: entry[1][0])
-        track, (_, packets) = waiting.pop(0)
-        container.mux(packets)
+        earliest = min(range(len(waiting)), key=lambda number: waiting[number][1][0])
+        track, (_, packets) = waiting.pop(earliest)
+        output.mux(packets)
         if (item := next(track, None)) is not None:
             waiting.append((track, item))
 
 
-def _video_track(
-    container: OutputContainer,
-    frames: Iterable[PixelArray] | None,
-    fps: float,
-    codec: str,
-    pixel_format: str,
-    bit_rate: int | None,
-    options: dict[str, str],
-) -> Track:
-    if frames is None:
-        return
+def _video_stream(
+    output: OutputContainer, codec: str, *, fps: float, bit_rate: int | None, options: Options | None
+) -> VideoStream:
+    """A picture track; its size follows from the first frame."""
+    if codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # this encoder writes its settings to stderr unless told not to
     rate = Fraction(fps).limit_denominator(1001)
-    stream: VideoStream | None = None
-    index = 0
-    for index, pixels in enumerate(frames):
-        if stream is None:
-            stream = container.add_stream(codec, rate=rate, options=options)
-            stream.height, stream.width = pixels.shape[:2]
-            stream.pix_fmt = pixel_format
-            stream.thread_count = 1
-            stream.codec_context.flags |= av.codec.context.Flags.bitexact.value
-            if bit_rate:
-                stream.bit_rate = bit_rate
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame.pts, frame.time_base = index, 1 / rate
-        yield index / fps, stream.encode(frame)
-    if stream is not None:
-        yield (index + 1) / fps, stream.encode(None)
-
-
-def _audio_track(
-    container: OutputContainer, sound: Samples | None, codec: str, bit_rate: int | None, options: dict[str, str]
-) -> Track:
-    if sound is None:
-        return
-    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(sound.values)]
-    stream: AudioStream = container.add_stream(codec, rate=sound.rate, layout=layout, options=options)
-    stream.codec_context.flags |= av.codec.context.Flags.bitexact.value
+    chosen = {**ONE_THREAD.get(codec, {}), **(options or {})}
+    stream = cast("VideoStream", output.add_stream(codec, rate=rate, options=chosen))
+    stream.codec_context.thread_count = 1
+    stream.codec_context.flags |= BITEXACT_CODEC
     if bit_rate:
-        stream.bit_rate = bit_rate
-    wanted = stream.codec_context.format
-    offset = round(sound.start_seconds * sound.rate)
-    resampler = av.AudioResampler(format=wanted, layout=layout, rate=sound.rate)
-    for begin in range(0, sound.num_samples, SOUND_CHUNK_SAMPLES):
-        chunk = np.ascontiguousarray(sound.values[:, begin : begin + SOUND_CHUNK_SAMPLES].T).reshape(1, -1)
-        frame = AudioFrame.from_ndarray(chunk, format="flt", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = sound.rate, offset + begin, Fraction(1, sound.rate)
-        for converted in resampler.resample(frame):
-            yield (offset + begin) / sound.rate, stream.encode(converted)
-    yield (offset + sound.num_samples) / sound.rate, stream.encode(None)
+        stream.codec_context.bit_rate = bit_rate
+    return stream
+
+
+def _encoded_frames(stream: VideoStream, frames: Iterable[PixelArray], fps: float, start_seconds: float) -> Track:
+    rate = Fraction(fps).limit_denominator(1001)
+    first = round(start_seconds * fps)
+    number = 0
+    for number, pixels in enumerate(frames):
+        if number == 0:
+            stream.height, stream.width = pixels.shape[:2]
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts, frame.time_base = first + number, 1 / rate
+        yield (first + number) / fps, stream.encode(frame)
+    yield (first + number + 1) / fps, stream.encode(None)
+
+
+def _at_rate_of(codec: str, sound: Samples) -> Samples:
+    """The sound at a rate that the codec takes: its own, or the nearest higher one."""
+    rates = Codec(codec, "w").audio_rates
+    if not rates or sound.rate in rates:
+        return sound
+    rate = min((rate for rate in rates if rate > sound.rate), default=max(rates))
+    values = soxr.resample(np.ascontiguousarray(sound.values.T), sound.rate, rate).T
+    return Samples(np.ascontiguousarray(values, np.float32), rate, sound.start_seconds)
+
+
+def _encoded_sound(
+    output: OutputContainer, codec: str, sound: Samples, *, bit_rate: int | None, options: Options | None
+) -> Track:
+    layout = LAYOUTS[len(sound.values)]
+    stream = cast("AudioStream", output.add_stream(codec, rate=sound.rate, options=dict(options or {}), layout=layout))
+    stream.codec_context.flags |= BITEXACT_CODEC
+    if bit_rate:
+        stream.codec_context.bit_rate = bit_rate
+    return _encoded_chunks(stream, sound, layout)
+
+
+def _encoded_chunks(stream: AudioStream, sound: Samples, layout: str) -> Track:
+    converter = AudioResampler(stream.codec_context.format, layout, sound.rate)
+    first = round(sound.start_seconds * sound.rate)
+    for begin in range(0, sound.num_samples, CHUNK_SAMPLES):
+        frame = AudioFrame.from_ndarray(_packed(sound.values[:, begin : begin + CHUNK_SAMPLES]), "flt", layout)
+        frame.sample_rate, frame.pts, frame.time_base = sound.rate, first + begin, Fraction(1, sound.rate)
+        packets = [packet for converted in converter.resample(frame) for packet in stream.encode(converted)]
+        yield (first + begin) / sound.rate, packets
+    yield (first + sound.num_samples) / sound.rate, stream.encode(None)
+
+
+def _packed(values: FloatArray) -> FloatArray:
+    """(channels, n) as the (1, n * channels) of a packed frame."""
+    return np.ascontiguousarray(values.T).reshape(1, -1)
