@@ -25,6 +25,8 @@ from ffdv.errors import ShardError
 
 # A crash may be the machine's (memory) and not the file's: the file is blamed when it happens twice.
 MAX_CRASHES = 2
+# Workers killed while they start (memory, an impatient user) are replaced, but not forever.
+MAX_STILLBORN = 20
 # How often a waiting parent looks for clips beyond their time.
 PATIENCE_SECONDS = 0.5
 
@@ -79,10 +81,11 @@ class _Worker:
 def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_seconds: float) -> Iterator[Report]:
     """Do all parts with so many processes and tell of every item and part; `work` must be picklable.
 
-    Raises ShardError when workers die before they begin. On leaving, however that happens, all workers are dead.
+    Raises ShardError when workers end before they begin. On leaving, however that happens, all workers are dead.
     """
     waiting = deque(parts)
     crashes: Counter[tuple[int, int]] = Counter()
+    stillborn = 0
     crew: list[_Worker] = []
     try:
         crew.extend(_Worker(work) for _ in range(min(workers, len(parts))))
@@ -94,6 +97,7 @@ def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_secon
             for place, worker in enumerate(crew):
                 alive = worker.process.is_alive()  # before listening, so that a dead worker's last words are heard
                 yield from _listen(worker)
+                stillborn += _is_stillborn(worker, stillborn, alive=alive)
                 retry = _judge(worker, crashes, item_timeout_seconds, alive=alive)
                 if retry is not None:
                     waiting.appendleft(retry)
@@ -127,12 +131,20 @@ def _listen(worker: _Worker) -> Iterator[Report]:
             yield message
 
 
+def _is_stillborn(worker: _Worker, before: int, *, alive: bool) -> bool:
+    """Whether it died before it began. Raises ShardError when it did so by itself, or too many others did."""
+    if alive or worker.ready:
+        return False
+    worker.process.join()
+    if (worker.process.exitcode or 0) > 0 or before >= MAX_STILLBORN:
+        raise ShardError(
+            "worker processes end before they begin; in a script, make the call below: if __name__ == '__main__'"
+        )
+    return True
+
+
 def _judge(worker: _Worker, crashes: Counter[tuple[int, int]], timeout_seconds: float, *, alive: bool) -> Part | None:
     """The part to be done anew because its worker died or sat too long at one item; None when all is well."""
-    if not alive and not worker.ready:
-        raise ShardError(
-            "worker processes end before they begin; in a script, call prepare below: if __name__ == '__main__'"
-        )
     part, position = worker.part, worker.position
     if part is None:
         return None

@@ -187,7 +187,14 @@ class Shards:
 
     def _blob(self, sense: str, index: int) -> dict[str, Any]:
         part, inside = divmod(self._checked(index), self.index.clips_per_part)
-        row: dict[str, Any] = self._part(sense, part).read_row_group(inside, use_threads=False).to_pylist()[0]
+        file = self._part(sense, part)
+        try:
+            row: dict[str, Any] = file.read_row_group(inside, use_threads=False).to_pylist()[0]
+        except OSError as error:
+            path = part_path(self.folder, part, sense)
+            raise ShardError(
+                f"{path}: damaged ({error}); delete the part (light, too) and run ffdv prepare again"
+            ) from error
         return row
 
     def _checked(self, index: int) -> int:
@@ -264,10 +271,18 @@ def _write_table(path: Path, sense: str, rows: Sequence[Mapping[str, Any]], *, m
     table = pa.Table.from_pylist(list(rows), schema=schema)
     sink = pa.BufferOutputStream()
     if sense == LIGHT:
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     else:
         # The blobs are compressed already: more would only cost time. One row a row group: see the module's docstring.
-        pq.write_table(table, sink, compression="NONE", use_dictionary=False, write_statistics=False, row_group_size=1)
+        pq.write_table(
+            table,
+            sink,
+            compression="NONE",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+            row_group_size=1,
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, sink.getvalue())
 
@@ -407,7 +422,7 @@ def _open_part(folder: Path, index: ShardIndex, part: int, sense: str) -> Any:
 
     path = part_path(folder, part, sense)
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path}: not a readable part ({error}); delete it and run ffdv prepare again") from error
     said = file.schema_arrow.metadata or {}

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from ffdv.records import FloatArray, MediaFacts
 
@@ -130,7 +129,7 @@ class SoundProbes:
         joined = np.concatenate((self._frame, mono))
         whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
         frames = joined[:whole].reshape(-1, FRAME_SAMPLES) * self._window
-        spectra = scipy.fft.rfft(frames, axis=1)
+        spectra = np.fft.rfft(frames, axis=1)
         self._spectrum += (spectra.real**2 + spectra.imag**2).sum(axis=0, dtype=np.float64)
         self._frame = joined[whole:]
 

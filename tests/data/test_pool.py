@@ -1,0 +1,107 @@
+"""A worker may crash, hang or be killed: the others go on, the work is done once, the culprit is named."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ffdv.data.pool import Part, Report, run_parts
+from ffdv.errors import ShardError
+
+
+def work(part: Part, tell: Callable[[int, str], None]) -> None:
+    """Items are words: what to do. Leaves a file per finished part whose text is what was given up."""
+    folder = Path(part.items[0])
+    for position, item in enumerate(part.items):
+        reason = part.given_up.get(position, "")
+        if not reason:
+            act(folder, str(item))
+        tell(position, reason)
+    (folder / f"{part.number}.done").write_text(str(dict(part.given_up)))
+
+
+def act(folder: Path, item: str) -> None:
+    if item == "hang":
+        time.sleep(60)
+    elif item == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif item == "crash once" and not (folder / "crashed").exists():
+        (folder / "crashed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif item == "bug":
+        raise KeyError("not expected")
+    elif item == "slow":
+        time.sleep(0.2)
+
+
+def run(folder: Path, *parts: tuple[str, ...], workers: int = 2, timeout: float = 30) -> list[Report]:
+    todo = [Part(number, (str(folder), *items)) for number, items in enumerate(parts)]
+    return list(run_parts(todo, work, workers=workers, item_timeout_seconds=timeout))
+
+
+def given_up(folder: Path) -> dict[int, str]:
+    return {int(path.stem): path.read_text() for path in folder.glob("*.done")}
+
+
+def test_crashes_and_hangs_cost_only_their_own_items(tmp_path: Path) -> None:
+    parts = (("ok", "crash", "ok"), ("ok",), ("hang", "ok"), ("ok", "crash once", "ok"), ("crash", "hang", "crash"))
+
+    reports = run(tmp_path, *parts, timeout=1.0)
+
+    done = given_up(tmp_path)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    assert Counter(report.part for report in reports if report.kind == "part") == dict.fromkeys(range(5), 1)
+    assert "SIGSEGV" in done[0]
+    assert "2 times" in done[0]
+    assert done[1] == done[3] == "{}"
+    assert "longer than 1 s" in done[2]
+    assert all(f"{position}: " in done[4] for position in (1, 2, 3))
+
+
+def test_parts_share_the_workers(tmp_path: Path) -> None:
+    reports = run(tmp_path, *[("slow",) * 3] * 4, workers=2)
+
+    numbers = [report.part for report in reports]
+    changes = sum(one != other for one, other in itertools.pairwise(numbers))
+    assert changes > 3, "two parts at a time are under work, so their reports mix"
+    assert len(given_up(tmp_path)) == 4
+
+
+def test_a_bug_in_the_work_is_raised_and_no_worker_stays(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="KeyError"):
+        run(tmp_path, ("bug",), ("slow",) * 100)
+
+    assert len(given_up(tmp_path)) == 0
+
+
+def test_leaving_early_kills_the_workers(tmp_path: Path) -> None:
+    reports = run_parts([Part(0, (str(tmp_path), *["slow"] * 20))], work, workers=1, item_timeout_seconds=9)
+    next(reports)
+
+    reports.close()  # type: ignore[attr-defined]
+    time.sleep(1)
+
+    assert given_up(tmp_path) == {}
+
+
+def test_a_script_without_a_main_guard_is_told_what_to_do(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from ffdv.data.pool import Part, run_parts\n"
+        "import functools\n"
+        "list(run_parts([Part(0, ())], print, workers=1, item_timeout_seconds=9))\n"
+    )
+
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert result.returncode == 1
+    assert "if __name__ == '__main__'" in result.stderr.splitlines()[-1]

@@ -1,0 +1,272 @@
+"""Every clip exactly once, whatever is killed when; every failure a row with a reason; the same bytes always."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ffdv.data.prepare import PrepareProgress, prepare, take_in_proportion
+from ffdv.data.shards import open_shards
+from ffdv.errors import ManifestError, ShardError
+from ffdv.features.recipe import extract
+from ffdv.records import Clip
+
+MakeCorpus = Callable[..., Path]
+WriteTable = Callable[..., Path]
+
+SCRIPT = """
+import sys
+from ffdv.data.prepare import prepare
+if __name__ == "__main__":
+    prepare(sys.argv[1], out=sys.argv[2], workers=2)
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def test_every_clip_is_a_row_in_the_corpuss_order_and_failures_have_a_reason(
+    tmp_path: Path, tone_corpus: MakeCorpus
+) -> None:
+    data = tone_corpus(12)
+    (data / "003.wav").write_bytes(b"no media at all")
+    (data / "004.wav").write_bytes(b"")
+    (data / "005.wav").unlink()
+
+    summary = prepare(data, out=tmp_path / "out", workers=2)
+
+    shards = open_shards(tmp_path / "out")
+    assert shards.names == tuple(f"{number:03d}.wav" for number in range(12) if number != 5)
+    assert [failure.name for failure in summary.failures] == ["003.wav", "004.wav"]
+    assert "not readable" in summary.failures[0].reason
+    assert "empty" in summary.failures[1].reason
+    assert [problem.row for problem in summary.problems] == [7]
+    assert (summary.clips, summary.resumed, summary.dry_run) == (11, 0, False)
+    assert shards.index.problems == (summary.problems[0].text,)
+    assert shards.group("method")[:3] == ("real", "vocoder1", "real")
+    assert shards.splits[:3] == ("dev", "train", "train")
+    for number in (0, 10):
+        read, wanted = shards.features(number), extract(data / shards.names[number])
+        assert (read.facts, read.probes, read.notes) == (wanted.facts, wanted.probes, wanted.notes)
+        np.testing.assert_allclose(read.sound.values, wanted.sound.values, atol=2e-5)  # type: ignore[union-attr]
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(40)
+
+    for workers in (1, 3):
+        prepare(data, out=tmp_path / str(workers), workers=workers)
+
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+    assert len(contents(tmp_path / "1")) == 2 * 5
+
+
+def test_a_lost_part_is_made_again_and_the_others_are_not_touched(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(24)
+    prepare(data, out=tmp_path / "out", workers=1)
+    before, kept = contents(tmp_path / "out"), (tmp_path / "out/sound/00000.parquet").stat().st_mtime_ns
+    (tmp_path / "out/light/00001.parquet").unlink()
+    (tmp_path / "out/light/.00002.parquet.1-ab.part").write_bytes(b"left by a killed run")
+
+    summary = prepare(data, out=tmp_path / "out", workers=1)
+
+    assert summary.resumed == 16
+    assert contents(tmp_path / "out") == before
+    assert (tmp_path / "out/sound/00000.parquet").stat().st_mtime_ns == kept
+    assert not list((tmp_path / "out").glob("**/*.part"))
+
+
+def test_resuming_with_other_settings_or_clips_is_refused_with_the_cure(
+    tmp_path: Path, tone_corpus: MakeCorpus
+) -> None:
+    data = tone_corpus(4)
+    prepare(data, out=tmp_path / "out", workers=1)
+
+    with pytest.raises(ShardError, match=r"sample_rate=22050.*now asked for sample_rate=16000.*another out"):
+        prepare(data, out=tmp_path / "out", workers=1, sample_rate=16_000)
+    with pytest.raises(ShardError, match="4 clips then, 3 now"):
+        prepare(data, out=tmp_path / "out", workers=1, limit=3)
+    table = data / "manifest.csv"
+    table.write_text(table.read_text().replace("000.wav,0", "000.wav,1"))
+    with pytest.raises(ShardError, match="other clips or labels"):
+        prepare(data, out=tmp_path / "out", workers=1)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(4)
+
+    with pytest.raises(ShardError, match="not empty"):
+        prepare(data, out=data, workers=1)
+
+
+def test_two_at_once_in_one_folder_are_refused(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    import fcntl
+
+    data = tone_corpus(4)
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ShardError, match="another prepare"):
+            prepare(data, out=tmp_path / "out", workers=1)
+
+
+def test_progress_ends_with_everything_and_never_goes_back(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(24)
+    (data / "007.wav").write_bytes(b"x")
+    told: list[PrepareProgress] = []
+
+    prepare(data, out=tmp_path / "out", workers=2, progress=told.append)
+
+    done = [state.done for state in told]
+    assert done == sorted(done)
+    last = told[-1]
+    assert (last.done, last.total, last.failures, last.eta_seconds) == (24, 24, 1, 0)
+    assert last.clips_per_second > 0
+
+
+def test_a_dry_run_writes_nothing_and_is_about_right(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(60, seconds=1.0)
+
+    guess = prepare(data, out=tmp_path / "out", workers=1, dry_run=True)
+
+    assert guess.dry_run
+    assert not (tmp_path / "out").exists()
+    real = prepare(data, out=tmp_path / "out", workers=1)
+    assert guess.clips == real.clips == 60
+    assert guess.size_bytes == pytest.approx(real.size_bytes, rel=0.35)
+    assert 0 < guess.seconds < 10 * real.seconds
+
+
+def test_nothing_to_prepare_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ManifestError):
+        prepare(tmp_path / "data", out=tmp_path / "out")
+
+
+def clips(counts: dict[tuple[int | None, str], int]) -> list[Clip]:
+    keys = [key for key, count in counts.items() for _ in range(count)]
+    return [Clip(f"{number}", Path(f"/{number}"), label, split) for number, (label, split) in enumerate(keys)]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 10, 57, 99])
+def test_a_limit_keeps_labels_and_splits_in_proportion(limit: int) -> None:
+    counts = {(0, "train"): 28, (1, "train"): 52, (0, "val"): 7, (1, "val"): 13}
+    every = clips(counts)
+
+    taken = take_in_proportion(every, limit)
+
+    found = Counter((clip.label, clip.split) for clip in taken)
+    assert len(taken) == limit == len(set(taken_names := [clip.name for clip in taken]))
+    assert taken_names == sorted(taken_names, key=int)
+    assert all(abs(found[key] - count * limit / 100) <= 1 for key, count in counts.items())
+    assert limit < 10 or set(found) == set(counts)
+
+
+def test_a_larger_limit_holds_the_smaller_one() -> None:
+    every = clips({(0, "train"): 40, (1, "train"): 60})
+
+    sizes = [{clip.name for clip in take_in_proportion(every, limit)} for limit in (5, 20, 60, 200)]
+
+    assert sizes[0] < sizes[1] < sizes[2] < sizes[3]
+    assert len(sizes[3]) == 100
+
+
+def test_a_limit_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        take_in_proportion(clips({(0, "train"): 4}), 0)
+
+
+def marked_processes(mark: str) -> Iterator[int]:
+    """Processes that were started with the mark in their environment, the dead ones not counted."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes() and ") Z " not in (folder / "stat").read_text():
+                yield int(folder.name)
+        except OSError:
+            continue
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="counts processes by /proc")
+def test_killed_at_any_moment_and_run_again_each_clip_is_there_once(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    """SIGKILL to the parent alone: its workers end by themselves at once, and what they were writing does no harm."""
+    data, out, chance = tone_corpus(160, seconds=1.0), tmp_path / "out", random.Random(time.time_ns())  # noqa: S311 -- moments, not secrets
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    mark = f"FFDV_TEST_MARK={os.urandom(8).hex()}"
+    environment = os.environ | dict([mark.split("=")])
+
+    def parts_done() -> int:
+        return len(list(out.glob("light/*.parquet")))
+
+    killed = 0
+    while killed < 3:
+        process = subprocess.Popen([sys.executable, script, data, out], env=environment)
+        before, moment = parts_done(), chance.uniform(0, 0.25)
+        while process.poll() is None and parts_done() == before:
+            time.sleep(0.005)
+        time.sleep(moment)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed += 1
+        deadline = time.monotonic() + 5
+        while list(marked_processes(mark)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(marked_processes(mark)) == []
+        assert not (out / "shards.json").exists() or parts_done() <= 20
+    subprocess.run([sys.executable, script, data, out], env=environment, check=True)
+
+    assert killed
+    assert open_shards(out).names == tuple(f"{number:03d}.wav" for number in range(160))
+    assert not open_shards(out).failed.any()
+    prepare(data, out=tmp_path / "whole", workers=2)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not list(out.glob("**/*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
+def test_killed_workers_are_replaced_and_no_clip_is_lost(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data, out, chance = tone_corpus(160, seconds=1.0), tmp_path / "out", random.Random(time.time_ns())  # noqa: S311 -- moments, not secrets
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    mark = f"FFDV_TEST_MARK={os.urandom(8).hex()}"
+    process = subprocess.Popen([sys.executable, script, data, out], env=os.environ | dict([mark.split("=")]))
+
+    killed = 0
+    while process.poll() is None:
+        time.sleep(chance.uniform(0, 0.1))
+        busy = list(out.glob("light/*.parquet"))
+        workers = [pid for pid in marked_processes(mark) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if busy and workers and killed < 3:
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            killed += 1
+
+    assert process.returncode == 0
+    assert killed
+    assert open_shards(out).names == tuple(f"{number:03d}.wav" for number in range(160))
+    assert not open_shards(out).failed.any()
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_shared_clips_are_prepared_without_a_failure(tmp_path: Path, shared_data: Path) -> None:
+    summary = prepare(shared_data / "video/train", out=tmp_path / "out")
+
+    shards = open_shards(tmp_path / "out")
+    assert (summary.clips, summary.failures, summary.problems) == (239, (), ())
+    assert int((shards.sound_seconds > 0).sum()) == 216
+    assert set(shards.group("method")) == set(shards.group("generator"))

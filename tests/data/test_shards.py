@@ -1,0 +1,285 @@
+"""What is written is what is read: numbers exactly, sound within half a 16-bit step, pictures within JPEG's loss."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffdv.data.blobs import SoundCodec, decode_sound, encode_sound
+from ffdv.data.shards import (
+    FACES,
+    LIGHT,
+    SOUND,
+    ShardIndex,
+    ShardRow,
+    encode_row,
+    open_shards,
+    part_is_done,
+    part_path,
+    write_index,
+    write_part,
+)
+from ffdv.errors import ShardError
+from ffdv.features.recipe import ExtractSpec
+from ffdv.records import (
+    Clip,
+    FacesSeen,
+    FaceTrack,
+    Features,
+    MediaFacts,
+    Note,
+    PictureFacts,
+    Samples,
+    SoundFacts,
+)
+
+ROOT = Path("/corpus")
+
+
+def smooth_picture(seed: int, side: int = 48) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] / side
+    return (127 + 60 * np.sin(3 * x + seed)[..., None] + 60 * np.cos(2 * y)[..., None] * [1, 0.5, -1]).astype(np.uint8)
+
+
+def track(number: int, count: int = 3) -> FaceTrack:
+    rng = np.random.default_rng(number)
+    return FaceTrack(
+        number,
+        np.arange(count) / 8,
+        rng.uniform(0, 99, (count, 4)).astype(np.float32),
+        np.where(rng.uniform(size=(count, 5, 2)) < 0.2, np.nan, 7.5).astype(np.float32),
+        rng.uniform(size=count).astype(np.float32),
+        np.stack([smooth_picture(number + frame) for frame in range(count)]),
+    )
+
+
+def row(number: int, *, faces: bool = False) -> ShardRow:
+    clip = Clip(
+        f"视频{number}.mp4",
+        ROOT / f"sub/视频{number}.mp4",
+        (0, 1, None)[number % 3],
+        "dev" if number % 2 else None,
+        {"method": f"m{number}", "identity": "é"},
+    )
+    if number % 4 == 3:
+        return ShardRow(clip, reason="not media: 'moov' is missing\n(second line)")
+    picture = PictureFacts(0, "h264", 640, 360, 25.0, "yuv420p", 90, 1.0, 0.0, 2.5, None, 62)
+    heard = SoundFacts(1, "aac", 16_000, 2, -0.021, 2.4, 64_000, "LC")
+    facts = MediaFacts(
+        clip.path, 12345, "mp4", 2.5, None, (picture,), (heard,), False, {"encoder": "x"}, (Note("a", "b"),)
+    )
+    samples = np.random.default_rng(number).uniform(-0.9, 0.9, (1, 500 + number)).astype(np.float32)
+    sound = None if number % 4 == 2 else Samples(samples, 16_000, 0.25)
+    seen = FacesSeen((track(number), track(number + 1, 1)), 20, 3, (360, 640)) if faces else None
+    return ShardRow(
+        clip, Features(facts, sound, seen, {"level_db": -20.5 - number, "rate": 1 / 3}, (Note("no_sound", "…"),))
+    )
+
+
+def write_shards(
+    folder: Path, rows: list[ShardRow], *, per_part: int = 4, codec: SoundCodec = "flac", faces: bool = False
+) -> ShardIndex:
+    index = ShardIndex(
+        extract=ExtractSpec(),
+        sound_codec=codec,
+        data=str(ROOT),
+        num_clips=len(rows),
+        clips_per_part=per_part,
+        fingerprint="f",
+        senses=(SOUND, FACES) if faces else (SOUND,),
+    )
+    folder.mkdir(exist_ok=True)
+    write_index(folder, index)
+    for part in range(index.num_parts):
+        write_part(folder, index, part, [encode_row(rows[number], index) for number in index.part_rows(part)])
+    return index
+
+
+@pytest.mark.parametrize("codec", ["flac", "int16"])
+def test_features_come_back(tmp_path: Path, codec: SoundCodec) -> None:
+    rows = [row(number, faces=True) for number in range(10)]
+    write_shards(tmp_path, rows, codec=codec, faces=True)
+
+    shards = open_shards(tmp_path)
+
+    for number, written in enumerate(rows):
+        if written.features is None:
+            continue
+        read = shards.features(number)
+        assert (read.facts, read.notes, read.probes) == (
+            written.features.facts,
+            written.features.notes,
+            written.features.probes,
+        )
+        if written.features.sound is None:
+            assert read.sound is None
+        else:
+            assert (read.sound.rate, read.sound.start_seconds) == (16_000, 0.25)  # type: ignore[union-attr]
+            np.testing.assert_allclose(read.sound.values, written.features.sound.values, atol=0.6 / 32767)  # type: ignore[union-attr]
+
+
+def test_faces_come_back(tmp_path: Path) -> None:
+    written = row(0, faces=True)
+    write_shards(tmp_path, [written], faces=True)
+
+    read = open_shards(tmp_path).features(0).faces
+
+    assert read is not None
+    assert (read.frames_looked_at, read.frames_with_face, read.picture_size) == (20, 3, (360, 640))
+    for one, other in zip(read.tracks, written.features.faces.tracks, strict=True):  # type: ignore[union-attr]
+        assert one.track_id == other.track_id
+        for name in ("seconds", "boxes", "landmarks", "scores"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert len(one.crops) == len(other.crops)
+        assert np.abs(one.crops.astype(int) - other.crops).max(initial=0) <= 6
+
+
+def test_light_columns_need_no_blobs(tmp_path: Path) -> None:
+    rows = [row(number) for number in range(10)]
+    index = write_shards(tmp_path, rows)
+    shards = open_shards(tmp_path)
+    for part in range(index.num_parts):
+        part_path(tmp_path, part, SOUND).unlink()
+
+    assert len(shards) == 10
+    assert shards.names == tuple(written.clip.name for written in rows)
+    assert shards.labels.tolist() == [0, 1, -1] * 3 + [0]
+    assert shards.splits == (None, "dev") * 5
+    assert shards.failed.tolist() == [number % 4 == 3 for number in range(10)]
+    assert shards.reasons[3] == rows[3].reason
+    assert shards.reasons[0] == ""
+    assert shards.group_names == ("identity", "method")
+    assert shards.group("generator") == tuple(f"m{number}" for number in range(10))
+    assert shards.group("nothing") == (None,) * 10
+    np.testing.assert_array_equal(shards.probe("level_db"), [np.nan if n % 4 == 3 else -20.5 - n for n in range(10)])
+    assert shards.probe_names == ("level_db", "rate")
+    np.testing.assert_allclose(shards.sound_seconds, [0 if n % 4 in {2, 3} else (500 + n) / 16_000 for n in range(10)])
+    assert shards.clips() == tuple(written.clip for written in rows)
+
+
+def test_pandas_reads_the_light_columns_as_one_table(tmp_path: Path) -> None:
+    import pandas as pd
+
+    write_shards(tmp_path, [row(number) for number in range(10)])
+
+    table = pd.read_parquet(tmp_path / LIGHT)
+
+    assert table["name"].tolist() == [f"视频{number}.mp4" for number in range(10)]
+
+
+def test_a_failed_clip_has_no_features_but_its_reason(tmp_path: Path) -> None:
+    write_shards(tmp_path, [row(3)])
+
+    with pytest.raises(ShardError, match="moov"):
+        open_shards(tmp_path).features(0)
+
+
+def test_shards_travel_to_workers_without_their_open_files(tmp_path: Path) -> None:
+    write_shards(tmp_path, [row(number) for number in range(6)])
+    shards = open_shards(tmp_path)
+    first = shards.sound(0)
+
+    again = pickle.loads(pickle.dumps(shards))  # noqa: S301 -- our own bytes
+
+    np.testing.assert_array_equal(again.sound(0).values, first.values)  # type: ignore[union-attr]
+
+
+def test_only_so_many_parts_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffdv.data.shards.MAX_OPEN_PARTS", 2)
+    write_shards(tmp_path, [row(4 * number) for number in range(12)], per_part=2)
+    shards = open_shards(tmp_path)
+
+    for number in [*range(12), *range(12)]:
+        shards.sound(number)
+
+    assert len(shards._open_parts) == 2
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
+    rows = [row(number, faces=True) for number in range(6)]
+    for name in ("a", "b"):
+        write_shards(tmp_path / name, rows, faces=True)
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    peak=st.floats(1e-4, 1e4),
+    count=st.integers(1, 3000),
+    codec=st.sampled_from(["flac", "int16"]),
+    rate=st.sampled_from([4000, 22_050, 192_000]),
+)
+def test_sound_of_any_level_keeps_sixteen_bits_and_is_never_clipped(
+    peak: float, count: int, codec: SoundCodec, rate: int
+) -> None:
+    values = np.random.default_rng(count).uniform(-1, 1, (1, count)).astype(np.float32) * np.float32(peak)
+
+    read = decode_sound(encode_sound(Samples(values, rate, -0.5), codec), codec)
+
+    assert read is not None
+    assert (read.rate, read.start_seconds) == (rate, -0.5)
+    np.testing.assert_allclose(read.values, values, atol=0.51 * max(1.0, peak) / 32767)
+
+
+def test_what_is_no_shards_folder_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="ffdv prepare"):
+        open_shards(tmp_path)
+    (tmp_path / "shards.json").write_text('{"format": "other"}')
+    with pytest.raises(ShardError, match="not written by ffdv"):
+        open_shards(tmp_path)
+    (tmp_path / "shards.json").write_text('{"format": "ffdv-shards", "version": 99}')
+    with pytest.raises(ShardError, match="version 99"):
+        open_shards(tmp_path)
+    (tmp_path / "shards.json").write_text('{"format": "ffdv-shards", "version": 1}')
+    with pytest.raises(ShardError, match="damaged"):
+        open_shards(tmp_path)
+    (tmp_path / "shards.json").write_text("{")
+    with pytest.raises(ShardError, match="not readable"):
+        open_shards(tmp_path)
+
+
+def test_an_unfinished_folder_says_how_far_it_is(tmp_path: Path) -> None:
+    write_shards(tmp_path, [row(number) for number in range(10)])
+    part_path(tmp_path, 1).unlink()
+
+    with pytest.raises(ShardError, match="only 2 of 3 parts"):
+        open_shards(tmp_path)
+
+
+def test_a_flipped_bit_in_a_sound_is_noticed(tmp_path: Path) -> None:
+    write_shards(tmp_path, [row(0)])
+    path = part_path(tmp_path, 0, SOUND)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"fLaC") + 300] ^= 4
+    path.write_bytes(content)
+
+    with pytest.raises(ShardError, match="damaged"):
+        open_shards(tmp_path).sound(0)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "foreign", "swap"])
+def test_a_part_that_is_damaged_or_of_another_prepare_is_refused(tmp_path: Path, damage: str) -> None:
+    index = write_shards(tmp_path, [row(number) for number in range(8)])
+    path = part_path(tmp_path, 1, SOUND)
+    if damage == "truncate":
+        path.write_bytes(path.read_bytes()[:-50])
+    elif damage == "foreign":
+        foreign = index.model_copy(update={"fingerprint": "other"})
+        write_part(tmp_path, foreign, 1, [encode_row(row(number), foreign) for number in range(4, 8)])
+    else:
+        path.write_bytes(part_path(tmp_path, 0, SOUND).read_bytes())
+
+    with pytest.raises(ShardError, match=r"00001\.parquet"):
+        open_shards(tmp_path).sound(5)
+    with pytest.raises(ShardError, match="delete it"):
+        part_is_done(tmp_path, index, 1)
+    assert part_is_done(tmp_path, index, 0)
