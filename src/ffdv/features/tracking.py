@@ -49,7 +49,7 @@ class MovingBox:
 
 def centre_of(box: FloatArray) -> FloatArray:
     """The middle of a box (4,) -> (2,) x y."""
-    middle: FloatArray = (box[:2] + box[2:]) / 2
+    middle: FloatArray = (box[:2] + box[2:]) * np.float32(0.5)
     return middle
 
 

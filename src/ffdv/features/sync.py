@@ -1,0 +1,188 @@
+"""Do the lips move with the sound: mouth crops, curves of both, and the classical estimate of their offset.
+
+    frames + face track ─▶ mouth crops, lip opening ┐
+    samples ─▶ loudness, mel bands per frame        ┴▶ correlation at offsets −n … n ─▶ offset, confidence
+
+An offset is positive when the sound comes later than the picture, in frames of the picture. The crops are what a
+two-stream network learns from; the correlation here is the baseline that it must beat.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffdv.features.crops import Square, cut_square, roll
+from ffdv.features.landmarks import MOUTH_CORNERS, FaceMesh, Mesh, follow_mesh
+from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
+
+SMOOTHED_FRAMES = 5  # place and size of the crop are means over so many frames: trembling would pose as motion
+SPEECH_HZ = (150.0, 4000.0)
+FLOOR_DB = -80.0  # under the loudest frame of a clip nothing is heard
+MIN_SEEN_FRAMES = 25  # a second of visible mouth: below that a correlation is chance
+
+
+class MouthSpec(BaseModel):
+    """How mouths are cut out; a network states the one that it was trained with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fps: float = Field(default=25.0, gt=0, le=120)
+    size: int = Field(default=96, ge=16, le=512)  # pixels
+    margin: float = Field(default=1.2, ge=0.5, le=4)  # side of the crop / distance of the eyes' outer corners
+
+
+STANDARD_MOUTH = MouthSpec()
+
+
+@dataclass(frozen=True)
+class MouthTrack:
+    """A mouth over time, n frames: seconds (n,); crops (n, size, size) uint8 grey, black where not in sight;
+    opening (n,) float32, gap of the inner lips / eye distance, NaN where not in sight.
+    """
+
+    seconds: npt.NDArray[np.float64]
+    crops: PixelArray
+    opening: FloatArray
+
+    @property
+    def in_sight(self) -> npt.NDArray[np.bool_]:
+        """Frames (n,) that show the mouth."""
+        return np.isfinite(self.opening)
+
+
+@dataclass(frozen=True)
+class OffsetEstimate:
+    """Where sound and mouth agree best: offset_frames (positive: the sound is late), the correlation there in [-1, 1],
+    and confidence, by how much it stands out from the median over all tried offsets; curve (2 * max_offset + 1,).
+    """
+
+    offset_frames: float
+    correlation: float
+    confidence: float
+    curve: FloatArray
+
+
+def mouth_crops(
+    frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh, spec: MouthSpec = STANDARD_MOUTH
+) -> MouthTrack:
+    """The mouth of one tracked face in every frame, upright and steady; frames as read at spec.fps, one shot or part of it.
+
+    25 frames a second of 96 pixels take 0.8 GB an hour: give long clips in parts, or use iter_mouths.
+    """
+    seen = list(iter_mouths(frames, track, face_mesh, spec))
+    none = np.zeros((0, spec.size, spec.size), np.uint8)
+    return MouthTrack(
+        np.array([seconds for seconds, _, _ in seen], np.float64),
+        np.stack([crop for _, crop, _ in seen]) if seen else none,
+        np.array([opening for _, _, opening in seen], np.float32),
+    )
+
+
+def iter_mouths(
+    frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh, spec: MouthSpec = STANDARD_MOUTH
+) -> Iterator[tuple[float, PixelArray, float]]:
+    """(seconds, grey crop, opening) of each frame, in bounded memory; see MouthTrack."""
+    half = SMOOTHED_FRAMES // 2
+    near: deque[tuple[Frame, Mesh | None]] = deque()  # up to `half` frames before and after the one to cut
+    position = 0
+    for pair in follow_mesh(frames, track, face_mesh):
+        near.append(pair)
+        if len(near) > position + half:
+            yield _cut_mouth(near, position, spec)
+            position += 1
+            if position > half:
+                near.popleft()
+                position -= 1
+    while position < len(near):
+        yield _cut_mouth(near, position, spec)
+        position += 1
+
+
+def _cut_mouth(
+    near: deque[tuple[Frame, Mesh | None]], position: int, spec: MouthSpec
+) -> tuple[float, PixelArray, float]:
+    frame, mesh = near[position]
+    if mesh is None:
+        return frame.seconds, np.zeros((spec.size, spec.size), np.uint8), float("nan")
+    first = max(0, position - SMOOTHED_FRAMES // 2)
+    around = [m for _, m in list(near)[first : position + SMOOTHED_FRAMES // 2 + 1] if m is not None]
+    places = np.array([_mouth_place(m) for m in around], np.float64)
+    x, y, eye_distance, turn = places.mean(axis=0)
+    crop = cut_square(frame.pixels, Square(x, y, eye_distance * spec.margin, turn), spec.size)
+    return frame.seconds, luminance(crop), mesh.mouth_opening()
+
+
+def _mouth_place(mesh: Mesh) -> tuple[float, float, float, float]:
+    """Middle of the mouth's corners (they move little as it opens), eye distance, lean."""
+    x, y = mesh.points[list(MOUTH_CORNERS), :2].mean(axis=0)
+    return float(x), float(y), mesh.eye_distance, roll(mesh.five_points())
+
+
+def luminance(pixels: PixelArray) -> PixelArray:
+    """RGB uint8 (..., 3) to grey uint8 (...), Rec. 601 weights in integers."""
+    red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
+    return ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)
+
+
+def motion_energy(crops: PixelArray) -> FloatArray:
+    """How much of the mouth moved since the frame before: mean absolute change of the inner two thirds, less that of
+    the rim (which is the head's), in grey levels (n,); 0 for the first frame.
+    """
+    values = crops.astype(np.float32)
+    change = np.abs(np.diff(values, axis=0, prepend=values[:1]))  # (n, size, size)
+    size = crops.shape[1]
+    edge = size // 6
+    inner = change[:, edge : size - edge, edge : size - edge]
+    rim = (change.sum(axis=(1, 2)) - inner.sum(axis=(1, 2))) / max(1, size**2 - inner.shape[1] ** 2)
+    moved: FloatArray = inner.mean(axis=(1, 2)) - rim
+    return moved
+
+
+def loudness_curve(samples: Samples, seconds: npt.NDArray[np.float64], *, fps: float) -> FloatArray:
+    """Loudness of speech's band around each moment, dB under the loudest, at least FLOOR_DB (n,).
+
+    seconds (n,): the middle of each window, two frames long, Hann; moments without sound get FLOOR_DB.
+    """
+    power = _band_powers(samples, seconds, fps=fps, edges_hz=SPEECH_HZ)[:, 0]
+    return _decibels_under_peak(power)
+
+
+def band_curves(samples: Samples, seconds: npt.NDArray[np.float64], *, fps: float, num_bands: int = 8) -> FloatArray:
+    """Loudness in bands of equal width on the mel scale, 150 to 4000 Hz, dB under the loudest (n, num_bands)."""
+    mels = 2595 * np.log10(1 + np.array(SPEECH_HZ) / 700)
+    edges = 700 * (10 ** (np.linspace(mels[0], mels[1], num_bands + 1) / 2595) - 1)
+    return _decibels_under_peak(_band_powers(samples, seconds, fps=fps, edges_hz=tuple(edges)))
+
+
+def _band_powers(
+    samples: Samples, seconds: npt.NDArray[np.float64], *, fps: float, edges_hz: tuple[float, ...]
+) -> npt.NDArray[np.float64]:
+    """Power between neighbouring edges around each moment (n, len(edges) - 1)."""
+    mono, half = samples.mono(), max(8, round(samples.rate / fps))
+    padded = np.pad(mono, half)
+    middles = np.round((seconds - samples.start_seconds) * samples.rate).astype(np.int64)
+    starts = np.clip(
+        middles, 0, len(mono)
+    )  # in the padded sound, a window that starts here has its middle at `middles`
+    windows = padded[starts[:, None] + np.arange(2 * half)] * np.hanning(2 * half)
+    spectrum = np.abs(np.fft.rfft(windows, axis=1)) ** 2
+    frequencies = np.fft.rfftfreq(2 * half, 1 / samples.rate)
+    bins = np.searchsorted(frequencies, edges_hz)
+    heard = (middles >= 0) & (middles <= len(mono))
+    powers = np.stack([spectrum[:, a : max(b, a + 1)].sum(axis=1) for a, b in itertools.pairwise(bins)], axis=1)
+    return np.where(heard[:, None], powers, 0.0)
+
+
+def _decibels_under_peak(power: npt.NDArray[np.float64]) -> FloatArray:
+    peak = float(power.max(initial=0.0))
+    if peak <= 0:
+        return np.full(power.shape, FLOOR_DB, np.float32)
+    decibels = 10 * np.log10(np.maximum(power / peak, 1e-12))
+    return np.asarray(np.maximum(decibels, FLOOR_DB), np.float32)
