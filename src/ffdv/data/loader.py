@@ -6,6 +6,7 @@ their work changes a single value, and an epoch can be entered in its middle.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -219,7 +220,7 @@ class EpochSampler:
         starts = list(range(0, count, size))
         if self._training and len(starts) > 1 and size > 1 and count - starts[-1] == 1:
             del starts[-1]
-        return list(zip(starts, [*starts[1:], count], strict=True))
+        return list(itertools.pairwise([*starts, count]))
 
     def _order(self) -> list[_Draw]:
         if not self._training:
@@ -229,8 +230,7 @@ class EpochSampler:
         order = [
             _Draw(self._epoch, int(self._rows[place]), int(draw)) for place, draw in zip(places, draws, strict=True)
         ]
-        short = self._padded_length() - len(order)
-        return order + order[:short]
+        return list(itertools.islice(itertools.cycle(order), self._padded_length()))
 
     def _balanced(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """As many draws as clips, half of them of each class: one class is left out in part, the other comes again."""
