@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv 
     from ffdv.training.evaluate import EvaluationTable
     from ffdv.training.run import RunSummary
 
+LOG_SECONDS = 30.0  # how often a job without a terminal tells where it is
 MANY = 20  # rows of trouble that a terminal shows before it counts the rest
 
 
@@ -44,6 +46,8 @@ class ClipProgress(Protocol):
     def failures(self) -> int: ...  # noqa: D102 -- clips without a result
     @property
     def clips_per_second(self) -> float: ...  # noqa: D102 -- since the start
+    @property
+    def eta_seconds(self) -> float | None: ...  # noqa: D102 -- None before it can be known
 
 
 out = Console(highlight=False)
@@ -66,11 +70,9 @@ def warn(text: str) -> None:
     err.print(f"[yellow]note:[/] {printable(text)}", soft_wrap=True)
 
 
-def table(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()
-) -> None:
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """Print rows; the columns named in `right` are aligned right."""
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         grid.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:
@@ -85,7 +87,7 @@ def json_line(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on stderr that shows done/total, share, time left and a free text field `text`."""
+    """A bar on stderr: done/total, share, time left and a free text `text`; none where stderr is a file or a pipe."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -95,7 +97,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=err, transient=not err.is_terminal) as bar:
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
         bar.add_task(title, total=None, text="")
         yield bar
 
@@ -165,10 +167,17 @@ def _rate(bit_rate: int | None) -> str:
 def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
     """A callback for verbs that go through clips: clips a second and failures beside the bar."""
 
+    told = time.monotonic()
+
     def show(state: ClipProgress) -> None:
+        nonlocal told
         failed = f", [red]{state.failures} failed[/]" if state.failures else ""
         text = f"{state.clips_per_second:.1f} clips/s{failed}"
         bar.update(bar.task_ids[0], completed=state.done, total=state.total, text=text)
+        if bar.disable and time.monotonic() - told > LOG_SECONDS:
+            told = time.monotonic()
+            left = "" if state.eta_seconds is None else f", {_clock(state.eta_seconds)} left"
+            err.print(f"{state.done}/{state.total} clips, {text}{left}")
 
     return show
 
@@ -234,12 +243,8 @@ def show_evaluation(result: EvaluationTable) -> None:
     """The overall numbers one below the other, then a line per group, worst first."""
     say(result.audit.text)
     overall = result.overall
-    heading = f"{result.part}: {overall.num_real} real, {overall.num_fake} fake"
-    table(
-        ("measure", "value [95 % interval]"),
-        [(name, estimate) for name, estimate in overall.numbers.items()],
-        title=heading,
-    )
+    say(f"{result.part}: {overall.num_real} real, {overall.num_fake} fake")
+    table(("measure", "value [95 % interval]"), list(overall.numbers.items()))
     if result.by is not None:
         shown = [name for name in ("auc", "eer") if any(name in row.numbers for row in result.rows[1:])]
         rows = [

@@ -12,7 +12,7 @@ from ffdv.errors import ManifestError
 
 RECIPE = "mel-resnet18"
 # What makes the published recipe small enough for two cores and minutes; the road is the same.
-QUICK = ("model.picture_size=96", "loader.batch_size=16")
+QUICK = ("model.picture_size=[96,96]", "loader.batch_size=16")
 EPOCHS = 5
 
 
