@@ -166,7 +166,6 @@ def _rate(bit_rate: int | None) -> str:
 
 def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
     """A callback for verbs that go through clips: clips a second and failures beside the bar."""
-
     told = time.monotonic()
 
     def show(state: ClipProgress) -> None:
