@@ -153,18 +153,18 @@ class MeanMapHead(nn.Module):
 
 
 class AlexNetHead(nn.Module):
-    """AlexNet's own three layers on its 6 × 6 map, ending in two classes.
+    """AlexNet's own `first` and `second` layer on its 6 × 6 map, and a third one that ends in two classes.
 
     Source: A. Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997, as in torchvision.
     """
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, first: nn.Linear, second: nn.Linear, dropout: float) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d((6, 6))
         self.dropout = nn.Dropout(dropout)
-        self.first = nn.Linear(256 * 6 * 6, 4096)
-        self.second = nn.Linear(4096, 4096)
-        self.classifier = nn.Linear(4096, 2)
+        self.first = first
+        self.second = second
+        self.classifier = nn.Linear(second.out_features, 2)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(clips, 256, h, w) → logits (clips, 2)."""

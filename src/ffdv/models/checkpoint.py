@@ -134,21 +134,21 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_LENGTH_BYTES)
-        _refuse_pickle(path, start)
         length = int.from_bytes(start, "little")
         if len(start) < _LENGTH_BYTES or length > min(size - _LENGTH_BYTES, MAX_HEADER_BYTES):
-            raise CheckpointError(
-                f"{path}: not a whole safetensors file: it claims a header of {length} bytes and has {size} in all; copy or train it again"
-            )
+            raise _no_safetensors(path, start, f"it claims a header of {length} bytes and has {size} in all")
         raw = file.read(length)
     return _metadata_of(path, raw)
 
 
-def _refuse_pickle(path: Path, start: bytes) -> None:
-    if start.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)) and path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path}: a PyTorch pickle, which can run any code when it is read; ffdv reads safetensors only (convert it where you trust it: safetensors.torch.save_file)"
+def _no_safetensors(path: Path, start: bytes, found: str) -> CheckpointError:
+    """What to say of a file whose first bytes are no header's length; a pickle's never are, they would be a huge one."""
+    if start.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
+        return CheckpointError(
+            f"{path}: a PyTorch pickle, which can run any code when it is read; ffdv reads safetensors only "
+            "(where you trust it, convert it with safetensors.torch.save_file)"
         )
+    return CheckpointError(f"{path}: not a whole safetensors file: {found}; copy or train it again")
 
 
 def _metadata_of(path: Path, raw: bytes) -> dict[str, str]:

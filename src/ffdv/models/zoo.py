@@ -118,7 +118,9 @@ class MapEncoder(nn.Module):
         if features.ndim == 3:
             rows, columns = self.net.patch_embed.grid_size  # type: ignore[union-attr,misc]
             tokens = features[:, -rows * columns :]
-            return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+            return tokens.transpose(1, 2).reshape(
+                tokens.shape[0], -1, rows, columns
+            )  # len() would fix the batch in an export
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
             return features.permute(0, 3, 1, 2)
         return features
@@ -185,11 +187,13 @@ def _alexnet(model: ModelSpec, front_end: FrontEndSpec) -> SoundPictureNet:
     import_torchvision()
     from torchvision.models import alexnet
 
-    features = alexnet(weights=None).features
+    whole = alexnet(weights=None)
+    features, classifier = whole.features, whole.classifier
     if model.in_channels == 1:
         first = features[0]
         features[0] = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)
-    return _net(model, front_end, MapEncoder(features), AlexNetHead(model.dropout), levels=_IMAGENET)
+    head = AlexNetHead(classifier[1], classifier[4], model.dropout)
+    return _net(model, front_end, MapEncoder(features), head, levels=_IMAGENET)
 
 
 def _net(

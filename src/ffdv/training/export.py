@@ -101,6 +101,7 @@ def export_module(net: SoundPictureNet, *, out: Path | str, metadata: ExportMeta
     alone = _for_export(net)
     model = _as_onnx(alone, samples=_trial_samples(net.front_end.spec, clips=2, hops=40))
     _forget_machine(model)
+    _name_outputs(model)
     for name, text in metadata.as_text().items():
         model.metadata_props.add(key=name, value=text)
     content = model.SerializeToString()
@@ -157,6 +158,14 @@ def _forget_machine(model: onnx.ModelProto) -> None:
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     graph.ClearField("value_info")
+
+
+def _name_outputs(model: onnx.ModelProto) -> None:
+    """Call the free sizes of the outputs clips, h and w: the exporter writes pages of arithmetic there."""
+    for output in model.graph.output:
+        for size, name in zip(output.type.tensor_type.shape.dim, ("clips", "h", "w"), strict=False):
+            if size.HasField("dim_param"):
+                size.dim_param = name
 
 
 def _check_agreement(content: bytes, net: SoundPictureNet, *, name: Path) -> None:
