@@ -1,0 +1,172 @@
+"""Files to scores: every input a row, a failure with its reason, a stopped job goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ffdv.detect import detector
+from ffdv.detect.detector import predict, score_clip
+from ffdv.detect.network import Network, find_network
+from ffdv.errors import CheckpointError, ManifestError
+from ffdv.media.write import write_media
+from ffdv.metrics.calibration import Calibration
+from ffdv.records import Clip, Samples
+
+RATE = 16_000
+WINDOW_SECONDS = 0.5
+
+
+def write_loudness_net(path: Path, *, metadata: dict[str, str] | None = None) -> Path:
+    """An exported file whose logit is 20 · mean |sample| - 2: what it should answer can be worked out by hand."""
+    nodes = [
+        helper.make_node("Abs", ["samples"], ["size"]),
+        helper.make_node("ReduceMean", ["size"], ["loudness"], axes=[1], keepdims=0),
+        helper.make_node("Mul", ["loudness", "twenty"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "two"], ["logit"]),
+        helper.make_node("Unsqueeze", ["samples", "one"], ["activation"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "loudness",
+        [helper.make_tensor_value_info("samples", TensorProto.FLOAT, ["clips", "n"])],
+        [
+            helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["clips"]),
+            helper.make_tensor_value_info("activation", TensorProto.FLOAT, ["clips", 1, "n"]),
+        ],
+        [
+            helper.make_tensor("twenty", TensorProto.FLOAT, [], [20.0]),
+            helper.make_tensor("two", TensorProto.FLOAT, [], [2.0]),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    standard = {
+        "format_version": "1",
+        "sample_rate": str(RATE),
+        "window_seconds": str(WINDOW_SECONDS),
+        "hop_seconds": "null",
+        "calibration": "null",
+        "recipe": "{}",
+        "provenance": "{}",
+    }
+    for key, value in (standard | (metadata or {})).items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    return write_loudness_net(tmp_path / "loudness.onnx")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, tone: Samples) -> Path:
+    """A label table that names a good clip, a louder one, a broken one, a silent film and one that is not there."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    write_media(folder / "soft.wav", sound=tone)
+    write_media(folder / "loud.wav", sound=Samples(tone.values * 3, RATE))
+    write_media(folder / "film.mp4", frames=[np.zeros((32, 32, 3), np.uint8)] * 5)
+    (folder / "broken.mp4").write_bytes(b"nothing that plays")
+    names = ("soft.wav", "loud.wav", "broken.mp4", "film.mp4", "absent.wav")
+    (folder / "label.csv").write_text("video_name,target\n" + "".join(f"{name},0\n" for name in names))
+    return folder
+
+
+def rows_of(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["video_name"]: row for row in csv.DictReader(file)}
+
+
+def test_every_input_is_a_row_and_every_failure_has_a_reason(corpus: Path, net: Path, tmp_path: Path) -> None:
+    summary = predict(corpus, model=net, out=tmp_path / "scores.csv", workers=1)
+
+    rows = rows_of(tmp_path / "scores.csv")
+    assert set(rows) == {"soft.wav", "loud.wav", "broken.mp4", "film.mp4", "absent.wav"}
+    assert {name for name, row in rows.items() if row["status"] == "failed"} == {"broken.mp4", "film.mp4", "absent.wav"}
+    assert all((row["y_pred"] == "") == (row["status"] == "failed") == bool(row["reason"]) for row in rows.values())
+    assert "no sound" in rows["film.mp4"]["reason"]
+    assert {score.name for score in summary.failures} == {"broken.mp4", "film.mp4", "absent.wav"}
+    assert not list(tmp_path.glob(".scores*"))
+
+
+def test_a_score_is_the_calibrated_mean_logit_over_windows(tmp_path: Path, tone: Samples) -> None:
+    halves = np.concatenate([tone.values[:, : RATE // 2], 2 * tone.values[:, : RATE // 2]], axis=1)
+    path = write_media(tmp_path / "halves.wav", sound=Samples(halves, RATE))
+    calibration = Calibration(kind="platt", slope=0.5, intercept=0.25)
+    network = Network(write_loudness_net(tmp_path / "net.onnx", metadata={"calibration": calibration.to_json()}))
+
+    score = score_clip(Clip("halves", path), network)
+
+    loudness = np.abs(tone.values).mean() * np.array([1, 2])
+    wanted = 1 / (1 + np.exp(-(0.5 * (20 * loudness - 2).mean() + 0.25)))
+    assert score.y_pred == pytest.approx(wanted, abs=1e-3)
+    assert score.senses == {"voice": score.y_pred}
+
+
+def test_a_stopped_job_goes_on_where_it_was(
+    tmp_path: Path, tone: Samples, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number in range(3):
+        write_media(folder / f"{number}.wav", sound=Samples(tone.values * (number + 1), RATE))
+    monkeypatch.setattr(detector, "CLIPS_PER_PART", 1)
+    told: list[int] = []
+
+    def stop_after_the_second(state: detector.PredictProgress) -> None:
+        told.append(state.done)
+        if state.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(folder, model=net, out=tmp_path / "scores.csv", workers=1, progress=stop_after_the_second)
+    assert not (tmp_path / "scores.csv").exists()
+    summary = predict(folder, model=net, out=tmp_path / "scores.csv", workers=1)
+    fresh = predict(folder, model=net, out=tmp_path / "fresh.csv", workers=2)
+
+    assert summary.resumed >= 1
+    assert summary.scores == fresh.scores
+    assert (tmp_path / "scores.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+
+
+def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="ffdv export"):
+        find_network(tmp_path)
+    with pytest.raises(CheckpointError, match="no such"):
+        find_network(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"format_version": "7"}, "export format 7"),
+        ({"calibration": json.dumps({"slope": "steep"})}, "damaged"),
+        ({"sample_rate": "fast"}, "damaged"),
+    ],
+)
+def test_a_file_of_another_kind_or_version_is_refused(metadata: dict[str, str], says: str, tmp_path: Path) -> None:
+    path = write_loudness_net(tmp_path / "odd.onnx", metadata=metadata)
+    with pytest.raises(CheckpointError, match=says):
+        Network(path)
+
+
+def test_what_is_no_onnx_file_is_refused_before_any_clip_is_read(corpus: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "model.onnx"
+    fake.write_bytes(b"not a model")
+    with pytest.raises(CheckpointError, match=r"model\.onnx"):
+        predict(corpus, model=fake, out=tmp_path / "scores.csv")
+
+
+def test_nothing_to_score_is_an_error(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ManifestError):
+        predict(tmp_path / "empty", model=net, out=tmp_path / "scores.csv")
