@@ -188,6 +188,16 @@ def test_every_bad_row_is_named_by_number_and_the_rest_loads(tmp_path: Path, wri
     assert all(f"row {problem.row}" in problem.text for problem in corpus.problems)
 
 
+def test_a_monstrous_cell_does_not_make_a_monstrous_sentence(tmp_path: Path, write_table: WriteTable) -> None:
+    touch(tmp_path, "a.mp4")
+
+    corpus = load_corpus(
+        write_table(tmp_path / "t.csv", [("file", "label"), ("a.mp4", 1), ("x" * 100_000, "\n" * 9000)])
+    )
+
+    assert [len(problem.text) < 500 and "\n" not in problem.text for problem in corpus.problems] == [True]
+
+
 def test_an_absolute_path_inside_the_folder_is_fine(tmp_path: Path, write_table: WriteTable) -> None:
     touch(tmp_path, "a.mp4")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from ffdv.data.shards import (
     write_index,
     write_part,
 )
-from ffdv.errors import ShardError
+from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import ExtractSpec
 from ffdv.records import (
     Clip,
@@ -264,6 +265,14 @@ def test_a_flipped_bit_in_a_sound_is_noticed(tmp_path: Path) -> None:
 
     with pytest.raises(ShardError, match="damaged"):
         open_shards(tmp_path).sound(0)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path, [row(0)])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(ExtraMissing, match=r"pip install 'ffdv\[train\]'"):
+        open_shards(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "foreign", "swap"])

@@ -23,6 +23,7 @@ from ffdv.data.shards import (
     encode_row,
     part_is_done,
     read_index,
+    require_parquet,
     write_index,
     write_part,
 )
@@ -104,6 +105,7 @@ def prepare(
     workers = workers or num_cores()
     if dry_run:
         return _estimate(folder, corpus, clips, index, workers=workers)
+    require_parquet()
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):

@@ -216,6 +216,7 @@ class Shards:
 def open_shards(path: Path | str) -> Shards:
     """Open a finished shards folder. Raises ShardError when it is missing, unfinished, foreign or of another version."""
     folder = Path(path)
+    require_parquet()
     index = read_index(folder)
     if index is None:
         raise ShardError(
@@ -387,6 +388,11 @@ def _schemas() -> dict[str, Any]:
     return {
         sense: pa.schema(list(columns.items())) for sense, columns in ((LIGHT, light), (SOUND, sound), (FACES, faces))
     }
+
+
+def require_parquet() -> None:
+    """Raise ExtraMissing, with the command that installs it, where pyarrow is not there."""
+    _pyarrow()
 
 
 def _pyarrow() -> Any:

@@ -52,6 +52,7 @@ LABELS = {
 }
 MAX_TABLE_BYTES = 1_000_000_000
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+SHOWN_CHARACTERS = 120
 MANY = 5  # problems that an error message spells out
 
 
@@ -150,7 +151,7 @@ def check_rows(
     for row in table.rows:
         label = LABELS.get(row.label.strip().lower())
         if label is None and row.label.strip():
-            problems.append(_problem("label", row, f"unknown label {row.label!r}; write 0 or real, 1 or fake"))
+            problems.append(_problem("label", row, f"unknown label {_shown(row.label)}; write 0 or real, 1 or fake"))
             continue
         path = finder.find(row.name, folders)
         if isinstance(path, str):
@@ -263,16 +264,23 @@ def _repeated(row: TableRow, label: int | None, first: tuple[TableRow, Clip]) ->
     if label == clip.label:
         return _problem("duplicate", row, f"the same clip as row {earlier.row}; the first is kept")
     return _problem(
-        "conflict", row, f"labelled {row.label!r} here and {earlier.label!r} in row {earlier.row}; neither is kept"
+        "conflict",
+        row,
+        f"labelled {_shown(row.label)} here and {_shown(earlier.label)} in row {earlier.row}; neither is kept",
     )
 
 
 def _problem(kind: ProblemKind, row: TableRow, text: str) -> Problem:
-    return Problem(kind, f"row {row.row}: {row.name!r}: {text}", row.name, row.row)
+    return Problem(kind, f"row {row.row}: {_shown(row.name)}: {text}", row.name, row.row)
+
+
+def _shown(cell: str) -> str:
+    """A cell for a sentence: quoted, on one line, and not longer than a person reads."""
+    return repr(cell) if len(cell) <= SHOWN_CHARACTERS else f"{cell[:SHOWN_CHARACTERS]!r}..."
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+    return ", ".join(_shown(name) for name in names)
 
 
 class _FileFinder:
