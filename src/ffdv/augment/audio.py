@@ -127,7 +127,7 @@ def reverberate(
     rate: int,
     rng: np.random.Generator,
     *,
-    rt60_seconds: Annotated[tuple[float, float], Span(0.05, 5)] = (0.1, 0.6),
+    rt60_seconds: Annotated[tuple[float, float], Span(0.1, 5)] = (0.1, 0.6),
     distance_metres: Annotated[tuple[float, float], Span(0.1, 5)] = (0.3, 2.0),
 ) -> FloatArray:
     """In a simulated room of random size; same length, same RMS, direct sound in place."""
@@ -390,5 +390,6 @@ def _stretched(stretch: Any, samples: FloatArray, length: int) -> FloatArray:
     """The engine's output, cut or padded by its rounding to `length`."""
     if samples.size == 0:
         return samples
-    changed = stretch.process(np.ascontiguousarray(samples)[None])[0][:length]
+    writable = np.require(samples[None], requirements=("C", "W"))  # the engine takes no read-only arrays
+    changed = stretch.process(writable)[0][:length]
     return np.pad(changed, (0, length - len(changed)))

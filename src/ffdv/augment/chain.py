@@ -37,7 +37,7 @@ from ffdv.augment.forgery import ForgedPicture, ForgedSound
 from ffdv.augment.image import PictureChain, ViewSpec, checked_picture
 from ffdv.augment.masks import SPECTROGRAM_TRANSFORMS, Spectrogram
 from ffdv.augment.mix import MixSpec
-from ffdv.augment.steps import Step, checked, material_of, step_rngs, unknown
+from ffdv.augment.steps import Step, checked, fields_of, material_of, step_rngs, unknown
 from ffdv.errors import RecipeError
 from ffdv.records import FloatArray
 
@@ -64,7 +64,7 @@ _NESTING = ("compose", "one_of")
 
 
 def _checked_sound(raw: Any) -> dict[str, Any]:
-    fields = dict(raw.model_dump() if isinstance(raw, Step) else raw)
+    fields = fields_of(raw)
     name = fields.get("name")
     if name not in _NESTING:
         if name not in SOUND_TRANSFORMS:

@@ -75,6 +75,8 @@ SOUND_CODECS: dict[str, SoundCodec] = {
 }
 
 _SAMPLE_FORMATS = ("fltp", "flt", "s16p", "s16")
+# x265 (4.x in PyAV 18) writes beyond its buffers when pictures under about 50 pixels a side follow each other.
+_SMALLEST_SIDE = 64
 _WORST_CONSTANT_QUALITY = 51  # x264 and x265 know 0 (lossless) to 51
 # One 256×256 frame: x264 4 ms, x265 7 ms, most of it opening the encoder.
 _QUICK_PRESETS: dict[PictureCodecName, str] = {"h264": "veryfast", "hevc": "superfast"}
@@ -131,15 +133,16 @@ def transcode_frames(
 ) -> PixelArray:
     """Frames after H.264 or HEVC, 4:2:0; uint8 (frames, h, w, 3) in and out.
 
-    constant_quality 0 (lossless) to 51 (worst); preset of the encoder, None = a quick one. Odd sizes are padded by their edge for the encoder and cut back.
+    constant_quality 0 (lossless) to 51 (worst); preset of the encoder, None = a quick one. Odd and tiny
+    sizes are padded by their edge for the encoder and cut back.
     """
     if not 0 <= constant_quality <= _WORST_CONSTANT_QUALITY:
         raise RecipeError(f"constant_quality must be 0 to {_WORST_CONSTANT_QUALITY}, got {constant_quality}")
     if len(frames) == 0:
         return frames
     height, width = frames.shape[1:3]
-    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    even = _at_least_16(even)
+    more = [max(_SMALLEST_SIDE - side, side % 2) for side in (height, width)]
+    even = np.pad(frames, ((0, 0), (0, more[0]), (0, more[1]), (0, 0)), mode="edge")
     coded = _coded_frames(even, name, constant_quality, preset or _QUICK_PRESETS[name])
     decoded: PixelArray = np.stack([frame.to_ndarray(format="rgb24") for frame in coded]).astype(np.uint8, copy=False)
     return decoded[:, :height, :width]
@@ -216,12 +219,6 @@ def _sound_packets(samples: FloatArray, encoder: av.AudioCodecContext) -> Iterat
 def _float_values(frame: av.AudioFrame) -> FloatArray:
     values = frame.to_ndarray().reshape(-1)
     return values.astype(np.float32) / np.float32(32768) if values.dtype == np.int16 else values.astype(np.float32)
-
-
-def _at_least_16(frames: PixelArray) -> PixelArray:
-    """x265 refuses pictures under 16 pixels a side."""
-    short = [max(0, 16 - side) for side in frames.shape[1:3]]
-    return np.pad(frames, ((0, 0), (0, short[0]), (0, short[1]), (0, 0)), mode="edge") if any(short) else frames
 
 
 def _coded_frames(

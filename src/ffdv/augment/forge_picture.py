@@ -302,7 +302,8 @@ def _with_colours_of(picture: PixelArray, model: PixelArray, mask: FloatArray) -
     if not inside.any():
         return picture
     own, wanted = picture[inside].astype(np.float32), model[inside].astype(np.float32)
-    spread = wanted.std(axis=0) / np.maximum(own.std(axis=0), 1.0)
+    # Held within a factor of 1.5: a flat wall must not be stretched into a face.
+    spread = np.clip(wanted.std(axis=0) / np.maximum(own.std(axis=0), 1.0), 1 / 1.5, 1.5)
     return _rounded((picture - own.mean(axis=0)) * spread + wanted.mean(axis=0))
 
 

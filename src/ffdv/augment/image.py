@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ffdv.augment.codec import PictureCodecName, transcode_frames, transcode_jpeg
 from ffdv.augment.spans import Span, draw, draw_count
-from ffdv.augment.steps import Step, checked, step_rngs, unknown
+from ffdv.augment.steps import Step, checked, fields_of, step_rngs, unknown
 from ffdv.errors import RecipeError
 from ffdv.records import FloatArray, PixelArray
 from ffdv.torchvision_import import import_torchvision
@@ -64,6 +64,26 @@ TORCHVISION_PARAMETERS: dict[str, tuple[str, ...]] = {
     "ToImage": (),
     "ToDtype": ("dtype", "scale"),
     "Normalize": ("mean", "std"),
+}
+# Those of them without a default.
+TORCHVISION_NEEDED: dict[str, tuple[str, ...]] = {
+    "Resize": ("size",),
+    "RandomCrop": ("size",),
+    "RandomResizedCrop": ("size",),
+    "CenterCrop": ("size",),
+    "Pad": ("padding",),
+    "RandomRotation": ("degrees",),
+    "RandomAffine": ("degrees",),
+    "GaussianBlur": ("kernel_size",),
+    "RandomAdjustSharpness": ("sharpness_factor",),
+    "RandomPosterize": ("bits",),
+    "RandomSolarize": ("threshold",),
+    "ToDtype": ("dtype",),
+    "Normalize": ("mean", "std"),
+    "Compose": ("transforms",),
+    "RandomApply": ("transforms",),
+    "RandomChoice": ("transforms",),
+    "RandomOrder": ("transforms",),
 }
 # Steps made of steps.
 _NESTING: dict[str, tuple[str, ...]] = {
@@ -188,6 +208,14 @@ class PictureChain:
                 picture = _apply(step, picture, own)
         return _as_array(picture) if was_array and _is_bytes(picture) else picture
 
+    def build(self) -> None:
+        """Build torchvision's steps now, so that a wrong value is told (RecipeError) before the work starts."""
+        for step in self.steps:
+            if step.name in _NESTING:
+                PictureChain(step.settings["transforms"]).build()
+            elif step.name in TORCHVISION_PARAMETERS:
+                _built(step.name, json.dumps(step.settings, default=list))
+
     def on_batch(self, pictures: Tensor, rngs: list[np.random.Generator]) -> Tensor:
         """Float pictures in [0, 1] (clips, c, h, w), each by its own generator, as 8-bit pictures (1/255 a step).
 
@@ -205,7 +233,7 @@ def checked_picture(raw: Any) -> dict[str, Any]:
 
     Raises ValueError with the nearest names.
     """
-    fields = dict(raw.model_dump() if isinstance(raw, Step) else raw)
+    fields = fields_of(raw)
     name = str(fields.get("name"))
     if name in ("FiveCrop", "TenCrop"):
         raise ValueError(f"{name} makes several views of one picture; set it as [augment.views] name = {name!r}")
@@ -217,8 +245,11 @@ def checked_picture(raw: Any) -> dict[str, Any]:
     for key in fields:
         if key not in (*known[name], "name", "probability"):
             raise ValueError(f"{name}: {unknown(key, known[name], what='parameter')}")
+    missing = [key for key in TORCHVISION_NEEDED.get(name, ()) if key not in fields]
+    if missing:
+        raise ValueError(f"{name}: needs {', '.join(missing)}")
     if name in _NESTING:
-        fields["transforms"] = tuple(Step(**checked_picture(inner)) for inner in fields.get("transforms", ()))
+        fields["transforms"] = tuple(Step(**checked_picture(inner)) for inner in fields["transforms"])
     return fields
 
 

@@ -5,7 +5,7 @@ the field is diffuse, and statistical room acoustics gives its energy: image den
 
     4πc³t²/V · (1 / 4πct)² · e^(-13.8 t / RT60)  =  c / 4πV · e^(-13.8 t / RT60)        per second,
 
-so both halves meet at the same level without fitting, and the wanted RT60 holds by construction.
+so both halves meet at the same level without fitting.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.signal
 
 from ffdv.records import FloatArray
 
 SPEED_OF_SOUND = 343.0  # metres a second, air at 20 °C
 _EARLY_SECONDS = 0.05
-_WALL_MARGIN_METRES = 0.3
+_WALL_MARGIN_METRES = 0.2
 _SINC_TAPS = 32  # an echo falls between two samples; 32 Hann-windowed sinc taps place it
 
 
@@ -46,24 +47,20 @@ class Room:
         """Cubic metres."""
         return math.prod(self.size)
 
-    @property
-    def reflection(self) -> float:
-        """Share of the pressure that a wall gives back, from the wanted RT60 by Eyring's formula."""
-        length, width, height = self.size
-        surface = 2 * (length * width + width * height + height * length)
-        # RT60 = 24 ln 10 · V / (-c S ln(1 - absorption)), and 1 - absorption is the reflected energy.
-        return math.exp(-12 * math.log(10) * self.volume / (SPEED_OF_SOUND * surface * self.rt60_seconds))
-
 
 def draw_room(rng: np.random.Generator, *, rt60_seconds: float, distance_metres: float) -> Room:
-    """A living room to a hall (3–10 × 3–8 × 2.4–4 m), talker and microphone at most `distance_metres` apart."""
-    size = rng.uniform((3.0, 3.0, 2.4), (10.0, 8.0, 4.0))
+    """A living room to a hall (3–10 × 3–8 × 2.4–4 m), talker and microphone at most `distance_metres` apart.
+
+    Decays under 0.4 s belong to smaller rooms, down to a cabin of two fifths of these lengths: in a hall, nothing
+    between direct sound and first wall would ring at all.
+    """
+    size = rng.uniform((3.0, 3.0, 2.4), (10.0, 8.0, 4.0)) * min(1.0, max(0.4, rt60_seconds / 0.4))
     talker = rng.uniform(_WALL_MARGIN_METRES, size - _WALL_MARGIN_METRES)
     direction = rng.standard_normal(3)
     wanted = talker + distance_metres * direction / np.linalg.norm(direction)
     microphone = np.clip(wanted, _WALL_MARGIN_METRES, size - _WALL_MARGIN_METRES)
-    if np.allclose(microphone, talker):  # both in the corner; half a metre of height apart
-        microphone[2] += 0.5 if talker[2] < size[2] / 2 else -0.5
+    if np.allclose(microphone, talker):  # both in the corner; 0.4 m of height apart
+        microphone[2] += 0.4 if talker[2] < size[2] / 2 else -0.4
     return Room(_triple(size), _triple(talker), _triple(microphone), rt60_seconds)
 
 
@@ -73,15 +70,17 @@ def impulse_response(room: Room, rng: np.random.Generator, *, rate: int) -> Floa
     rng draws the late part only. Echoes that pass an odd number of walls change their sign (Lehmann and Johansson
     2008), which keeps the response free of a constant part.
     """
-    delays, gains = _echoes(room)
-    first = delays.min()
+    metres, walls = _echoes(room)
+    first = metres.min()
     length = max(_SINC_TAPS, math.ceil(room.rt60_seconds * rate))
-    early = _place(delays - first, gains, rate=rate, length=length)
     seconds = np.arange(length) / rate + first / SPEED_OF_SOUND
     density = SPEED_OF_SOUND / (4 * np.pi * room.volume * rate)
     late = np.sqrt(density) * 10 ** (-3 * seconds / room.rt60_seconds) * rng.standard_normal(length)
     late[seconds < _EARLY_SECONDS] = 0.0
-    response: FloatArray = (early + late).astype(np.float32)
+    # An echo is damped by the time it has travelled, not by the walls it met: the same on average (Eyring's diffuse
+    # field), and a short decay, over within the early echoes, lasts as long as wanted in rooms of every shape.
+    gains = (-1.0) ** walls * 10 ** (-3 * metres / SPEED_OF_SOUND / room.rt60_seconds) / (4 * np.pi * metres)
+    response: FloatArray = (_place(metres - first, gains, rate=rate, length=length) + late).astype(np.float32)
     return response
 
 
@@ -96,17 +95,8 @@ def reverberate_with(samples: FloatArray, response: FloatArray) -> FloatArray:
     return heard
 
 
-def rt60_of(response: FloatArray, *, rate: int) -> float:
-    """Reverberation time of an impulse response in seconds: the slope of Schroeder's curve from -5 to -25 dB, times three."""
-    left = np.cumsum(np.square(response[::-1], dtype=np.float64))[::-1]
-    decibels = 10 * np.log10(left / left[0] + 1e-12)
-    used = np.flatnonzero((decibels <= -5) & (decibels >= -25))
-    slope = np.polyfit(used / rate, decibels[used], 1)[0]
-    return float(-60.0 / slope)
-
-
-def _echoes(room: Room) -> tuple[FloatArray, FloatArray]:
-    """Path lengths in metres (images,) and gains (images,) of every image nearer than `_EARLY_SECONDS`."""
+def _echoes(room: Room) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Path lengths in metres and walls passed, both (images,), of every image nearer than `_EARLY_SECONDS`."""
     reach = SPEED_OF_SOUND * _EARLY_SECONDS
     sides, talker, microphone = (np.array(part) for part in (room.size, room.talker, room.microphone))
     counts = np.ceil(reach / (2 * sides)).astype(int)
@@ -121,8 +111,7 @@ def _echoes(room: Room) -> tuple[FloatArray, FloatArray]:
     lengths = np.sqrt(x[:, None, None] ** 2 + y[:, None] ** 2 + z**2).ravel()
     walls = (wx[:, None, None] + wy[:, None] + wz).ravel()
     near = lengths < max(reach, lengths.min() + 1e-9)
-    gains = (-room.reflection) ** walls[near] / (4 * np.pi * lengths[near])
-    return lengths[near].astype(np.float32), gains.astype(np.float32)
+    return lengths[near].astype(np.float32), walls[near]
 
 
 def _place(metres: FloatArray, gains: FloatArray, *, rate: int, length: int) -> FloatArray:
@@ -138,5 +127,5 @@ def _place(metres: FloatArray, gains: FloatArray, *, rate: int, length: int) -> 
     return placed
 
 
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
+def _triple(values: npt.NDArray[np.floating]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])

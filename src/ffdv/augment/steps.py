@@ -46,13 +46,22 @@ def checked(raw: Any, transforms: Mapping[str, Callable[..., Any]], *, what: str
 
     raw: a mapping from a recipe, or a Step. Raises ValueError: one sentence that lists the nearest known names.
     """
-    fields = dict(raw.model_dump() if isinstance(raw, Step) else raw)
+    fields = fields_of(raw)
     name = fields.pop("name", None)
     if name not in transforms:
         raise ValueError(unknown(name, transforms, what=f"{what} transform"))
     probability = fields.pop("probability", 1.0)
     settings = checked_settings(str(name), transforms[str(name)], fields)
     return {"name": name, "probability": probability, **settings}
+
+
+def fields_of(raw: Any) -> dict[str, Any]:
+    """A step's own fields as a new mapping. Raises ValueError for what is no table."""
+    if isinstance(raw, Step):
+        return raw.model_dump()
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"a step is a table with a name, as {{ name = 'gain' }}, got {raw!r}")  # noqa: TRY004 -- pydantic's way
+    return dict(raw)
 
 
 def checked_settings(name: str, transform: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
