@@ -20,6 +20,10 @@ FORMATS = (
 )
 
 
+# FFmpeg looks for DTS hidden in WAV files by probing again with every packet: 45 ms instead of 3 for a few seconds.
+WAVE_PROBE_BYTES = "32768"
+
+
 @dataclass(frozen=True)
 class RegularFile:
     """A file that exists: path as the user gave it (for messages), resolved (for opening), and its size."""
@@ -61,10 +65,22 @@ def open_container(file: RegularFile, limits: Limits, *, again: bool = False) ->
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_side**2)}
     if again:
         options["skip_frame"] = "all"
+    if _is_wave(file.resolved):
+        options["probesize"] = WAVE_PROBE_BYTES
     try:
         return av.open(str(file.resolved), "r", options=options, metadata_errors="replace", timeout=limits.open_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(file.path, error, limits) from error
+
+
+def _is_wave(path: Path) -> bool:
+    """Whether the file begins as a WAV does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:  # the container's own opening tells it better
+        return False
+    return head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
 
 
 def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:

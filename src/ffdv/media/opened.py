@@ -84,21 +84,19 @@ class Media:
         length = min(stop_seconds, self.facts.duration_seconds or math.inf)
         return self.limits.seconds_per_media_minute * max(1.0, length / 60.0)
 
-    def note_limit(
-        self, tally: Tally, sense: str, *, seen_seconds: float, stop: float, asked_stop: float | None
-    ) -> None:
+    def note_limit(self, tally: Tally, sense: str, *, reached_seconds: float, cut_off: bool) -> None:
         """Say how far a reading came when a limit, not the caller or the file's end, ended it.
 
-        seen_seconds: how far the track is known to go; stop: where reading had to end; asked_stop: the caller's wish.
+        cut_off: the track goes on behind the end that max_seconds set.
         """
         if tally.out_of_time:
             cause = f"seconds_per_media_minute is {self.limits.seconds_per_media_minute:g}, and that time is spent"
-        elif seen_seconds > stop and (asked_stop is None or asked_stop > stop):
+        elif cut_off:
             cause = f"max_seconds is {self.limits.max_seconds:g}"
         else:
             return
-        reached = min(seen_seconds, stop)
-        looked = f"{reached / 60:.3g} minutes" if reached >= 60 else f"{reached:.3g} seconds"
+        minutes = reached_seconds >= 60
+        looked = f"{reached_seconds / 60:.3g} minutes" if minutes else f"{reached_seconds:.3g} seconds"
         self.note("limited", f"looked at the first {looked} of the {sense} ({cause})", sense=sense)
 
     def check_damage(self, tally: Tally, sense: str) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 
 from ffdv.records import PixelArray
 
-# The matrix counts in 16.16 fixed point; what is smaller than this is rounding, not a coefficient.
-SMALLEST_COEFFICIENT = (1 << 16) // 100
+ONE = 1 << 16  # the matrix counts in 16.16 fixed point
 
 Signs = tuple[int, int, int, int]
 
@@ -41,6 +40,9 @@ def turned(pixels: PixelArray, quarter_turns: int, *, mirrored: bool) -> PixelAr
 
 
 def _sign(coefficient: int) -> int:
-    if abs(coefficient) < SMALLEST_COEFFICIENT:
+    """-1, 0 or 1 for a coefficient near one of these; 2, which no orientation has, for anything else."""
+    if abs(coefficient) < ONE // 100:
         return 0
+    if not ONE // 2 <= abs(coefficient) <= 2 * ONE:
+        return 2
     return 1 if coefficient > 0 else -1

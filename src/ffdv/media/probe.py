@@ -18,6 +18,7 @@ from ffdv.records import MediaFacts, Note, PictureFacts, SoundFacts
 
 SHORT_SOUND_SECONDS = 0.1  # about one spectrogram window of 2048 samples at 22.05 kHz
 
+UNKNOWN_CODEC = "unknown"  # FFmpeg has no decoder for the track
 STILL_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -67,7 +68,7 @@ def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
     context = stream.codec_context  # None where this FFmpeg has no decoder, whatever the types say
     return PictureFacts(
         index=stream.index,
-        codec=context.codec.canonical_name if context else "unknown",
+        codec=context.codec.canonical_name if context else UNKNOWN_CODEC,
         width=context.width if context else 0,
         height=context.height if context else 0,
         fps=float(stream.average_rate) if stream.average_rate else None,
@@ -86,7 +87,7 @@ def _sound_facts(stream: AudioStream) -> SoundFacts:
     context = stream.codec_context
     return SoundFacts(
         index=stream.index,
-        codec=context.codec.canonical_name if context else "unknown",
+        codec=context.codec.canonical_name if context else UNKNOWN_CODEC,
         rate=context.sample_rate if context else 0,
         channels=context.channels if context else 0,
         start_seconds=_seconds(stream.start_time, stream.time_base),

@@ -11,26 +11,22 @@ read_samples(start_seconds=t) returns; before a sound track begins, and in its h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from fractions import Fraction
-from typing import cast
 
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from ffdv.errors import MediaLimit
-from ffdv.media.decode import Tally
-from ffdv.media.forward import ForwardTrack, PictureClock
 from ffdv.media.limits import Limits
 from ffdv.media.opened import Media, open_media
 from ffdv.media.picture import Shown, Upright, every_frame, frames_at, moments_between
+from ffdv.media.picturetrack import PictureTrack
 from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound_note
 from ffdv.media.resample import Resampling, grid_window, in_blocks, resampled
 from ffdv.media.sound import SILENT_PEAK, SoundSeen
 from ffdv.media.soundtrack import SoundTrack
 from ffdv.media.tracks import choose_picture, choose_sound
-from ffdv.records import Frame, PictureFacts, Samples
+from ffdv.records import Frame, Samples
 
 __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read_samples"]
 
@@ -38,7 +34,6 @@ __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read
 TRUNCATED_SECONDS = 0.5
 # Below this a late start of the sound is not visible to a viewer, and common.
 LATE_SECONDS = 0.1
-UNKNOWN_FPS = 25.0
 
 
 def read_samples(
@@ -99,7 +94,8 @@ def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_s
     seen, rate = track.seen, track.rate or 1
     end_seconds = seen.end_index / rate
     stop = media.stop_within_limits(start_seconds, stop_seconds)
-    media.note_limit(track.tally, "sound", seen_seconds=end_seconds, stop=stop, asked_stop=stop_seconds)
+    cut_off = end_seconds > stop and stop != stop_seconds
+    media.note_limit(track.tally, "sound", reached_seconds=min(end_seconds, stop), cut_off=cut_off)
     if track.missing_seconds > TRUNCATED_SECONDS:
         text = f"the sound ends {track.missing_seconds:.1f} s before the length in the header; the file seems cut off"
         media.note("truncated", text, sense="sound")
@@ -108,19 +104,21 @@ def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_s
     if seen.mended_samples:
         text = f"{seen.mended_samples} samples were not finite or far beyond full scale and were mended"
         media.note("sanitised", text)
-    for code, text in _line_notes(seen, rate):
+    for code, text in _line_notes(seen, rate, whole=start_seconds <= 0.0 and stop_seconds is None):
         media.note(code, text)
 
 
-def _line_notes(seen: SoundSeen, rate: int) -> Iterator[tuple[str, str]]:
-    if (seen.first_index or 0) > LATE_SECONDS * rate:
-        yield "late_sound", f"the sound begins at {(seen.first_index or 0) / rate:.2f} s; before it there is silence"
+def _line_notes(seen: SoundSeen, rate: int, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Notes on the line of samples; some can be told only when the whole track was asked for."""
+    first = seen.first_index or 0
+    if whole and first > LATE_SECONDS * rate:
+        yield "late_sound", f"the sound begins at {first / rate:.2f} s; before it there is silence"
+    if whole and seen.peak < SILENT_PEAK:
+        yield "silent_sound", "the sound is silent"
     if seen.silence_samples:
         yield "sound_gap", f"{seen.silence_samples / rate:.2f} s of the sound are missing and were filled with silence"
     if seen.rate_changed:
         yield "rate_change", f"the sampling rate changes within the file; all of it is read at {rate} Hz"
-    if seen.peak < SILENT_PEAK:
-        yield "silent_sound", "the sound is silent"
 
 
 def read_frames(
@@ -136,56 +134,42 @@ def read_frames(
     facts = choose_picture(media)
     _check_size(media, facts.width, facts.height)
     stop = media.stop_within_limits(start_seconds, stop_seconds)
+    sizes = set()
     with media.container_at_start() as container:
-        tally = Tally(clock=media.clock)
-        clock = _picture_clock(media, container, facts)
-        stream = _picture_stream(media, container, facts)
-        track = ForwardTrack(container, stream, clock, tally, media.budget_seconds(stop))
-        track.ask(start_seconds)
+        track = PictureTrack(media, container, facts, stop_seconds=stop)
         upright = Upright(facts.sample_aspect, media.limits.max_side, media.threads)
-        sizes = set()
-        for seconds, frame in _asked(track, clock, fps, start_seconds, stop):
+        for seconds, frame in _asked_frames(track, fps, start_seconds, stop):
             _check_size(media, frame.width, frame.height)
             sizes.add((frame.width, frame.height))
             yield Frame(upright.pixels(frame), seconds)
-    media.check_damage(tally, "picture")
-    end_seconds = clock.now or 0.0
-    media.note_limit(tally, "picture", seen_seconds=end_seconds, stop=stop, asked_stop=stop_seconds)
+    media.check_damage(track.tally, "picture")
+    _note_picture(media, track, stop=stop, asked_stop=stop_seconds)
     if len(sizes) > 1:
         text = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
         media.note("size_change", f"the picture changes its size within the file ({text})")
 
 
-def _asked(
-    track: ForwardTrack, clock: PictureClock, fps: float | None, start_seconds: float, stop_seconds: float
-) -> Iterator[Shown]:
+def _asked_frames(track: PictureTrack, fps: float | None, start_seconds: float, stop_seconds: float) -> Iterator[Shown]:
     """The frames that the caller wants."""
+    track.ask(start_seconds)
     if fps is None:
         return every_frame(track.shown(), start_seconds, stop_seconds)
-    # Half a tick is how far rounding moves a timestamp: 66.7 ms is stored as 67 in containers that count milliseconds.
-    tolerance = min(float(clock.tick) / 2 + 1e-6, clock.interval_seconds / 2)
     return frames_at(
         track.shown(),
         moments_between(start_seconds, stop_seconds, fps),
         fps,
-        end_seconds=lambda: clock.end_seconds,
-        tolerance_seconds=tolerance,
+        end_seconds=lambda: track.clock.end_seconds,
+        tolerance_seconds=track.tolerance_seconds,
         ask=track.ask,
     )
 
 
-def _picture_clock(media: Media, container: InputContainer, facts: PictureFacts) -> PictureClock:
-    tick = cast("Fraction", container.streams[facts.index].time_base)
-    return PictureClock(tick, media.zero_seconds, 1.0 / (facts.fps or UNKNOWN_FPS), media.facts.duration_seconds)
-
-
-def _picture_stream(media: Media, container: InputContainer, facts: PictureFacts) -> VideoStream:
-    """The stream, its decoder bounded in pixels (that option must be set on the codec, opening ignores it)."""
-    stream = cast("VideoStream", container.streams[facts.index])
-    stream.thread_type = "AUTO"
-    stream.thread_count = media.threads
-    stream.codec_context.options = {"max_pixels": str(media.limits.max_side**2)}
-    return stream
+def _note_picture(media: Media, track: PictureTrack, *, stop: float, asked_stop: float | None) -> None:
+    """Tell where a limit ended the reading; a grid of moments may be complete a little before its end."""
+    tally = track.tally
+    goes_on = not tally.ended and (media.facts.duration_seconds or math.inf) > stop
+    reached = stop if goes_on and not tally.out_of_time else track.clock.end_seconds
+    media.note_limit(tally, "picture", reached_seconds=reached, cut_off=goes_on and stop != asked_stop)
 
 
 def _check_size(media: Media, width: int, height: int) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.stream import Disposition
 
-from ffdv.errors import StreamMissing
+from ffdv.errors import MediaUnreadable, StreamMissing
 from ffdv.media.opened import Media
+from ffdv.media.probe import UNKNOWN_CODEC
 from ffdv.media.sound import SILENT_PEAK
 from ffdv.media.soundtrack import SoundTrack
 from ffdv.records import PictureFacts, SoundFacts
@@ -22,13 +23,15 @@ def choose_sound(media: Media) -> SoundFacts:
 
     With several tracks the choice is noted. Raises StreamMissing when there is none.
     """
-    sounds = media.facts.sounds
-    if not sounds:
+    if not media.facts.has_sound:
         raise StreamMissing(media.path, "the file has no sound track; give one with sound")
+    sounds = [sound for sound in media.facts.sounds if sound.codec != UNKNOWN_CODEC]
+    if not sounds:
+        raise MediaUnreadable(media.path, "there is no decoder for its sound; re-encode it, for example as AAC")
     if len(sounds) == 1:
         return sounds[0]
     if media.sound_index is None:
-        media.sound_index = _first_heard(media)
+        media.sound_index = _first_heard(media, sounds)
         number = 1 + [sound.index for sound in sounds].index(media.sound_index)
         media.note(
             "audio_track", f"of {len(sounds)} sound tracks number {number} is read (the first that is not silent)"
@@ -38,9 +41,11 @@ def choose_sound(media: Media) -> SoundFacts:
 
 def choose_picture(media: Media) -> PictureFacts:
     """The picture track to read: the largest; with several the choice is noted. Raises StreamMissing."""
-    pictures = media.facts.pictures
-    if not pictures:
+    if not media.facts.has_picture:
         raise StreamMissing(media.path, "the file has no moving picture; give a video")
+    pictures = [picture for picture in media.facts.pictures if picture.codec != UNKNOWN_CODEC]
+    if not pictures:
+        raise MediaUnreadable(media.path, "there is no decoder for its picture; re-encode it, for example as H.264")
     largest = max(pictures, key=lambda picture: (picture.width * picture.height, -picture.index))
     if len(pictures) > 1:
         text = f"of {len(pictures)} picture tracks number {1 + pictures.index(largest)} is read (the largest)"
@@ -48,17 +53,16 @@ def choose_picture(media: Media) -> PictureFacts:
     return largest
 
 
-def _first_heard(media: Media) -> int:
+def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
     """The stream number of the first track with sound in its first seconds; of the first track when all are silent."""
     with media.container_at_start() as container:
-        order = sorted(container.streams.audio, key=_rank)
-        indices = [stream.index for stream in order]
-    return next((index for index in indices if _is_heard(media, index)), indices[0])
+        ranks = {stream.index: _rank(stream) for stream in container.streams.audio}
+    order = sorted(sounds, key=lambda sound: ranks[sound.index])
+    return next((sound for sound in order if _is_heard(media, sound)), order[0]).index
 
 
-def _is_heard(media: Media, index: int) -> bool:
+def _is_heard(media: Media, facts: SoundFacts) -> bool:
     """Whether the first seconds of a track hold more than silence; a track that cannot be decoded is not heard."""
-    facts = next(sound for sound in media.facts.sounds if sound.index == index)
     with media.container_at_start() as container:
         track = SoundTrack(media, container, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)
         window = 0, round(LISTEN_SECONDS * (track.rate or 0))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.codec import Codec
+from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -98,6 +100,10 @@ def write_media(
         raise ValueError(f"{target.name}: nothing to write; give sound, frames or both")
     if frames is not None and kind.video_codec is None:
         raise ValueError(f"{target.name}: {target.suffix} holds sound only; choose .mp4, .mkv or .webm for pictures")
+    pictures = None if frames is None else _first_and_rest(target, frames)
+    picture_codec, sound_codec = video_codec or kind.video_codec or "", audio_codec or kind.audio_codec
+    for codec in [picture_codec] * (frames is not None) + [sound_codec] * (sound is not None):
+        _check_encoder(target, codec)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".ffdv-", suffix=".part")
     os.close(handle)
     part = Path(temporary)
@@ -107,15 +113,14 @@ def write_media(
             output.flags |= BITEXACT_CONTAINER
             output.metadata.update(tags or {})
             tracks: list[Track] = []
-            if frames is not None:
-                codec = video_codec or kind.video_codec or ""
-                stream = _video_stream(output, codec, fps=fps, bit_rate=video_bit_rate, options=video_options)
+            if pictures is not None:
+                stream = _video_stream(output, picture_codec, fps=fps, bit_rate=video_bit_rate, options=video_options)
                 stream.pix_fmt = pixel_format
-                tracks.append(_encoded_frames(stream, frames, fps, picture_start_seconds))
+                tracks.append(_encoded_frames(stream, pictures, fps, picture_start_seconds))
             if sound is not None:
-                codec = audio_codec or kind.audio_codec
-                fitting = _at_rate_of(codec, sound)
-                tracks.append(_encoded_sound(output, codec, fitting, bit_rate=audio_bit_rate, options=audio_options))
+                fitting = _at_rate_of(sound_codec, sound)
+                encoded = _encoded_sound(output, sound_codec, fitting, bit_rate=audio_bit_rate, options=audio_options)
+                tracks.append(encoded)
             _interleave(output, tracks)
         part.chmod(0o666 & ~_umask())
         part.replace(target)
@@ -134,6 +139,23 @@ def _container_for(target: Path) -> Container:
     if kind is None:
         raise ValueError(f"{target.name}: cannot write {target.suffix!r}; choose one of {', '.join(CONTAINERS)}")
     return kind
+
+
+def _first_and_rest(target: Path, frames: Iterable[PixelArray]) -> Iterator[PixelArray]:
+    """The frames, of which there must be one at least."""
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise ValueError(f"{target.name}: no frames came; give one at least, or None for sound alone")
+    return chain((first,), iterator)
+
+
+def _check_encoder(target: Path, codec: str) -> None:
+    try:
+        Codec(codec, "w")
+    except UnknownCodecError as error:
+        names = "libx264, libx265, libvpx-vp9, libsvtav1; aac, libmp3lame, libopus, flac, pcm_s16le"
+        raise ValueError(f"{target.name}: there is no encoder {codec!r}; choose one of {names}") from error
 
 
 def _umask() -> int:

@@ -1,10 +1,11 @@
-"""A picture track read forward, leaping over keyframes that nobody asks for."""
+"""A picture track read forward: its frames on the file's clock, leaping over keyframes that nobody asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -12,7 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ffdv.media.decode import Tally, decode_track
+from ffdv.media.opened import Media
 from ffdv.media.picture import Shown
+from ffdv.records import PictureFacts
 
 # Seeking costs about as much as decoding this much; nearer targets are reached by decoding on.
 LEAP_SECONDS = 2.0
@@ -20,6 +23,7 @@ LEAP_SECONDS = 2.0
 REORDER_SECONDS = 0.5
 # A jump ahead of more than this is believed only when the length in the header covers it.
 MAX_GAP_SECONDS = 10.0
+UNKNOWN_FPS = 25.0
 
 
 @dataclass
@@ -62,20 +66,25 @@ class PictureClock:
         return stamped - expected <= MAX_GAP_SECONDS
 
 
-class ForwardTrack:
+class PictureTrack:
     """The frames of one picture track with their times; ask() lets it leap to the last keyframe before a moment."""
 
-    def __init__(
-        self, container: InputContainer, stream: VideoStream, clock: PictureClock, tally: Tally, budget_seconds: float
-    ) -> None:
+    def __init__(self, media: Media, container: InputContainer, facts: PictureFacts, *, stop_seconds: float) -> None:
+        self.tally = Tally(clock=media.clock)
         self._container = container
-        self._stream = stream
-        self._clock = clock
-        self._tally = tally
-        self._budget_seconds = budget_seconds
+        self._stream = _bounded_stream(media, container, facts)
+        tick = cast("Fraction", self._stream.time_base)
+        interval_seconds = 1.0 / (facts.fps or UNKNOWN_FPS)
+        self.clock = PictureClock(tick, media.zero_seconds, interval_seconds, media.facts.duration_seconds)
+        self._budget_seconds = media.budget_seconds(stop_seconds)
         self._asked = 0.0
         self._leaped_from: float | None = None
         self._may_leap = True
+
+    @property
+    def tolerance_seconds(self) -> float:
+        """How far rounding moves a timestamp: 66.7 ms is stored as 67 in containers that count milliseconds."""
+        return min(float(self.clock.tick) / 2 + 1e-6, self.clock.interval_seconds / 2)
 
     def ask(self, seconds: float) -> None:
         """Tell that no frame before the one seen at this moment is needed."""
@@ -89,7 +98,7 @@ class ForwardTrack:
             for frame in self._decoded():
                 if moved := self._landed_late(frame):
                     break
-                yield self._clock.show(frame), frame
+                yield self.clock.show(frame), frame
                 if moved := self._leap():
                     break
             if not moved:
@@ -100,21 +109,21 @@ class ForwardTrack:
             self._container,
             self._stream,
             self._stream.codec_context.decode,
-            tally=self._tally,
+            tally=self.tally,
             budget_seconds=self._budget_seconds,
         )
 
     def _leap(self) -> bool:
         """Seek where a keyframe of the index lies far ahead, but surely before the asked moment."""
-        now = self._clock.now or 0.0
+        now = self.clock.now or 0.0
         if not self._may_leap or self._asked - now < LEAP_SECONDS:
             return False
         entries = self._stream.index_entries
-        place = entries.search_timestamp(self._clock.ticks(self._asked - REORDER_SECONDS))
+        place = entries.search_timestamp(self.clock.ticks(self._asked - REORDER_SECONDS))
         if place < 0:
             return False
         keyframe = entries[place]
-        if self._clock.seconds(keyframe.timestamp) - now < LEAP_SECONDS:
+        if self.clock.seconds(keyframe.timestamp) - now < LEAP_SECONDS:
             return False
         try:
             self._container.seek(keyframe.timestamp, stream=self._stream)
@@ -127,9 +136,18 @@ class ForwardTrack:
     def _landed_late(self, frame: VideoFrame) -> bool:
         """Whether the leap missed the asked moment; then everything is decoded from the start."""
         leaped_from, self._leaped_from = self._leaped_from, None
-        if leaped_from is None or (frame.pts is not None and self._clock.seconds(frame.pts) <= self._asked):
+        if leaped_from is None or (frame.pts is not None and self.clock.seconds(frame.pts) <= self._asked):
             return False
         self._may_leap = False
-        self._clock.now = None
+        self.clock.now = None
         self._container.seek(self._stream.start_time or 0, stream=self._stream)
         return True
+
+
+def _bounded_stream(media: Media, container: InputContainer, facts: PictureFacts) -> VideoStream:
+    """The stream, its decoder bounded in pixels (what opening is told does not reach the decoder)."""
+    stream = cast("VideoStream", container.streams[facts.index])
+    stream.thread_type = "AUTO"
+    stream.thread_count = media.threads
+    stream.codec_context.options = {"max_pixels": str(media.limits.max_side**2)}
+    return stream
