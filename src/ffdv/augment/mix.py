@@ -168,8 +168,10 @@ def mix_labels(
 ) -> Array:
     """Labels of the mixture, same shape and kind; rows of weight 1 stay exactly as they are, unknown partners too.
 
-    "area": weight * own + (1 - weight) * partner's; "any": the larger of the two.
+    "area": weight * own + (1 - weight) * partner's; "any": the larger of the two. Raises ValueError for whole numbers.
     """
+    if "float" not in str(labels.dtype):
+        raise ValueError(f"labels must be floats to be mixed, got {labels.dtype}")
     rows = np.flatnonzero(weight < 1.0)
     mixed = _copied(labels)
     if len(rows) == 0:
