@@ -18,6 +18,8 @@ from ffdv.records import FloatArray, MediaFacts
 # Edges in Hz. On the challenge's clips 11-16 kHz alone separates the classes; 7-8 kHz shows the band limit of 16 kHz material.
 BAND_EDGES_HZ = (0, 300, 1000, 4000, 7000, 8000, 11000, 16000, 22050)
 FRAME_SAMPLES = 2048
+# One spectrum frame in so many seconds: at 44.1 kHz every other frame, which halves the probes' cost; at 22 kHz and less, all.
+SPECTRUM_SECONDS = 0.093
 SILENCE_BELOW_PEAK_DB = -40.0  # quiet against the clip's own level: trimming
 ZERO_LEVEL = 1e-4  # -80 dBFS, quiet in any clip: padding by an encoder
 LOUDNESS_SECONDS = 0.02
@@ -72,6 +74,8 @@ class SoundProbes:
         self._peaks: list[FloatArray] = []
         self._energies: list[FloatArray] = []
         self._spectrum = np.zeros(FRAME_SAMPLES // 2 + 1)
+        self._num_frames = 0
+        self._frame_step = max(1, round(rate * SPECTRUM_SECONDS / FRAME_SAMPLES))
         self._num_samples = 0
         self._num_clipped = 0
         self._sum = 0.0
@@ -83,8 +87,9 @@ class SoundProbes:
         """Take the next block: values (channels, n) as decoded, mono (n,) their mean."""
         self._channels = max(self._channels, len(values))
         self._num_samples += len(mono)
-        self._num_clipped += int(np.count_nonzero(np.abs(values).max(axis=0, initial=0.0) >= CLIPPED))
-        self._sum += float(mono.sum(dtype=np.float64))
+        if max(values.max(initial=0.0), -values.min(initial=0.0)) >= CLIPPED:
+            self._num_clipped += int(np.count_nonzero(np.abs(values).max(axis=0) >= CLIPPED))
+        self._sum += float(mono.sum())
         if len(values) > 1:
             self._difference_energy += _energy(values[0] - values[1]) / 4
         self._add_envelope(mono)
@@ -115,7 +120,8 @@ class SoundProbes:
         joined = np.concatenate((self._cells, mono))
         whole = len(joined) // self._cell * self._cell
         cells = joined[:whole].reshape(-1, self._cell)
-        self._peaks.append(np.abs(cells).max(axis=1, initial=0.0))
+        # The largest of each cell: four times as fast along the long axis.
+        self._peaks.append(np.abs(np.ascontiguousarray(cells.T)).max(axis=0, initial=0.0))
         self._energies.append(np.einsum("ij,ij->i", cells, cells))
         self._cells = joined[whole:]
 
@@ -128,9 +134,10 @@ class SoundProbes:
     def _add_spectrum(self, mono: FloatArray) -> None:
         joined = np.concatenate((self._frame, mono))
         whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
-        frames = joined[:whole].reshape(-1, FRAME_SAMPLES) * self._window
-        spectra = np.fft.rfft(frames, axis=1)
-        self._spectrum += (spectra.real**2 + spectra.imag**2).sum(axis=0, dtype=np.float64)
+        frames = joined[:whole].reshape(-1, FRAME_SAMPLES)
+        chosen = frames[-self._num_frames % self._frame_step :: self._frame_step] * self._window
+        self._spectrum += np.square(np.abs(np.fft.rfft(chosen, axis=1))).sum(axis=0, dtype=np.float64)
+        self._num_frames += len(frames)
         self._frame = joined[whole:]
 
     def _silence(self, peaks: FloatArray, energies: FloatArray, peak: float) -> dict[str, float]:
@@ -182,7 +189,7 @@ def _difference(a: float | None, b: float | None) -> float | None:
 
 
 def _energy(values: FloatArray) -> float:
-    return float(np.dot(values.astype(np.float64), values.astype(np.float64)))
+    return float(np.dot(values, values))
 
 
 def _db(power: float) -> float:
