@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ffdv.training.averaging import WeightAverage
+from ffdv.training.averaging import NormStart, WeightAverage
 
 
 def test_average_follows_its_formula() -> None:
@@ -43,3 +43,33 @@ def test_running_statistics_are_copied() -> None:
 
     assert torch.equal(average.net.running_mean, net.running_mean)
     assert torch.equal(average.net.num_batches_tracked, net.num_batches_tracked)
+
+
+@pytest.mark.parametrize(("momentum", "plain_until"), [(0.1, 10), (0.01, 100)])
+def test_running_statistics_are_plain_means_until_their_own_momentum_takes_over(
+    momentum: float, plain_until: int
+) -> None:
+    norm = nn.BatchNorm1d(1, momentum=momentum)
+    start = NormStart(nn.Sequential(norm))
+    generator = torch.Generator().manual_seed(0)
+    means: list[float] = []
+
+    for batch in range(plain_until + 5):
+        values = torch.randn(8, 1, generator=generator) + batch
+        means.append(values.mean().item())
+        start.before_batch(batch)
+        before = norm.running_mean.item()
+        norm(values)
+
+        if batch < plain_until:
+            assert norm.running_mean.item() == pytest.approx(sum(means) / len(means), abs=1e-4)
+        else:
+            assert norm.running_mean.item() == pytest.approx((1 - momentum) * before + momentum * means[-1], abs=1e-4)
+
+
+def test_a_norm_that_averages_for_ever_is_left_alone() -> None:
+    norm = nn.BatchNorm1d(1, momentum=None)
+
+    NormStart(norm).before_batch(0)
+
+    assert norm.momentum is None

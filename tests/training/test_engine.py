@@ -66,8 +66,8 @@ def test_published_settings_equal_a_loop_written_by_hand() -> None:
             optimiser.step()
         scheduler.step()
 
-    for name, value in net.state_dict().items():
-        assert torch.allclose(value, state.net.state_dict()[name], atol=1e-6), name
+    for name, value in net.named_parameters():
+        assert torch.allclose(value, state.net.get_parameter(name), atol=1e-6), name
 
 
 def test_the_net_learns_and_the_best_epoch_is_kept() -> None:

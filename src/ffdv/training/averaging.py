@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights: what is validated and shipped when a recipe asks for it."""
+"""Two running averages: of the weights, kept when a recipe asks for it, and of what batch norms see, started rightly."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ class WeightAverage:
     def tensors(self) -> dict[str, Tensor]:
         """All that must be saved, by name; `num_updates` beside it."""
         return dict(self.net.state_dict())
+
+
+class NormStart:
+    """Lets batch norms average their first batches plainly: the nth counts 1 / n, until that is their own momentum.
+
+    By themselves they start at mean 0 and variance 1 and forget that at 0.1 (EfficientNet: 0.01) a batch, so a net that saw
+    few batches is judged with statistics that are not its own: on 36 clips it ranked them backwards for 8 epochs of 5
+    batches, with this it was right from the first (docs/log.md).
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001 -- torch has no public name for all of them
+        self._own = [(norm, norm.momentum) for norm in norms if norm.momentum is not None]
+
+    def before_batch(self, batches_seen: int) -> None:
+        """Set every momentum for the batch that follows so many."""
+        for norm, own in self._own:
+            norm.momentum = max(own, 1.0 / (batches_seen + 1))

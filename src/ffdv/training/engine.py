@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ffdv.errors import TrainingDiverged
 from ffdv.metrics.calibration import sigmoid
 from ffdv.training.augmenting import Mix
-from ffdv.training.averaging import WeightAverage
+from ffdv.training.averaging import NormStart, WeightAverage
 from ffdv.training.losses import Loss
 from ffdv.training.optimiser import ScheduleSpec, rate_share, set_rate
 
@@ -188,6 +188,10 @@ class TrainingState:
     best_epoch: int = 0
     random: Mapping[str, Tensor] | None = None
 
+    def __post_init__(self) -> None:
+        """Remember the batch norms' own momenta, before the first batch changes them."""
+        self.norm_start = NormStart(self.net)
+
     @property
     def judged_net(self) -> nn.Module:
         """The net that is validated and kept: the average where there is one."""
@@ -310,6 +314,7 @@ def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
     total, correct = 0.0, 0
     for position, batch in enumerate(group):
         samples, lengths, labels = work.fabric.to_device((batch.samples, batch.lengths, batch.labels))
+        state.norm_start.before_batch(state.epochs_done * len(work.training) + state.batches_done + position)
         if work.mix is not None:
             samples, lengths, labels = work.mix(
                 samples, lengths, labels, work.share_done(state.epochs_done, state.batches_done)

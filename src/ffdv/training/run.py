@@ -85,11 +85,13 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     seed: int | None = None,
     accelerator: str = "auto",
+    export: bool = True,
 ) -> RunSummary:
     """Train a recipe (its name, a TOML file, or the value) on prepared shards, into the folder `out`.
 
     resume: go on from `out`'s last state, bit for bit on a CPU; epochs, seed: instead of the recipe's; overrides:
-    `model.backbone=efficientnet_b0`. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
+    `model.backbone=efficientnet_b0`. accelerator: cpu, cuda, mps, or what is there;
+    export: write model.onnx at the end, what detection runs. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
     started = time.monotonic()
@@ -98,7 +100,7 @@ def train(
     shards = open_shards(data)
     parts = choose_parts(shards, recipe.split)
     _check_folder(folder, recipe, parts, resume=resume)
-    run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator))
+    run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator), with_export=export)
     state = run.build_state()
     if resume and (folder / LAST_NAME).is_file():
         saved = load_checkpoint(folder / LAST_NAME)
@@ -132,6 +134,7 @@ class _Run:
     shards: Shards
     parts: Parts
     fabric: Fabric
+    with_export: bool
 
     @cached_property
     def training(self) -> ClipLoader:
@@ -286,10 +289,12 @@ class _Run:
         return summary
 
     def _exported(self) -> Path | None:
-        """Write model.onnx; only one process does."""
+        """Write model.onnx where that is wanted; only one process does."""
+        if not self.with_export or not self.fabric.is_global_zero:
+            return None
         from ffdv.training.export import export
 
-        return export(self.folder, out=self.folder / ONNX_NAME) if self.fabric.is_global_zero else None
+        return export(self.folder, out=self.folder / ONNX_NAME)
 
     def _audit(self, state: TrainingState) -> AuditLine:
         """What the shortcuts reach on the validation part, beside the net."""

@@ -1,0 +1,178 @@
+"""The table: which clips it is over, what its numbers are, and what it warns of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_corpus import corpus_clips, tiny_recipe, write_shards
+
+from ffdv.data.shards import Shards, open_shards
+from ffdv.errors import CheckpointError, ManifestError, ShardError
+from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.ranking import roc_auc
+from ffdv.training.engine import ScoredClips
+from ffdv.training.evaluate import NUMBERS, EvaluationTable, TableNames, evaluate, tabulate
+from ffdv.training.run import RunSummary, train
+
+quick = partial(evaluate, resamples=50)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("data") / "shards", corpus_clips(96), silent=("clip095.wav",))
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
+    return train(tiny_recipe(), data=shards, out=tmp_path_factory.mktemp("run") / "run", export=False)
+
+
+def opinions(shards: Shards, quality: dict[str, float], seed: int = 0) -> ScoredClips:
+    """Logits around `quality` of a fake's method, around 0 for reals."""
+    rng = np.random.default_rng(seed)
+    methods = shards.group("method")
+    logits = [rng.normal() + (quality[methods[row]] if label else 0.0) for row, label in enumerate(shards.labels)]
+    return ScoredClips(shards.names, shards.labels, np.array(logits))
+
+
+def table_of(folder: Path, quality: dict[str, float], *, by: str | None = None, seed: int = 0) -> EvaluationTable:
+    shards = open_shards(write_shards(folder / "shards", corpus_clips(160)))
+    scored = opinions(shards, quality, seed)
+    names = TableNames("run", "shards", "all")
+    return tabulate(scored, shards, calibration=Calibration(), by=by, names=names, resamples=50)
+
+
+def test_on_its_own_data_a_run_is_judged_on_validation_and_says_that_this_flatters(
+    run: RunSummary, shards: Path
+) -> None:
+    table = quick(run.folder, data=shards)
+
+    assert table.part == "the run's validation part"
+    assert (table.overall.num_real, table.overall.num_fake) == (12, 11)
+    assert table.overall.numbers["auc"].value == pytest.approx(run.best.auc)
+    assert set(table.overall.numbers) == set(NUMBERS)
+    assert any("numbers flatter" in text for text in table.warnings)
+    assert any(
+        "it takes" in text for text in table.warnings
+    )  # 12 reals say nothing about one false alarm in a thousand
+
+
+def test_a_test_part_is_untouched_in_training_and_is_what_is_reported(tmp_path: Path) -> None:
+    clips = corpus_clips(96)
+    clips = [replace(clip, split="test") if number >= 84 else clip for number, clip in enumerate(clips)]
+    folder = write_shards(tmp_path / "shards", clips)
+    summary = train(tiny_recipe(), data=folder, out=tmp_path / "run", export=False, epochs=1)
+
+    table = quick(summary.folder, data=folder)
+
+    assert summary.clips == {"train": 72, "validation": 12, "test": 12}
+    assert table.part == "the run's test part"
+    assert (table.overall.num_real, table.overall.num_fake) == (6, 6)
+    assert not any("flatter" in text for text in table.warnings)
+
+
+def test_training_clips_are_judged_only_on_request_and_it_says_so(run: RunSummary, shards: Path) -> None:
+    table = quick(run.folder, data=shards, split="train")
+
+    assert table.overall.num_real + table.overall.num_fake == 72
+    assert any("72 of the 72 clips were trained on" in text for text in table.warnings)
+
+
+def test_other_data_is_judged_whole(run: RunSummary, tmp_path: Path) -> None:
+    other = write_shards(tmp_path / "other", corpus_clips(40), silent=("clip003.wav",), failed=("clip004.wav",))
+
+    table = quick(run.folder, data=other)
+
+    assert table.part == "all labelled clips"
+    assert (table.overall.num_real, table.overall.num_fake) == (19, 19)
+    assert any("1 without sound" in text for text in table.warnings)
+
+
+def test_the_file_for_machines_holds_the_table(run: RunSummary, shards: Path, tmp_path: Path) -> None:
+    table = quick(run.folder, data=shards, by="method", json=tmp_path / "deep" / "table.json")
+
+    written = json.loads((tmp_path / "deep" / "table.json").read_text())
+
+    assert written["version"] == 1
+    assert [row["name"] for row in written["rows"]] == [row.name for row in table.rows]
+    assert written["rows"][0]["numbers"]["auc"]["value"] == table.overall.numbers["auc"].value
+    assert written["audit"]["text"] == table.audit.text
+
+
+def test_groups_are_rows_worst_first_each_against_reals(tmp_path: Path) -> None:
+    table = table_of(tmp_path, {"vocoder0": 3.0, "vocoder1": 0.5}, by="method")
+
+    assert [row.name for row in table.rows] == ["all", "vocoder1", "vocoder0"]
+    assert [row.num_fake for row in table.rows] == [80, 40, 40]
+    assert table.rows[1].numbers["auc"].value < 0.75 < 0.95 < table.rows[2].numbers["auc"].value
+    assert {row.reals for row in table.rows[1:]} == {"same source"}
+    assert table.interval_groups == "identity"
+
+
+def test_a_source_with_reals_of_its_own_is_judged_against_them(tmp_path: Path) -> None:
+    shards = open_shards(write_shards(tmp_path / "shards", corpus_clips(160)))
+    scored = opinions(shards, {"vocoder0": 2.0, "vocoder1": 2.0})
+    by_hand = {}
+    for source in set(shards.group("source")):
+        rows = [row for row, value in enumerate(shards.group("source")) if value == source]
+        by_hand[source] = roc_auc(scored.labels[rows], scored.logits[rows])
+
+    few = tabulate(scored, shards, calibration=None, by="source", names=TableNames("", "", ""), resamples=20)
+
+    assert {row.reals for row in few.rows[1:]} == {"all"}  # 4 reals a source are too few
+    assert few.rows[1].num_real == 80
+    assert len(by_hand) == len(few.rows) - 1
+
+
+def test_numbers_are_those_of_the_calibrated_scores(tmp_path: Path) -> None:
+    shards = open_shards(write_shards(tmp_path / "shards", corpus_clips(160)))
+    scored = opinions(shards, {"vocoder0": 2.0, "vocoder1": 2.0})
+    names = TableNames("", "", "")
+
+    raw = tabulate(scored, shards, calibration=None, by=None, names=names, resamples=20)
+    flat = tabulate(scored, shards, calibration=Calibration(slope=0.02), by=None, names=names, resamples=20)
+
+    assert raw.overall.numbers["auc"].value == flat.overall.numbers["auc"].value
+    assert flat.overall.numbers["log_loss"].value == pytest.approx(np.log(2), abs=0.02)
+    assert raw.overall.numbers["log_loss"].value < 0.6
+    assert any("no calibration" in text for text in raw.warnings)
+
+
+def test_the_table_prints_as_text(tmp_path: Path) -> None:
+    table = table_of(tmp_path, {"vocoder0": 3.0, "vocoder1": 0.5}, by="method")
+
+    assert all(len(cells) == len(table.headings()) for cells in table.cells())
+    assert table.cells()[0][4] == str(table.overall.numbers["auc"])
+    assert table.cells()[1][5] == ""  # not asked of a group
+
+
+def test_one_class_alone_has_no_numbers_but_a_sentence(run: RunSummary, tmp_path: Path) -> None:
+    fakes = write_shards(tmp_path / "fakes", [clip for clip in corpus_clips(40) if clip.label == 1])
+
+    table = quick(run.folder, data=fakes, by="method")
+
+    assert table.overall.numbers == {}
+    assert any("0 real and 20 fake clips" in text for text in table.warnings)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "sentence"),
+    [
+        ({"by": "planet"}, ManifestError, r"no clip has a 'planet'; group columns are identity, method, source_repo"),
+        ({"split": "moon"}, ManifestError, r"no labelled clip in a split 'moon'; there are train, val, validation"),
+        ({"data": "absent"}, ShardError, r"absent"),
+        ({"model": "absent"}, CheckpointError, r"absent"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_there_is(
+    run: RunSummary, shards: Path, wrong: dict[str, str], error: type[Exception], sentence: str
+) -> None:
+    arguments = {"model": run.folder, "data": shards} | wrong
+
+    with pytest.raises(error, match=sentence):
+        quick(arguments.pop("model"), **arguments)

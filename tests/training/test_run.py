@@ -1,0 +1,212 @@
+"""A recipe and shards become a run: what lies in its folder, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_corpus import RATE, corpus_clips, sound_of, tiny_recipe, write_shards
+
+from ffdv.errors import CheckpointError, RecipeError
+from ffdv.features.recipe import finish_sound
+from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.ranking import roc_auc
+from ffdv.models.checkpoint import load_checkpoint, read_header
+from ffdv.training.engine import Progress
+from ffdv.training.evaluate import BEST_NAME, LAST_NAME
+from ffdv.training.plan import Recipe, load_recipe
+from ffdv.training.run import LOG_NAME, METRICS_NAME, ONNX_NAME, RECIPE_NAME, RunSummary
+from ffdv.training.run import train as train_and_export
+
+train = partial(train_and_export, export=False)  # the export takes longer than these runs
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("data") / "shards", corpus_clips(), silent=("clip005.wav",))
+
+
+@pytest.fixture(scope="module")
+def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
+    recipe = tiny_recipe(training={"epochs": 6, "average_decay": 0.9})
+    return train(recipe, data=shards, out=tmp_path_factory.mktemp("run") / "run")
+
+
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in load_checkpoint(path).tensors.items()}
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    for name in (BEST_NAME, LAST_NAME):
+        left, right = tensors(one / name), tensors(other / name)
+        assert left.keys() == right.keys()
+        assert [key for key in left if not np.array_equal(left[key], right[key])] == []
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOG_NAME).open(newline="") as file:
+        return [row | {"seconds": ""} for row in csv.DictReader(file)]
+
+
+def test_a_run_learns_and_leaves_everything_that_was_promised(finished: RunSummary) -> None:
+    folder = finished.folder
+
+    assert (finished.outcome, finished.epochs_done, finished.chosen_by) == ("finished", 6, "auc")
+    assert finished.best is not None
+    assert finished.best.auc > 0.8
+    assert finished.clips == {"train": 35, "validation": 12, "left_out": 1}
+    assert load_recipe(folder / RECIPE_NAME).training.epochs == 6
+    assert [row["epoch"] for row in rows_of(folder)] == ["1", "2", "3", "4", "5", "6"]
+    assert list(folder.glob("events.*"))
+    assert not list(folder.glob("*.part")) + list(folder.glob(".*part"))
+
+
+def test_the_header_says_what_the_weights_are_and_where_from(finished: RunSummary) -> None:
+    header = read_header(finished.folder / BEST_NAME)
+
+    assert Recipe.model_validate(header.recipe).name == "tiny"
+    assert header.metrics["epoch"] == finished.best.epoch
+    assert header.metrics["part"] == "validation"
+    assert header.provenance["data"]["clips"] == {"train": 35, "validation": 12, "left_out": 1}
+    assert header.provenance["packages"]["torch"] == torch.__version__
+    assert Calibration.from_json(json.dumps(header.calibration)).num_real == 6
+    assert read_header(finished.folder / LAST_NAME).state["epochs_done"] == 6
+
+
+def test_metrics_json_holds_the_summary_and_every_epoch(finished: RunSummary) -> None:
+    written = json.loads((finished.folder / METRICS_NAME).read_text())
+
+    assert written["version"] == 1
+    assert written["best"]["auc"] == finished.best.auc
+    assert len(written["epochs"]) == 6
+    assert written["audit"]["text"] == finished.audit.text
+
+
+def test_tensorboard_reads_the_epochs(finished: RunSummary) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished.folder))
+    events.Reload()
+
+    assert [(event.step, event.value) for event in events.Scalars("epoch/auc")] == [
+        (int(row["epoch"]), pytest.approx(float(row["auc"]))) for row in rows_of(finished.folder)
+    ]
+
+
+@pytest.mark.slow
+def test_the_exported_file_scores_the_validation_clips_as_the_kept_epoch_did(shards: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    summary = train_and_export(tiny_recipe(training={"epochs": 1}), data=shards, out=tmp_path / "run")
+    session = onnxruntime.InferenceSession(summary.onnx, providers=["CPUExecutionProvider"])
+    clips = [clip for clip in corpus_clips() if clip.split == "val"]
+
+    logits = []
+    for clip in clips:
+        windows, _ = finish_sound(sound_of(clip), rate=RATE, window_seconds=0.4, hop_seconds=None)
+        logits.append(float(session.run(["logit"], {"samples": windows})[0].mean()))
+
+    assert summary.onnx == tmp_path / "run" / ONNX_NAME
+    assert roc_auc([clip.label for clip in clips], logits) == pytest.approx(summary.best.auc)
+
+
+def test_four_epochs_are_two_and_a_resume_to_four_bit_for_bit(shards: Path, tmp_path: Path) -> None:
+    """With dropout, masks, MixUp, a moving average, class balance and a learning rate that moves."""
+    recipe = tiny_recipe(
+        training={"average_decay": 0.9, "accumulate_batches": 2, "clip_norm": 1.0},
+        loader={"balance_classes": True},
+        augment={
+            "sound": [{"name": "gain"}],
+            "spectrogram": [{"name": "time_mask"}],
+            "picture": [{"name": "RandomHorizontalFlip"}],
+            "mix": {"mixup_alpha": 0.4},
+        },
+    )
+
+    train(recipe, data=shards, out=tmp_path / "straight", epochs=4)
+    train(recipe, data=shards, out=tmp_path / "twice", epochs=2)
+    torch.manual_seed(999)
+    train(recipe, data=shards, out=tmp_path / "twice", epochs=4, resume=True)
+
+    assert_equal_runs(tmp_path / "straight", tmp_path / "twice")
+    assert rows_of(tmp_path / "straight") == rows_of(tmp_path / "twice")
+
+
+@pytest.mark.parametrize("stop_after", [3, 8])
+def test_ctrl_c_leaves_a_run_that_can_be_used_and_resumed(shards: Path, tmp_path: Path, stop_after: int) -> None:
+    """In the first epoch, before anything was validated, and in the second one; the cosine is not disturbed."""
+    recipe = tiny_recipe(schedule={"kind": "cosine", "step_epochs": None, "factor": None})
+    seen: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == stop_after:
+            raise KeyboardInterrupt
+
+    train(recipe, data=shards, out=tmp_path / "straight")
+    broken_off = train(recipe, data=shards, out=tmp_path / "twice", progress=interrupt)
+    usable = load_checkpoint(tmp_path / "twice" / BEST_NAME)
+    train(recipe, data=shards, out=tmp_path / "twice", resume=True)
+
+    assert broken_off.outcome == "interrupted"
+    assert (broken_off.best is None) == ("no epoch was finished" in " ".join(broken_off.notes)) == (stop_after == 3)
+    assert bool(usable.header.calibration) == (stop_after == 8)
+    assert_equal_runs(tmp_path / "straight", tmp_path / "twice")
+
+
+def test_a_finished_run_resumed_without_more_epochs_stays_as_it_is(shards: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(training={"epochs": 1})
+    train(recipe, data=shards, out=tmp_path / "run")
+    before = tensors(tmp_path / "run" / LAST_NAME)
+
+    again = train(recipe, data=shards, out=tmp_path / "run", resume=True)
+
+    assert again.epochs_done == 1
+    assert all(np.array_equal(value, before[name]) for name, value in tensors(tmp_path / "run" / LAST_NAME).items())
+
+
+def test_a_run_is_never_written_over_nor_mixed_with_another(shards: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(training={"epochs": 1})
+    train(recipe, data=shards, out=tmp_path / "run")
+    clips = [replace(clip, groups={}) for clip in corpus_clips()]
+    other_data = write_shards(tmp_path / "other", clips)
+
+    with pytest.raises(CheckpointError, match="holds a run already; resume it"):
+        train(recipe, data=shards, out=tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"another recipe: optimiser.learning_rate was 0.003, is 0.1"):
+        train(recipe, data=shards, out=tmp_path / "run", overrides=("optimiser.learning_rate=0.1",), resume=True)
+    with pytest.raises(CheckpointError, match="begun on other clips"):
+        train(recipe, data=other_data, out=tmp_path / "run", resume=True)
+
+
+def test_resume_without_a_run_begins_one(shards: Path, tmp_path: Path) -> None:
+    summary = train(tiny_recipe(), data=shards, out=tmp_path / "new", epochs=1, resume=True)
+
+    assert summary.epochs_done == 1
+
+
+def test_the_seed_decides_everything_and_worker_processes_nothing(shards: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(training={"epochs": 1})
+
+    train(recipe, data=shards, out=tmp_path / "a", seed=5)
+    train(recipe, data=shards, out=tmp_path / "b", seed=5, overrides=("loader.workers=2",))
+    train(recipe, data=shards, out=tmp_path / "c", seed=6)
+
+    assert_equal_runs(tmp_path / "a", tmp_path / "b")
+    a, c = tensors(tmp_path / "a" / LAST_NAME), tensors(tmp_path / "c" / LAST_NAME)
+    assert any(not np.array_equal(a[name], c[name]) for name in a)
+
+
+def test_clips_that_took_no_part_are_told(shards: Path, tmp_path: Path) -> None:
+    clips = corpus_clips()
+    clips[0] = replace(clips[0], split="val")
+    folder = write_shards(tmp_path / "leaky", clips)
+
+    summary = train(tiny_recipe(), data=folder, out=tmp_path / "run", epochs=1)
+
+    assert any("identity person0" in note for note in summary.notes)
