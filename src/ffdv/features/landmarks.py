@@ -6,11 +6,11 @@ which ships inside the package (features/weights/LICENSES.txt).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ffdv.features.crops import Square, cut_square, face_square
 from ffdv.features.face_detectors import open_session, packaged_weights
@@ -90,20 +90,33 @@ def follow_mesh(frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh) 
 
     The track's boxes are interpolated in time, so that a face found 8 times a second is followed at 25.
     """
-    leans = np.unwrap([face_square(b, p, 1.0).turn for b, p in zip(track.boxes, track.landmarks, strict=True)])
     for frame in frames:
-        square = _square_at(frame.seconds, track, leans)
-        mesh = face_mesh.find(frame.pixels, [square])[0] if square is not None else None
-        yield frame, mesh if mesh is not None and mesh.presence >= MIN_PRESENCE else None
+        yield frame, mesh_at(frame, track, face_mesh)
 
 
-def _square_at(seconds: float, track: FaceTrack, leans: npt.NDArray[np.float64]) -> Square | None:
-    after = int(np.searchsorted(track.seconds, seconds))
-    known = track.seconds
-    near = [known[i] for i in (after - 1, after) if 0 <= i < len(known)]
-    if not near or min(abs(moment - seconds) for moment in near) > MAX_GAP_SECONDS / 2:
+def mesh_at(frame: Frame, track: FaceTrack, face_mesh: FaceMesh) -> Mesh | None:
+    """The mesh of a tracked face in one frame; None where it is not in sight."""
+    square = square_at(frame.seconds, track)
+    if square is None:
         return None
-    box = np.array([np.interp(seconds, known, track.boxes[:, side]) for side in range(4)], np.float32)
-    side = float(max(box[2] - box[0], box[3] - box[1])) * MESH_MARGIN
-    lean = float(np.interp(seconds, known, leans))
-    return Square(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, max(side, 1.0), lean)
+    mesh = face_mesh.find(frame.pixels, [square])[0]
+    return mesh if mesh.presence >= MIN_PRESENCE else None
+
+
+def square_at(seconds: float, track: FaceTrack) -> Square | None:
+    """Where the mesh is to be looked for at a moment, between the sightings before and after; None far from both."""
+    known = track.seconds
+    after = int(np.searchsorted(known, seconds))
+    near = [i for i in (after - 1, after) if 0 <= i < len(known)]
+    if not near or min(abs(known[i] - seconds) for i in near) > MAX_GAP_SECONDS / 2:
+        return None
+    first, last = (face_square(track.boxes[i], track.landmarks[i], MESH_MARGIN) for i in (near[0], near[-1]))
+    passed = known[near[-1]] - known[near[0]]
+    share = (seconds - known[near[0]]) / passed if passed > 0 else 0.0
+    turned = math.remainder(last.turn - first.turn, 2 * math.pi)
+    return Square(
+        first.x + share * (last.x - first.x),
+        first.y + share * (last.y - first.y),
+        first.side + share * (last.side - first.side),
+        first.turn + share * turned,
+    )

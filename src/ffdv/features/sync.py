@@ -10,6 +10,7 @@ two-stream network learns from; the correlation here is the baseline that it mus
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 SMOOTHED_FRAMES = 5  # place and size of the crop are means over so many frames: trembling would pose as motion
 SPEECH_HZ = (150.0, 4000.0)
 FLOOR_DB = -80.0  # under the loudest frame of a clip nothing is heard
+# Lips part about two frames of 25 a second before the sound of what they form: the median over real clips of the best
+# offset, which is then called 0 (docs/log.md).
+LEAD_SECONDS = 0.08
+TREND_FRAMES = 8.0  # slower changes than this (Gaussian deviation) are the head's and the room's
+NOISE_FRAMES = 0.8  # faster ones are the landmarks' trembling
+HIGH_BANDS = slice(5, 8)  # of band_curves, 1.7 to 4 kHz: the opening of the mouth lets them out
 MIN_SEEN_FRAMES = 25  # a second of visible mouth: below that a correlation is chance
 
 
@@ -42,19 +49,30 @@ STANDARD_MOUTH = MouthSpec()
 
 
 @dataclass(frozen=True)
-class MouthTrack:
-    """A mouth over time, n frames: seconds (n,); crops (n, size, size) uint8 grey, black where not in sight;
-    opening (n,) float32, gap of the inner lips / eye distance, NaN where not in sight.
+class MouthFrame:
+    """One moment of a mouth: crop uint8 (size, size) grey, black where not in sight; mouth_opening (gap of the inner lips /
+    eye distance) and eye_opening (height / width of the eyes), NaN where not in sight.
     """
+
+    seconds: float
+    crop: PixelArray
+    mouth_opening: float
+    eye_opening: float
+
+
+@dataclass(frozen=True)
+class MouthTrack:
+    """A mouth over time, n frames, the arrays of MouthFrame: seconds (n,); crops (n, size, size); openings (n,) float32."""
 
     seconds: npt.NDArray[np.float64]
     crops: PixelArray
-    opening: FloatArray
+    mouth_opening: FloatArray
+    eye_opening: FloatArray
 
     @property
     def in_sight(self) -> npt.NDArray[np.bool_]:
         """Frames (n,) that show the mouth."""
-        return np.isfinite(self.opening)
+        return np.isfinite(self.mouth_opening)
 
 
 @dataclass(frozen=True)
@@ -79,16 +97,17 @@ def mouth_crops(
     seen = list(iter_mouths(frames, track, face_mesh, spec))
     none = np.zeros((0, spec.size, spec.size), np.uint8)
     return MouthTrack(
-        np.array([seconds for seconds, _, _ in seen], np.float64),
-        np.stack([crop for _, crop, _ in seen]) if seen else none,
-        np.array([opening for _, _, opening in seen], np.float32),
+        np.array([moment.seconds for moment in seen], np.float64),
+        np.stack([moment.crop for moment in seen]) if seen else none,
+        np.array([moment.mouth_opening for moment in seen], np.float32),
+        np.array([moment.eye_opening for moment in seen], np.float32),
     )
 
 
 def iter_mouths(
     frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh, spec: MouthSpec = STANDARD_MOUTH
-) -> Iterator[tuple[float, PixelArray, float]]:
-    """(seconds, grey crop, opening) of each frame, in bounded memory; see MouthTrack."""
+) -> Iterator[MouthFrame]:
+    """One moment per frame, in bounded memory."""
     half = SMOOTHED_FRAMES // 2
     near: deque[tuple[Frame, Mesh | None]] = deque()  # up to `half` frames before and after the one to cut
     position = 0
@@ -105,18 +124,16 @@ def iter_mouths(
         position += 1
 
 
-def _cut_mouth(
-    near: deque[tuple[Frame, Mesh | None]], position: int, spec: MouthSpec
-) -> tuple[float, PixelArray, float]:
+def _cut_mouth(near: deque[tuple[Frame, Mesh | None]], position: int, spec: MouthSpec) -> MouthFrame:
     frame, mesh = near[position]
     if mesh is None:
-        return frame.seconds, np.zeros((spec.size, spec.size), np.uint8), float("nan")
+        return MouthFrame(frame.seconds, np.zeros((spec.size, spec.size), np.uint8), math.nan, math.nan)
     first = max(0, position - SMOOTHED_FRAMES // 2)
     around = [m for _, m in list(near)[first : position + SMOOTHED_FRAMES // 2 + 1] if m is not None]
     places = np.array([_mouth_place(m) for m in around], np.float64)
     x, y, eye_distance, turn = places.mean(axis=0)
     crop = cut_square(frame.pixels, Square(x, y, eye_distance * spec.margin, turn), spec.size)
-    return frame.seconds, luminance(crop), mesh.mouth_opening()
+    return MouthFrame(frame.seconds, luminance(crop), mesh.mouth_opening(), mesh.eye_opening())
 
 
 def _mouth_place(mesh: Mesh) -> tuple[float, float, float, float]:
@@ -129,6 +146,54 @@ def luminance(pixels: PixelArray) -> PixelArray:
     """RGB uint8 (..., 3) to grey uint8 (...), Rec. 601 weights in integers."""
     red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
     return ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)
+
+
+def estimate_offset(
+    mouth: MouthTrack, samples: Samples, *, fps: float = 25.0, max_offset: int = 15
+) -> OffsetEstimate | None:
+    """The offset at which lip opening and high-band loudness, and their rates of change, correlate best; None with less
+    than a second of mouth in sight. max_offset in frames to both sides.
+
+    The classical baseline without learning: on real clips of 2 to 6 s about half are found within one frame (10 % by
+    chance); see docs/log.md for a network's figures.
+    """
+    if int(mouth.in_sight.sum()) < MIN_SEEN_FRAMES:
+        return None
+    lead = round(LEAD_SECONDS * fps)
+    bands = band_curves(samples, mouth.seconds, fps=fps)[:, HIGH_BANDS].mean(axis=1)
+    curve = np.zeros(2 * max_offset + 1, np.float32)
+    for order in (0, 1):
+        lips, sound = _detrended(mouth.mouth_opening, order), _detrended(bands, order)
+        curve += offset_correlations(lips, sound, first=lead - max_offset, last=lead + max_offset) / 2
+    best = int(curve.argmax())
+    return OffsetEstimate(float(best - max_offset), float(curve[best]), float(curve[best] - np.median(curve)), curve)
+
+
+def offset_correlations(one: FloatArray, other: FloatArray, *, first: int, last: int) -> FloatArray:
+    """Pearson correlation of one[t] with other[t + k] for k = first … last (last - first + 1,), over moments where both
+    are known (not NaN); 0 where fewer than eight are.
+    """
+    count = len(one)
+    correlations = np.zeros(last - first + 1, np.float32)
+    for i, k in enumerate(range(first, last + 1)):
+        x, y = one[max(0, -k) : count - max(0, k)], other[max(0, k) : count - max(0, -k)]
+        known = np.isfinite(x) & np.isfinite(y)
+        if known.sum() >= 8:
+            dx, dy = x[known] - x[known].mean(), y[known] - y[known].mean()
+            spread = float(np.sqrt((dx**2).sum() * (dy**2).sum()))
+            correlations[i] = float((dx * dy).sum()) / spread if spread > 1e-9 else 0.0
+    return correlations
+
+
+def _detrended(curve: FloatArray, order: int) -> FloatArray:
+    """A curve without its trend and trembling, or (order 1) its rate of change; gaps are bridged, then unknown again."""
+    from scipy.ndimage import gaussian_filter1d
+
+    known = np.isfinite(curve)
+    bridged = np.interp(np.arange(len(curve)), np.flatnonzero(known), curve[known]) if known.any() else curve
+    smooth = gaussian_filter1d(bridged, NOISE_FRAMES)
+    changed = np.gradient(smooth) if order else smooth - gaussian_filter1d(bridged, TREND_FRAMES)
+    return np.where(known, changed, np.nan).astype(np.float32)
 
 
 def motion_energy(crops: PixelArray) -> FloatArray:

@@ -1,0 +1,255 @@
+"""What a careful eye looks for in the picture, as numbers: eyes, sharpness, traces of pasting, light, repeated frames.
+
+Each function measures one thing and knows nothing of real and fake; what the numbers are worth is in features/cues.py.
+NaN means that it could not be measured. Grey pictures are float32 (height, width) in 0 … 255.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.features.probes_picture import blockiness_db, noise_levels, sharpness_db
+from ffdv.records import FloatArray, PixelArray
+
+BLINK_SHARE = 0.75  # of the median opening of the eyes: below this they are closing
+BLINK_SECONDS = (0.06, 0.6)  # a blink lasts this long; longer is a look down
+FROZEN_LEVELS = 0.25  # mean change between frames, grey levels: below this a camera's own noise is missing
+REPEATED_RUN = 5  # frames in a row that are the same as frames in a row before
+SMALLEST_SIDE = 24  # pixels of a region: below this nothing is measured,
+SMALLEST_TRACE = 48  # and below this no period
+
+
+def blinks_per_minute(eye_opening: FloatArray, *, fps: float) -> float:
+    """How often both eyes close for a moment; eye_opening (n,), NaN where not in sight. People blink about 10 to 25 times.
+
+    >>> eyes = np.full(250, 0.3, np.float32); eyes[100:104] = 0.1
+    >>> blinks_per_minute(eyes, fps=25)
+    6.0
+    """
+    seen = eye_opening[np.isfinite(eye_opening)]
+    if len(seen) < fps:
+        return math.nan
+    closed = runs(seen < BLINK_SHARE * float(np.median(seen)))
+    shortest, longest = (seconds * fps for seconds in BLINK_SECONDS)
+    return 60.0 * sum(shortest <= stop - start <= longest for start, stop in closed) / (len(seen) / fps)
+
+
+def longest_stare_seconds(eye_opening: FloatArray, *, fps: float) -> float:
+    """The longest time without a blink."""
+    seen = eye_opening[np.isfinite(eye_opening)]
+    if len(seen) < fps:
+        return math.nan
+    return longest_run(seen >= BLINK_SHARE * float(np.median(seen))) / fps
+
+
+def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Runs of True in order, each as [start, stop).
+
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def longest_run(flags: npt.NDArray[np.bool_]) -> int:
+    """Length of the longest run of True; 0 where there is none."""
+    return max((stop - start for start, stop in runs(flags)), default=0)
+
+
+def face_region(gray: FloatArray, box: FloatArray, share: float = 0.7) -> FloatArray:
+    """The middle of the face's box (4,), whole pixels, no resampling."""
+    x, y, width, height = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]
+    left, right = max(0, round(x - width * share / 2)), max(0, round(x + width * share / 2))
+    top, bottom = max(0, round(y - height * share / 2)), max(0, round(y + height * share / 2))
+    return gray[top:bottom, left:right]
+
+
+def background_region(gray: FloatArray, boxes: FloatArray, margin: float = 1.35) -> FloatArray:
+    """The largest strip (left, right or above) of the picture outside all enlarged face boxes (n, 4); may be empty."""
+    grown = np.concatenate(
+        [
+            boxes[:, :2] - (boxes[:, 2:] - boxes[:, :2]) * (margin - 1) / 2,
+            boxes[:, 2:] + (boxes[:, 2:] - boxes[:, :2]) * (margin - 1) / 2,
+        ],
+        axis=1,
+    )
+    left, top, right = (
+        max(0, int(grown[:, 0].min())),
+        max(0, int(grown[:, 1].min())),
+        max(0, int(grown[:, 2].max()) + 1),
+    )
+    strips = (gray[:, :left], gray[:, right:], gray[:top])
+    return max(strips, key=lambda strip: strip.size if min(strip.shape) >= SMALLEST_SIDE else 0)
+
+
+def sharpness_difference_db(face: FloatArray, background: FloatArray) -> float:
+    """How much sharper the face is than the background, in dB."""
+    return _difference(sharpness_db, face, background)
+
+
+def noise_difference_db(face: FloatArray, background: FloatArray) -> float:
+    """How much noisier the face is than the background, in dB: a pasted face brings its own noise, or has none."""
+    return _difference(lambda gray: 20 * math.log10(max(noise_levels(gray), 0.1)), face, background)
+
+
+def blockiness_difference_db(face: FloatArray, background: FloatArray) -> float:
+    """How much stronger the 8 × 8 grid of an encoder is in the face than in the background, in dB (double compression)."""
+    return _difference(blockiness_db, face, background)
+
+
+def resampling_difference_db(face: FloatArray, background: FloatArray) -> float:
+    """How much more the face looks enlarged or turned than the background, in dB; see resampling_db."""
+    return _difference(resampling_db, face, background)
+
+
+def resampling_db(gray: FloatArray) -> float:
+    """How periodic the second difference is along rows and columns: interpolation repeats itself (Gallagher 2005).
+
+    The strongest peak of the spectrum against its median, in dB, without the lowest fifth and the frequencies of 8 × 8 blocks.
+    """
+    peaks = [_strongest_period_db(plane) for plane in (gray, gray.T) if plane.shape[1] >= SMALLEST_TRACE]
+    return float(np.mean(peaks)) if peaks else math.nan
+
+
+def _strongest_period_db(gray: FloatArray) -> float:
+    trace = np.abs(np.diff(gray, 2, axis=1)).mean(axis=0)
+    spectrum = np.abs(np.fft.rfft((trace - trace.mean()) * np.hanning(len(trace))))
+    cycles = np.arange(len(spectrum)) / len(trace)  # per pixel
+    usable = cycles > 0.1
+    for harmonic in range(1, 5):
+        usable &= np.abs(cycles - harmonic / 8) > 1.5 / len(trace)
+    values = spectrum[usable]
+    return 20 * math.log10((float(values.max()) + 1e-6) / (float(np.median(values)) + 1e-6))
+
+
+def border_sharpness_db(gray: FloatArray, outline: FloatArray) -> float:
+    """Detail in a band along the outline of the face (m, 2) against detail inside it, in dB: seams, or their blurring.
+
+    The band reaches 4 % of the face's width to both sides; the inside begins 12 % within.
+    """
+    left, top = np.floor(outline.min(axis=0) - 8).astype(int).clip(0)
+    right, bottom = np.ceil(outline.max(axis=0) + 8).astype(int)
+    part = gray[top:bottom, left:right]
+    width = float(np.ptp(outline[:, 0]))
+    if min(part.shape) < SMALLEST_SIDE or width < SMALLEST_SIDE:
+        return math.nan
+    distance = signed_distance(outline - np.array([left, top], np.float32), part.shape)
+    detail = np.zeros(part.shape, np.float32)
+    detail[1:-1, 1:-1] = np.abs(
+        4 * part[1:-1, 1:-1] - part[:-2, 1:-1] - part[2:, 1:-1] - part[1:-1, :-2] - part[1:-1, 2:]
+    )
+    band, inside = np.abs(distance) < 0.04 * width, distance > 0.12 * width
+    if band.sum() < 50 or inside.sum() < 50:
+        return math.nan
+    return 20 * math.log10((float(detail[band].mean()) + 0.1) / (float(detail[inside].mean()) + 0.1))
+
+
+def signed_distance(outline: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Distance in pixels of each pixel of a picture (rows, columns) from a closed outline (m, 2), positive inside."""
+    from PIL import Image, ImageDraw
+    from scipy.ndimage import distance_transform_edt
+
+    canvas = Image.new("1", (shape[1], shape[0]))
+    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in outline], fill=1)
+    mask = np.asarray(canvas, bool)
+    inside, outside = distance_transform_edt(mask), distance_transform_edt(~mask)
+    return np.asarray(inside - outside, np.float32)
+
+
+def light_angle_degrees(gray: FloatArray, outline: FloatArray, box: FloatArray) -> float:
+    """Angle in [0, 180] between the directions in which the face and what is around it get brighter.
+
+    A plane is fitted to the logarithm of brightness inside the face's outline, and another to the rest of a square about
+    it twice the size. Faces are rarely lit otherwise than their necks; hair and clothes weaken the measurement.
+    """
+    x, y, half = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, float(max(box[2] - box[0], box[3] - box[1]))
+    left, top = max(0, int(x - half)), max(0, int(y - half))
+    part = gray[top : int(y + half), left : int(x + half)]
+    if min(part.shape) < SMALLEST_SIDE:
+        return math.nan
+    inside = signed_distance(outline - np.array([left, top], np.float32), part.shape) > 0
+    if inside.sum() < 100 or (~inside).sum() < 100:
+        return math.nan
+    face, around = _gradient(part, inside), _gradient(part, ~inside)
+    cosine = float(face @ around) / max(float(np.linalg.norm(face) * np.linalg.norm(around)), 1e-9)
+    return math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+
+
+def light_slope(gray: FloatArray, outline: FloatArray) -> float:
+    """How much brighter one side of the face is than the other: |natural logarithm of brightness| per face width."""
+    width = float(np.ptp(outline[:, 0]))
+    inside = signed_distance(outline, gray.shape) > 0
+    if inside.sum() < 100:
+        return math.nan
+    return abs(float(_gradient(gray, inside)[0])) * width
+
+
+def frozen_share(changes: FloatArray) -> float:
+    """Share of neighbouring frames (mean absolute change in grey levels, (n,)) between which nothing at all moved."""
+    return float((changes < FROZEN_LEVELS).mean()) if len(changes) else math.nan
+
+
+def longest_freeze_seconds(changes: FloatArray, *, fps: float) -> float:
+    """The longest time in which nothing at all moved."""
+    return longest_run(changes < FROZEN_LEVELS) / fps if len(changes) else math.nan
+
+
+def repeated_frames_share(thumbnails: PixelArray, changes: FloatArray) -> float:
+    """Share of frames that lie in a moving run of five or more which was already shown (a loop).
+
+    thumbnails uint8 (n, height, width); changes (n - 1,) as in frozen_share. Compared are all pairs of moments, so give
+    a few hundred frames at most.
+    """
+    count = len(thumbnails)
+    if count < 2 * REPEATED_RUN:
+        return math.nan
+    flat = thumbnails.reshape(count, -1).astype(np.float32)
+    repeated = np.zeros(count, bool)
+    moving = np.concatenate([[False], changes >= FROZEN_LEVELS])
+    for lag in range(REPEATED_RUN, count):
+        same = (np.abs(flat[lag:] - flat[:-lag]).mean(axis=1) < FROZEN_LEVELS) & moving[lag:]
+        for start, stop in runs(same):
+            if stop - start >= REPEATED_RUN:
+                repeated[lag + start : lag + stop] = True
+    return float(repeated.mean())
+
+
+def pattern_repetition(gray: FloatArray) -> float:
+    """How much a background repeats itself: the highest autocorrelation of its detail beyond 8 pixels, in [0, 1]."""
+    if min(gray.shape) < SMALLEST_SIDE:
+        return math.nan
+    detail = np.diff(gray, axis=1)[:-1] + np.diff(gray, axis=0)[:, :-1]
+    detail = (detail - detail.mean()) * np.hanning(detail.shape[0])[:, None] * np.hanning(detail.shape[1])[None, :]
+    shape = (2 * detail.shape[0], 2 * detail.shape[1])
+    correlation = np.fft.irfft2(np.abs(np.fft.rfft2(detail, shape)) ** 2, shape)
+    if correlation[0, 0] <= 0:
+        return math.nan
+    rows = np.minimum(np.arange(shape[0]), shape[0] - np.arange(shape[0]))[:, None]
+    columns = np.minimum(np.arange(shape[1]), shape[1] - np.arange(shape[1]))[None, :]
+    far = (np.hypot(rows, columns) > 8) & (rows < detail.shape[0] // 2) & (columns < detail.shape[1] // 2)
+    return float(max(0.0, correlation[far].max() / correlation[0, 0])) if far.any() else math.nan
+
+
+def _difference(measure: Callable[[FloatArray], float], face: FloatArray, background: FloatArray) -> float:
+    if min(face.shape) < SMALLEST_SIDE or min(background.shape) < SMALLEST_SIDE:
+        return math.nan
+    return measure(face) - measure(background)
+
+
+def _gradient(gray: FloatArray, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The plane's slope (x, y) that fits the logarithm of brightness best inside a mask, per pixel."""
+    rows, columns = np.nonzero(mask)
+    plane = np.stack([columns, rows, np.ones(len(rows))], axis=1)
+    slope, *_ = np.linalg.lstsq(plane, np.log(gray[mask].astype(np.float64) + 8.0), rcond=None)
+    return np.asarray(slope[:2], np.float64)
+
+
+def median_of(values: Sequence[float]) -> float:
+    """The median of what could be measured; NaN where nothing could."""
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.median(known)) if known else math.nan
