@@ -200,7 +200,10 @@ def test_an_unprotected_file_is_not_called_encrypted_for_its_content(tmp_path: P
 
 def test_a_track_without_a_decoder_is_said(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mp4", sound=noise(1.0), frames=numbered(25))
-    path.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"avc1", b"yyyy"))
+    content = bytearray(path.read_bytes().replace(b"avc1", b"yyyy"))
+    at = content.index(b"\x04\x80\x80\x80", content.index(b"esds"))  # the decoder's description; its kind follows
+    content[at + 5] = 0x01
+    path.write_bytes(content)
 
     with open_media(path) as media:
         with pytest.raises(MediaUnreadable, match=r"a\.mp4: there is no decoder for its sound"):
