@@ -30,7 +30,7 @@ PUBLISHED_HOP_LENGTH = 512
 PUBLISHED_TOP_DB = 80.0
 
 SMALLEST_POWER = 1e-10  # librosa's smallest power before the logarithm: -100 dB
-_FRAMES_AT_ONCE = 32  # 32 frames of 2048 stay in the second-level cache: 5.3 ms for 10 s, against 10 ms with 512
+_FRAMES_AT_ONCE = 64  # blocks that stay in the cache and bound the memory; 32 to 256 cost the same within noise
 _BANDS_AT_ONCE = 16  # filters are narrow: 16 at a time on their own bins cost 0.4 of the full product
 
 
@@ -279,13 +279,17 @@ def band_power(samples: FloatArray, spec: FrontEndSpec) -> FloatArray:
 def constant_q_power(samples: FloatArray, spec: FrontEndSpec) -> FloatArray:
     """Squared magnitude of the constant-Q bands, float32 (n_bands, num_frames); 1.0 for a full-scale sine on a band."""
     cosines, sines = constant_q_kernels(spec)
-    groups = [(rows, span, cosine, sines[rows, span].T) for rows, span, cosine in _narrow_groups(cosines)]
+    groups = [
+        (rows, span, np.concatenate([weights, sines[rows, span].T], axis=1))
+        for rows, span, weights in _narrow_groups(cosines)
+    ]
     power = np.empty((spec.n_bands, spec.num_frames(len(samples))), dtype=np.float32)
     for first, frames in _frame_blocks(samples, spec):
         columns = slice(first, first + len(frames))
-        for rows, span, cosine, sine in groups:
-            heard = frames[:, span]
-            power[rows, columns] = ((heard @ cosine) ** 2 + (heard @ sine) ** 2).T
+        for rows, span, weights in groups:
+            parts = np.square(frames[:, span] @ weights)  # (frames, 2 * rows): cosines, then sines
+            count = parts.shape[1] // 2
+            power[rows, columns] = (parts[:, :count] + parts[:, count:]).T
     return power
 
 

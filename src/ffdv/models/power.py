@@ -124,7 +124,7 @@ class ConstantQPower(nn.Module):
 def cut_frames(samples: Tensor, n_fft: int, hop_length: int) -> Tensor:
     """(clips, n) → overlapping frames (clips, 1 + n // hop_length, n_fft), frame k centred on sample k * hop_length.
 
-    By reshaping and slicing whole blocks where hop and frame share a divisor: in onnxruntime five times faster than a gather.
+    By reshaping and slicing whole blocks where hop and frame share a divisor: a gather alone takes onnxruntime 20 ms for 10 s of sound.
     """
     num_frames = samples.shape[1] // hop_length + 1
     padded = _padded(samples, n_fft)
