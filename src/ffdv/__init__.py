@@ -6,9 +6,6 @@ The public names below are loaded on first use, so that `import ffdv` is quick a
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
-
-__version__ = version("ffdv")
 
 # name → the file that defines it
 _HOMES = {
@@ -23,11 +20,15 @@ _HOMES = {
     "train": "ffdv.training.run",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- names of lazily loaded functions
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604, F822 -- names that __getattr__ finds
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its room when it is first asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ffdv")
     if name not in _HOMES:
         raise AttributeError(f"module 'ffdv' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(_HOMES[name]), name)
