@@ -243,9 +243,10 @@ def _claim(folder: Path, index: ShardIndex) -> None:
                 f"{folder}: not empty and without {INDEX_NAME} ({foreign[0]!r} is in it); give an empty folder as out"
             )
         write_index(folder, index)
-    elif there.extract != index.extract or there.sound_codec != index.sound_codec:
+    elif changed := [name for name, value in _settings(index).items() if _settings(there)[name] != value]:
+        then, now = (", ".join(f"{name}={_settings(which)[name]}" for name in changed) for which in (there, index))
         raise ShardError(
-            f"{folder}: was prepared with {_settings(there)}, now asked for {_settings(index)}; give another out or delete the folder"
+            f"{folder}: was prepared with {then}, now asked for {now}; give another out or delete the folder"
         )
     elif there.fingerprint != index.fingerprint:
         raise ShardError(
@@ -256,13 +257,10 @@ def _claim(folder: Path, index: ShardIndex) -> None:
         left.unlink(missing_ok=True)
 
 
-def _settings(index: ShardIndex) -> str:
-    values = {
-        "sample_rate": index.extract.max_sample_rate,
-        "max_seconds": index.extract.max_seconds,
-        "sound_codec": index.sound_codec,
-    }
-    return ", ".join(f"{name}={value}" for name, value in values.items())
+def _settings(index: ShardIndex) -> dict[str, object]:
+    """What prepare was asked for, under the names of its keywords."""
+    values = {**index.extract.model_dump(), "sound_codec": index.sound_codec}
+    return {"sample_rate": values.pop("max_sample_rate"), **values}
 
 
 def _estimate(
