@@ -20,7 +20,7 @@ _HOMES = {
     "train": "ffdv.training.run",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604, F822 -- names that __getattr__ finds
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- names that __getattr__ finds
 
 
 def __getattr__(name: str) -> object:
