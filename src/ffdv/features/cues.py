@@ -11,7 +11,7 @@ on development clips; where the interval of its AUC reaches 0.5 it does not, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,14 +44,24 @@ from ffdv.features.cues_sound import (
     pitch_spread_semitones,
     repeated_sound,
 )
-from ffdv.features.landmarks import FACE_OVAL, FaceMesh, mesh_at
+from ffdv.features.landmarks import FACE_OVAL, FaceMesh, Mesh, mesh_at
 from ffdv.features.motion import SERIES, PairTable
 from ffdv.features.sync import MouthTrack, estimate_offset, luminance
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 
-LOOKED_EVERY = 3  # of 25 frames a second: the dear measurements are taken on every third
+LOOK_SECONDS = 0.5  # between the dear measurements (20 ms each); their medians hardly change with more
 REPETITION_FRAMES = 1500  # a minute: loops are looked for in so many frames at most
 THUMBNAIL = (36, 64)
+LOOKED_AT = (
+    "sharpness_difference",
+    "noise_difference",
+    "blockiness_difference",
+    "resampling_difference",
+    "border_sharpness",
+    "light_angle",
+    "light_slope",
+    "background_repetition",
+)
 
 
 @dataclass(frozen=True)
@@ -92,33 +102,71 @@ class CueKind:
 def picture_cues(
     frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh, *, fps: float = 25.0
 ) -> tuple[Cue, ...]:
-    """Cues of one face and the picture around it; frames as read at fps, memory 60 kB a second for a minute, then flat."""
-    looks: dict[str, list[float]] = {code: [] for code in _LOOKS}
-    thumbnails: list[PixelArray] = []
-    changes: list[float] = []
-    before: PixelArray | None = None
-    for number, frame in enumerate(frames):
-        small = _thumbnail(frame.pixels)
-        if before is not None:
-            changes.append(float(np.abs(small.astype(np.int16) - before).mean()))
-        before = small
-        if len(thumbnails) < REPETITION_FRAMES:
-            thumbnails.append(small)
-        mesh = mesh_at(frame, track, face_mesh) if number % LOOKED_EVERY == 0 else None
+    """Cues of one face and the picture around it; frames as read at fps."""
+    watch = PictureWatch(fps=fps)
+    for frame, _ in watch.watched((frame, None) for frame in frames):
+        if watch.is_due(frame):
+            watch.look(frame, mesh_at(frame, track, face_mesh))
+    return watch.cues()
+
+
+class PictureWatch:
+    """Gathers the picture's cues while frames pass by on their way to something else; memory 60 kB a second for a minute,
+    then flat.
+
+        pairs = follow_mesh(frames, track, face_mesh)
+        mouth = gather_mouths(iter_mouths(watch.watched(pairs)))
+        cues = watch.cues() + eye_cues(mouth)
+    """
+
+    def __init__(self, *, fps: float = 25.0) -> None:
+        self._fps = fps
+        self._looks: dict[str, list[float]] = {code: [] for code in LOOKED_AT}
+        self._thumbnails: list[PixelArray] = []
+        self._changes: list[float] = []
+        self._before: PixelArray | None = None
+        self._next_look_seconds = -math.inf
+
+    def watched(self, pairs: Iterable[tuple[Frame, Mesh | None]]) -> Iterator[tuple[Frame, Mesh | None]]:
+        """The same pairs of frame and mesh (None where the face is not in sight), each looked at as it passes."""
+        for frame, mesh in pairs:
+            self._compare(frame.pixels)
+            if mesh is not None and self.is_due(frame):
+                self.look(frame, mesh)
+            yield frame, mesh
+
+    def is_due(self, frame: Frame) -> bool:
+        """Whether the dear measurements should be taken of this frame."""
+        return frame.seconds >= self._next_look_seconds
+
+    def look(self, frame: Frame, mesh: Mesh | None) -> None:
+        """Take the dear measurements of one frame."""
+        self._next_look_seconds = frame.seconds + LOOK_SECONDS
         if mesh is not None:
             gray = luminance(frame.pixels).astype(np.float32)
             for code, value in _look(gray, mesh.points[list(FACE_OVAL), :2]).items():
-                looks[code].append(value)
-    moved = np.array(changes, np.float32)
-    numbers = {code: median_of(values) for code, values in looks.items()}
-    numbers |= {
-        "frozen_share": frozen_share(moved),
-        "longest_freeze": longest_freeze_seconds(moved, fps=fps),
-        "repeated_frames": repeated_frames_share(np.stack(thumbnails), moved[: len(thumbnails) - 1])
-        if thumbnails
-        else math.nan,
-    }
-    return _cues(numbers)
+                self._looks[code].append(value)
+
+    def cues(self) -> tuple[Cue, ...]:
+        """What was gathered."""
+        moved = np.array(self._changes, np.float32)
+        numbers = {code: median_of(values) for code, values in self._looks.items()}
+        numbers |= {
+            "frozen_share": frozen_share(moved),
+            "longest_freeze": longest_freeze_seconds(moved, fps=self._fps),
+        }
+        if self._thumbnails:
+            shown = moved[: len(self._thumbnails) - 1]
+            numbers["repeated_frames"] = repeated_frames_share(np.stack(self._thumbnails), shown)
+        return _cues(numbers)
+
+    def _compare(self, pixels: PixelArray) -> None:
+        small = _thumbnail(pixels)
+        if self._before is not None:
+            self._changes.append(float(np.abs(small.astype(np.int16) - self._before).mean()))
+        self._before = small
+        if len(self._thumbnails) < REPETITION_FRAMES:
+            self._thumbnails.append(small)
 
 
 def eye_cues(mouth: MouthTrack, *, fps: float = 25.0) -> tuple[Cue, ...]:
@@ -197,17 +245,6 @@ def _cues(numbers: dict[str, float]) -> tuple[Cue, ...]:
     """Cues of what could be measured; what could not is left out, never zero."""
     return tuple(Cue(code, value, CUE_KINDS[code].unit) for code, value in numbers.items() if math.isfinite(value))
 
-
-_LOOKS = (
-    "sharpness_difference",
-    "noise_difference",
-    "blockiness_difference",
-    "resampling_difference",
-    "border_sharpness",
-    "light_angle",
-    "light_slope",
-    "background_repetition",
-)
 
 Sense = Literal["picture", "voice", "agreement"]
 Side = Literal["low", "high"]

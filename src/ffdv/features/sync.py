@@ -94,7 +94,12 @@ def mouth_crops(
 
     25 frames a second of 96 pixels take 0.8 GB an hour: give long clips in parts, or use iter_mouths.
     """
-    seen = list(iter_mouths(frames, track, face_mesh, spec))
+    return gather_mouths(iter_mouths(follow_mesh(frames, track, face_mesh), spec), spec)
+
+
+def gather_mouths(moments: Iterable[MouthFrame], spec: MouthSpec = STANDARD_MOUTH) -> MouthTrack:
+    """The moments as arrays."""
+    seen = list(moments)
     none = np.zeros((0, spec.size, spec.size), np.uint8)
     return MouthTrack(
         np.array([moment.seconds for moment in seen], np.float64),
@@ -104,14 +109,12 @@ def mouth_crops(
     )
 
 
-def iter_mouths(
-    frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh, spec: MouthSpec = STANDARD_MOUTH
-) -> Iterator[MouthFrame]:
-    """One moment per frame, in bounded memory."""
+def iter_mouths(pairs: Iterable[tuple[Frame, Mesh | None]], spec: MouthSpec = STANDARD_MOUTH) -> Iterator[MouthFrame]:
+    """One moment per frame, in bounded memory; pairs as follow_mesh gives them."""
     half = SMOOTHED_FRAMES // 2
     near: deque[tuple[Frame, Mesh | None]] = deque()  # up to `half` frames before and after the one to cut
     position = 0
-    for pair in follow_mesh(frames, track, face_mesh):
+    for pair in pairs:
         near.append(pair)
         if len(near) > position + half:
             yield _cut_mouth(near, position, spec)
