@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ffdv.errors import RecipeError
-from ffdv.features.spectrogram import FrontEndSpec, log_spectrogram, resize_bilinear, to_picture
+from ffdv.features.spectrogram import FrontEndSpec, log_spectrogram, mel_picture, resize_bilinear, to_picture
 from ffdv.models.audio import (
     AlexNetHead,
     MeanMapHead,
     SoundPictureNet,
     SpectrogramLayer,
     resize_pictures,
+    row_shares_of,
     scale_pictures,
 )
 from ffdv.models.zoo import ModelSpec, build_model
@@ -75,6 +76,32 @@ def test_half_precision_does_not_touch_the_spectrogram() -> None:
     assert torch.equal(inside, layer(clips(), LENGTHS))
 
 
+def test_half_precision_does_not_touch_the_picture() -> None:
+    net = small_net(scaling="bands")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = net.pictures(clips(), LENGTHS)
+
+    assert torch.equal(inside, net.pictures(clips(), LENGTHS))
+
+
+def test_the_net_sees_the_published_picture() -> None:
+    """With the published settings, up to the published rounding: down before the resize, to the nearest after it."""
+    spec = FrontEndSpec(fmax=8_000, scaling="picture", floor_db=-100.0)
+    net = build_model(ModelSpec(backbone="test_resnet"), spec)
+    sound = 0.3 * torch.sin(torch.arange(30_000) ** 2 / 2e5) + 0.01 * clips().flatten()[:24_000].repeat(2)[:30_000]
+
+    seen = 255.0 * net.pictures(sound.unsqueeze(0))[0, 0]
+
+    published = mel_picture(sound.numpy(), spec, (256, 256)).astype(np.float32)
+    difference = seen.numpy() - published
+    assert -0.6 < difference.min() < difference.max() < 1.6
+
+
+def test_sound_without_a_batch_axis_is_refused_with_the_cure() -> None:
+    with pytest.raises(ValueError, match=r"got \(6000,\); one clip is samples\.reshape\(1, -1\)"):
+        small_net()(clips()[0])
+
+
 def test_the_front_end_saves_no_weights() -> None:
     assert not [name for name in small_net().state_dict() if name.startswith("front_end")]
 
@@ -91,7 +118,7 @@ def test_each_clip_is_resized_by_its_own_length_as_the_numpy_picture_is(
     generator = torch.Generator().manual_seed(rows)
     pictures = torch.randint(0, 256, (len(frames), rows, max(frames)), generator=generator).float()
 
-    resized = resize_pictures(pictures, torch.tensor(frames), size)
+    resized = resize_pictures(pictures, torch.tensor(frames), size[0], row_shares_of(rows, size[1]))
 
     for row, count in enumerate(frames):
         alone = resize_bilinear(pictures[row, :, :count].numpy().astype(np.uint8), width=size[0], height=size[1])

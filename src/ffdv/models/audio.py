@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -49,10 +50,12 @@ class SpectrogramLayer(nn.Module):
             self.register_buffer("cosines", cosines, persistent=False)
 
     def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """DB (clips, rows, frames)."""
-        if torch.compiler.is_exporting():  # a graph has no autocast to switch off
-            return self._decibels(samples, lengths)
-        with torch.autocast(samples.device.type, enabled=False):
+        """The spectrogram in dB, (clips, rows, frames)."""
+        if samples.ndim != 2:
+            raise ValueError(
+                f"samples must be (clips, n), got {tuple(samples.shape)}; one clip is samples.reshape(1, -1)"
+            )
+        with _full_precision(samples):
             return self._decibels(samples.float(), lengths)
 
     def _decibels(self, samples: Tensor, lengths: Tensor | None) -> Tensor:
@@ -73,6 +76,13 @@ class SpectrogramLayer(nn.Module):
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Frames of so many samples (clips,)."""
         return 1 + lengths.div(self.spec.hop_length, rounding_mode="floor")
+
+
+def _full_precision(samples: Tensor) -> AbstractContextManager[object]:
+    """No autocast within; a graph that is being exported has none to switch off."""
+    if torch.compiler.is_exporting():
+        return nullcontext()
+    return torch.autocast(samples.device.type, enabled=False)
 
 
 def frames_beyond(spectrogram: Tensor, num_frames: Tensor) -> Tensor:
@@ -105,12 +115,12 @@ def _stretch(decibels: Tensor, beyond: Tensor) -> Tensor:
     return torch.where(span > torch.finfo(decibels.dtype).eps, stretched, torch.zeros_like(stretched))
 
 
-def resize_pictures(pictures: Tensor, num_frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """(clips, rows, frames) → (clips, height, width), size = (width, height): the first num_frames of each clip fill the width.
+def resize_pictures(pictures: Tensor, num_frames: Tensor, width: int, row_shares: Tensor) -> Tensor:
+    """(clips, rows, frames) → (clips, height, width): the first num_frames (clips,) of each clip fill the width.
 
-    Bilinear between pixel centres, edges repeated, no smoothing, as resize_bilinear; each clip by its own length in one gather.
+    row_shares (height, rows): from row_shares_of. Bilinear between pixel centres, edges repeated, no smoothing, as resize_bilinear;
+    each clip by its own length in one gather.
     """
-    width, height = size
     steps = torch.arange(width, device=pictures.device, dtype=pictures.dtype) + 0.5
     last = (num_frames - 1).to(pictures.dtype).unsqueeze(1)
     centres = (steps * (num_frames.to(pictures.dtype).unsqueeze(1) / width) - 0.5).clamp(min=0.0)
@@ -121,10 +131,10 @@ def resize_pictures(pictures: Tensor, num_frames: Tensor, size: tuple[int, int])
     left = pictures.gather(2, before.long().unsqueeze(1).expand(-1, rows, -1))
     right = pictures.gather(2, after.long().unsqueeze(1).expand(-1, rows, -1))
     across = left + (right - left) * (centres - before).unsqueeze(1)
-    return _row_shares(rows, height).to(across) @ across  # (height, rows) @ (clips, rows, width)
+    return row_shares @ across  # (height, rows) @ (clips, rows, width) -> (clips, height, width)
 
 
-def _row_shares(rows: int, height: int) -> Tensor:
+def row_shares_of(rows: int, height: int) -> Tensor:
     """Matrix (height, rows) that resizes columns bilinearly."""
     return functional.interpolate(torch.eye(rows).unsqueeze(0), size=height, mode="linear", align_corners=False)[0].T
 
@@ -200,6 +210,7 @@ class SoundPictureNet(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    row_shares: Tensor
 
     def __init__(
         self,
@@ -217,6 +228,8 @@ class SoundPictureNet(nn.Module):
         self.head = head
         self.picture_size = picture_size
         self.picture_change: PictureChange | None = None
+        if picture_size != "native":
+            self.register_buffer("row_shares", row_shares_of(front_end.num_rows, picture_size[1]), persistent=False)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 
@@ -241,14 +254,15 @@ class SoundPictureNet(nn.Module):
 
     def pictures(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What the encoder gets to see, before normalising: (clips, 1, h, w), values around [0, 1]."""
-        decibels = self.front_end(samples, lengths)
-        if lengths is None:
-            num_frames = torch.full((decibels.shape[0],), decibels.shape[2], device=decibels.device)
-        else:
-            num_frames = self.front_end.num_frames(lengths)
-        pictures = scale_pictures(decibels, num_frames, self.front_end.spec)
-        if self.picture_size != "native":
-            pictures = resize_pictures(pictures, num_frames, self.picture_size)
+        with _full_precision(samples):
+            decibels = self.front_end(samples, lengths)
+            if lengths is None:
+                num_frames = torch.full((decibels.shape[0],), decibels.shape[2], device=decibels.device)
+            else:
+                num_frames = self.front_end.num_frames(lengths)
+            pictures = scale_pictures(decibels, num_frames, self.front_end.spec)
+            if self.picture_size != "native":
+                pictures = resize_pictures(pictures, num_frames, self.picture_size[0], self.row_shares)
         return pictures.unsqueeze(1)  # (clips, h, w) -> (clips, 1, h, w)
 
     def _feature_map(self, samples: Tensor, lengths: Tensor | None) -> Tensor:
