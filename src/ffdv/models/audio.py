@@ -92,7 +92,7 @@ def frames_beyond(spectrogram: Tensor, num_frames: Tensor) -> Tensor:
 
 
 def scale_pictures(decibels: Tensor, num_frames: Tensor, spec: FrontEndSpec) -> Tensor:
-    """DB (clips, rows, frames) → pictures around [0, 1] of the same shape, as to_picture does for one clip."""
+    """Levels in dB (clips, rows, frames) → pictures around [0, 1] of the same shape, as to_picture does for one clip."""
     if spec.scaling == "fixed":
         return (decibels - spec.floor_db) / spec.span_db
     beyond = frames_beyond(decibels, num_frames)

@@ -157,7 +157,7 @@ def _from_file(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def _under_our_names(alexnet_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Torchvision's AlexNet under the names of encoder and AlexNetHead, without its thousand classes."""
+    """The AlexNet of torchvision under the names of encoder and AlexNetHead, without its thousand classes."""
     return {
         ours + name.removeprefix(theirs): tensor
         for name, tensor in alexnet_state.items()

@@ -141,7 +141,7 @@ def _random_net(model: ModelSpec, front_end: FrontEndSpec) -> SoundPictureNet:
 
 
 def _timm_backbone(name: str, model: ModelSpec, front_end: FrontEndSpec, *, fixed_size: bool) -> nn.Module:
-    """Timm's net without pooling and classifier."""
+    """The net of timm without pooling and classifier."""
     sizes: dict[str, Any] = {}
     if fixed_size:
         if model.picture_size == "native":
