@@ -17,7 +17,7 @@ from ffdv.records import FloatArray
 SEGMENT_SECONDS = 0.4  # a syllable or two: the shortest repetition that is not chance
 APART_SECONDS = 0.5
 HOP_SECONDS = 0.02
-CANDIDATES = 8  # the segments most alike by their spectrum are compared sample by sample
+CANDIDATES = 16  # the segments most alike by their spectrum are compared sample by sample
 LONGEST_SECONDS = 60.0  # compared with each other at once: 9 million pairs
 QUIET_DB = -30.0  # below the loudest: segments of room noise are always alike
 ZERO_LEVEL = 1e-4  # -80 dBFS
@@ -42,6 +42,7 @@ def repeated_sound(mono: FloatArray, rate: int) -> float:
     centred = bands - bands.mean(axis=0)
     windows = np.lib.stride_tricks.sliding_window_view(centred, length, axis=0).reshape(len(bands) - length + 1, -1)
     heard = np.lib.stride_tricks.sliding_window_view(loud, length).mean(axis=1) > 0.5
+    windows = windows - windows.mean(axis=1, keepdims=True)  # a copy may be quieter
     unit = (windows / np.maximum(np.linalg.norm(windows, axis=1, keepdims=True), 1e-9)).astype(np.float32)
     best: list[tuple[float, int, int]] = []
     for first in range(len(unit) - apart):
@@ -174,7 +175,8 @@ def _pitches(frames: FloatArray, rate: int, loudest: float) -> FloatArray:
     before, here, after = values[rows, peak - 1], values[rows, peak], values[rows, peak + 1]
     bend = before - 2 * here + after
     shift = np.where(np.abs(bend) > 1e-9, 0.5 * (before - after) / np.where(np.abs(bend) > 1e-9, bend, 1), 0)
-    voiced = (here > VOICED) & (np.abs(frames).max(axis=1) > 0.03 * loudest)
+    top = (here >= before) & (here >= after)  # not the slope of a peak beyond the range
+    voiced = top & (here > VOICED) & (np.abs(frames).max(axis=1) > 0.03 * loudest)
     hertz = rate / (lags[peak] + np.clip(shift, -0.5, 0.5))
     return np.where(voiced, hertz, np.nan).astype(np.float32)
 

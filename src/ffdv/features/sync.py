@@ -31,7 +31,7 @@ FLOOR_DB = -80.0  # under the loudest frame of a clip nothing is heard
 LEAD_SECONDS = 0.08
 TREND_FRAMES = 8.0  # slower changes than this (Gaussian deviation) are the head's and the room's
 NOISE_FRAMES = 0.8  # faster ones are the landmarks' trembling
-HIGH_BANDS = slice(5, 8)  # of band_curves, 1.7 to 4 kHz: the opening of the mouth lets them out
+HIGH_BANDS = slice(5, 8)  # of band_curves, 1.8 to 4 kHz: the opening of the mouth lets them out
 MIN_SEEN_FRAMES = 25  # a second of visible mouth: below that a correlation is chance
 
 
