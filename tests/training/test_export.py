@@ -16,7 +16,7 @@ from ffdv.models.audio import SoundPictureNet
 from ffdv.models.checkpoint import CheckpointHeader, save_checkpoint
 from ffdv.models.zoo import ModelSpec, build_model
 from ffdv.training import export as export_room
-from ffdv.training.export import ExportMetadata, export, export_module
+from ffdv.training.export import ExportMetadata, export, export_module, metadata_of
 
 SMALL: dict[str, Any] = {"sample_rate": 8_000, "n_fft": 256, "hop_length": 128, "n_bands": 20}
 METADATA = ExportMetadata(sample_rate=8_000)
@@ -151,6 +151,14 @@ def test_a_net_that_disagrees_is_not_written(tmp_path: Path, monkeypatch: pytest
 def test_a_run_without_a_finished_epoch_says_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds no best\.safetensors, no epoch was finished"):
         export(tmp_path)
+
+
+@pytest.mark.parametrize("window", ["whole", -1.0, True])
+def test_windows_that_are_no_lengths_are_refused(window: Any) -> None:
+    header = CheckpointHeader(recipe={"loader": {"window_seconds": window}})
+
+    with pytest.raises(CheckpointError, match="not lengths in seconds"):
+        metadata_of(header, FrontEndSpec(**SMALL))
 
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:

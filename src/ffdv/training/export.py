@@ -75,13 +75,23 @@ def export(run: Path | str, *, out: Path | str | None = None) -> Path:
     checkpoint = load_checkpoint(path)
     net = restore_model(checkpoint)
     target = Path(out) if out is not None else path.with_name(MODEL_NAME)
-    return export_module(net, out=target, metadata=metadata_of(checkpoint.header, net.front_end.spec))
+    try:
+        metadata = metadata_of(checkpoint.header, net.front_end.spec)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return export_module(net, out=target, metadata=metadata)
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
-    """What the ONNX file says of a checkpoint; windows are those of the recipe's table `loader`."""
+    """What the ONNX file says of a checkpoint; windows are those of the recipe's table `loader`.
+
+    Raises CheckpointError when they are no lengths.
+    """
     loader = header.recipe.get("loader")
     windows: dict[str, Any] = loader if isinstance(loader, dict) else {}
+    unfit = {name: windows.get(name) for name in ("window_seconds", "hop_seconds") if not _is_length(windows.get(name))}
+    if unfit:
+        raise CheckpointError(f"its recipe's table loader has {unfit}, not lengths in seconds; train it again")
     return ExportMetadata(
         sample_rate=front_end.sample_rate,
         window_seconds=windows.get("window_seconds"),
@@ -108,6 +118,10 @@ def export_module(net: SoundPictureNet, *, out: Path | str, metadata: ExportMeta
     _check_agreement(content, net, name=out)
     _write_whole(out, content)
     return out
+
+
+def _is_length(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
 
 
 class _LogitAndActivation(nn.Module):
