@@ -8,6 +8,7 @@ What was looked at is counted, so that nothing is silently skipped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, PixelArray
 WINDOW_MARGIN = 2.2  # a known face is looked for in a window this many times its side,
 WINDOW_SIDE = 160  # shrunk to at most this many pixels: a face of 73
 MAX_WINDOWS = 4  # with more known faces the whole picture is as cheap
+IDLE_SECONDS = 0.2  # after a picture without faces the next one is looked at no sooner
 RESCUE_SIDE = 160  # a picture without faces is looked at once a second this small: heavy noise averages out
 MAX_INSIDE = 0.5  # share of the smaller of two boxes: a new face that much inside a known one is none
+CROWD = 4  # with more faces than this in the picture each one's crops are cut less often, one in 2, 4, 8
 MAX_OPEN_TRACKS = 32  # the largest faces of a crowd
 FEWEST_KEPT = 8  # a track is not thinned below this many crops while there are others to thin
 CUT_SHARE, CUT_LEVELS = 0.6, 25  # a cut changes this share of the picture by more than so many of 255 levels
@@ -75,7 +78,7 @@ def find_faces(frames: Iterable[Frame], spec: FaceSpec, detector: FaceDetector) 
 class _Track:
     """A face being followed, with an evenly thinned record of its sightings."""
 
-    def __init__(self, number: int, box: FloatArray, seconds: float) -> None:
+    def __init__(self, number: int, box: FloatArray, seconds: float, *, every: int) -> None:
         self.number = number
         self.place = MovingBox(box, seconds)
         self.kept: list[tuple[float, FloatArray, FloatArray, float, PixelArray]] = []
@@ -83,7 +86,7 @@ class _Track:
         self.first_frames: list[int] = []  # numbers of the frames before the track was long enough to count
         self.prominence = 0.0  # sum of sides over all sightings,
         self.score_sum = 0.0  # and of scores
-        self._every = 1
+        self._every = every  # sightings from one crop to the next
 
     def wants_next(self) -> bool:
         return self.sightings % self._every == 0
@@ -117,14 +120,15 @@ class FaceSearch:
         self._left_out = 0
         self._size: tuple[int, int] | None = None
         self._thumbnail: PixelArray | None = None
-        self._last_scan, self._last_rescue = -(10**9), -1e9
+        self._last_scan, self._last_rescue = -(10**9), -math.inf
+        self._idle_until = -math.inf  # seconds; nothing is known and nothing was found just before
 
     def look(self, frame: Frame) -> None:
         """Find and follow faces in the next frame."""
         thumbnail = _thumbnail(frame.pixels)
         if self._thumbnail is not None and is_cut(self._thumbnail, thumbnail):
             self._end(self._open)
-            self._last_scan = -(10**9)
+            self._last_scan, self._idle_until = -(10**9), -math.inf
         self._thumbnail = thumbnail
         self._with_face.append(0)
         height, width = frame.pixels.shape[:2]
@@ -136,7 +140,8 @@ class FaceSearch:
         given = {j for _, j in pairs}
         for j in range(len(found)):
             if j not in given and found.scores[j] >= self._spec.start_score and self._may_begin(found.boxes[j]):
-                track = _Track(self._tracks_begun, found.boxes[j], frame.seconds)
+                every = 1 << max(0, math.ceil(math.log2(max(len(found), len(self._open), 1) / CROWD)))
+                track = _Track(self._tracks_begun, found.boxes[j], frame.seconds, every=every)
                 self._tracks_begun += 1
                 self._open.append(track)
                 self._add(track, found.chosen(np.array([j])), frame)
@@ -166,6 +171,8 @@ class FaceSearch:
         return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def _detected(self, frame: Frame) -> Detections:
+        if not self._open and frame.seconds < self._idle_until:
+            return NO_FACES
         due = self._frames - self._last_scan >= self._spec.scan_every
         if due or not self._open or len(self._open) > MAX_WINDOWS:
             return self._whole(frame)
@@ -179,6 +186,7 @@ class FaceSearch:
         self._last_scan = self._frames
         found = self._shrunk_to(frame.pixels, self._spec.detect_side)
         nothing = not len(found) or found.scores[0] < self._spec.start_score
+        self._idle_until = frame.seconds + IDLE_SECONDS if nothing else -math.inf
         if nothing and not self._open and frame.seconds - self._last_rescue >= 1.0:
             self._last_rescue = frame.seconds
             found = joined([found, self._shrunk_to(frame.pixels, RESCUE_SIDE)])
