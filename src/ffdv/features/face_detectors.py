@@ -155,8 +155,8 @@ def decode_grids(grids: dict[str, FloatArray], width: int) -> Detections:
 def overlap(one: FloatArray, many: FloatArray) -> FloatArray:
     """Intersection over union of each box of `one` (n, 4) with each of `many` (m, 4): (n, m) in [0, 1].
 
-    >>> overlap(np.float32([[0, 0, 2, 2]]), np.float32([[1, 0, 3, 2], [5, 5, 6, 6]])).round(2).tolist()
-    [[0.33, 0.0]]
+    >>> overlap(np.float32([[0, 0, 2, 2]]), np.float32([[0, 0, 2, 1], [5, 5, 6, 6]])).tolist()
+    [[0.5, 0.0]]
     """
     shared = _intersection(one, many)
     union = area(one)[:, None] + area(many)[None, :] - shared
