@@ -45,8 +45,9 @@ def swap_sound(samples: FloatArray, rate: int, rng: np.random.Generator, *, othe
     """
     if len(other) == 0:
         return ForgedSound(samples, rate, "swap_sound", (), sense="agreement")
-    start = int(rng.integers(0, max(1, len(other) - len(samples) + 1)))
-    taken = np.resize(other[start:], len(samples)).astype(np.float32)
+    room = len(other) - len(samples)
+    start = int(rng.integers(0, room + 1 if room >= 0 else len(other)))
+    taken = np.resize(np.roll(other, -start), len(samples)).astype(np.float32)
     level = rms(taken)
     loud = taken if level < SILENCE_RMS else (taken * np.float32(rms(samples) / level)).astype(np.float32)
     return ForgedSound(loud, rate, "swap_sound", whole(len(samples), rate), sense="agreement")

@@ -225,7 +225,7 @@ def draw_blend(
         saturation=float(1 + rng.uniform(-0.3, 0.3) * strength),
         sharpness=kinds[int(rng.integers(len(kinds)))],
         sharpness_amount=float(rng.uniform(0.5, 1.0) * strength),
-        quality=int(rng.integers(40, 95)) if rng.random() < 0.5 else None,
+        quality=int(rng.integers(40, 95)) if rng.random() < 0.5 * min(strength, 1.0) else None,
         noise=float(rng.uniform(0, 4) * strength) if rng.random() < 0.3 else 0.0,
         shift=(float(rng.uniform(-0.015, 0.015) * strength), float(rng.uniform(-0.03, 0.03) * strength)),
         zoom=float(1 + rng.uniform(-0.05, 0.05) * strength),
@@ -267,7 +267,12 @@ def _blended(
         method,
         segments,
         mask=masks[0] if single else np.stack(masks) if masks else None,
-        settings={"region": plan.region, "ratio": plan.ratio, "sharpness": plan.sharpness},
+        settings={
+            "region": plan.region,
+            "ratio": plan.ratio,
+            "changed": "copy" if plan.change_source else "frame",
+            "sharpness": plan.sharpness,
+        },
     )
 
 

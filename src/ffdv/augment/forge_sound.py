@@ -75,13 +75,16 @@ def world_copy(
     envelope is squeezed through, 0 = all of it. Raises ExtraMissing without pyworld.
     """
     world = import_world()
-    milliseconds, semitones = draw(rng, frame_milliseconds), draw(rng, pitch_semitones)
-    size = _pick(rng, envelope_sizes)
+    hop = max(1, round(draw(rng, frame_milliseconds) * rate / 1000))
+    milliseconds, semitones, size = 1000 * hop / rate, draw(rng, pitch_semitones), _pick(rng, envelope_sizes)
     settings = {"frame_milliseconds": milliseconds, "pitch_semitones": semitones, "envelope_size": float(size)}
 
     sound = _long_enough(samples, rate).astype(np.float64)
-    coarse, seconds = world.dio(sound, rate, frame_period=milliseconds)
-    pitch = world.stonemask(sound, coarse, seconds, rate)
+    # Our estimate, refined by WORLD: its quick one (dio) misses voices with a weak fundamental, its good one takes longer
+    # than all the rest.
+    coarse, voiced = _pitch(sound.astype(np.float32), rate, hop)
+    seconds = np.arange(len(coarse)) * hop / rate
+    pitch = world.stonemask(sound, np.where(voiced, coarse, 0.0).astype(np.float64), seconds, rate)
     envelope = world.cheaptrick(sound, pitch, seconds, rate)
     breath = world.d4c(sound, pitch, seconds, rate)
     if size:

@@ -2,8 +2,9 @@
 
     array uint8 (h, w), (h, w, 3) or (frames, h, w, 3), or torch tensor (…, c, h, w)  ─ chain of steps ─▶  the same kind
 
-Frames of one clip share what is drawn (AugMix alone mixes each frame its own way). torchvision draws from torch's global CPU generator; it is seeded from the sample's rng and put
-back afterwards, so the same rng gives the same picture in any worker.
+Frames of one clip share what is drawn (AugMix alone mixes each frame its own way). torchvision draws from torch's global
+CPU generator; it is seeded from the sample's rng and put back afterwards, so the same rng gives the same picture in any
+worker.
 """
 
 from __future__ import annotations
