@@ -1,0 +1,115 @@
+"""What each shortcut is called in plain words, whether a net sees it, and what takes it away."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A family of probes. meaning: in plain words; remedy: the neutraliser's name, empty when there is none.
+
+    in_header: only a reader of the file sees it, not a net on decoded sound or pictures.
+    """
+
+    meaning: str
+    remedy: str
+    in_header: bool = False
+
+
+# What a neutraliser does to both classes alike; its name is what reports advise.
+REMEDIES = {
+    "trim": "cut the silence at both ends of every clip",
+    "length": "cut sound and picture of every clip to the same stretch, and judge windows of one length",
+    "loudness": "bring every clip to one loudness",
+    "band": "limit every clip to one band and one sampling rate",
+    "re-encode": "pass every clip through one encoder at one rate, without tags",
+    "mono": "take the mean of the channels",
+    "resize": "bring every picture to one size and frame rate",
+    "brightness": "bring every picture to one brightness, contrast and saturation",
+    "crop": "cut the picture to what is inside its borders",
+    "both senses": "keep only clips that have what the others have, or judge the senses apart",
+}
+
+# First match counts.
+_FAMILIES: tuple[tuple[str, Shortcut], ...] = (
+    (r"no sound$", Shortcut("whether there is a sound track", "both senses")),
+    (r"no picture$", Shortcut("whether there is a picture track", "both senses")),
+    (r"sound_leading_", Shortcut("silence at the beginning of the sound", "trim")),
+    (r"sound_trailing_", Shortcut("silence at the end of the sound", "trim")),
+    (r"sound_silent_share", Shortcut("how much of the sound is silent", "trim")),
+    (
+        r"sound_minus_picture_seconds",
+        Shortcut("how much longer the sound is than the picture", "length", in_header=True),
+    ),
+    (r".*start_seconds", Shortcut("when the tracks begin", "length", in_header=True)),
+    (
+        r"(sound|picture|container)_(duration|decoded)_seconds|picture_num_frames",
+        Shortcut("how long the clip is", "length"),
+    ),
+    (r".*_bit_rate", Shortcut("the bit rate", "re-encode", in_header=True)),
+    (r"container_size_bytes", Shortcut("the size of the file", "re-encode", in_header=True)),
+    (r"sound_(level|peak|crest|clipped|dc)", Shortcut("how loud the sound is", "loudness")),
+    (r"sound_noise_floor", Shortcut("how loud the quietest parts are", "trim")),
+    (r"sound_(band|rolloff)", Shortcut("which frequencies the sound has", "band")),
+    (r"sound_rate", Shortcut("the sampling rate", "band")),
+    (r"sound_channel", Shortcut("the channels of the sound", "mono")),
+    (
+        r"picture_(width|height|fps|sample_aspect|rotation)",
+        Shortcut("the size, shape or frame rate of the picture", "resize"),
+    ),
+    (r"picture_(brightness|contrast|saturation)", Shortcut("the brightness and colour of the picture", "brightness")),
+    (r"picture_(sharpness|noise|blockiness)", Shortcut("the sharpness and coding of the picture", "re-encode")),
+    (r"picture_border", Shortcut("borders around the picture", "crop")),
+    (r"picture_change", Shortcut("how much the picture moves", "")),
+    (r"tag_|container_num_tags", Shortcut("what the file's tags say", "re-encode", in_header=True)),
+    (r"(sound|picture)_(codec|profile|pixel_format)", Shortcut("the codec and its settings", "re-encode")),
+    (r"container", Shortcut("the container", "re-encode", in_header=True)),
+)
+
+UNKNOWN = Shortcut("a fact of its own", "")
+
+_UNITS = {"seconds": "s", "db": "dB", "hz": "Hz", "bytes": "bytes", "levels": "grey levels"}
+
+
+def shortcut_of(name: str) -> Shortcut:
+    """The family of a probe by its name.
+
+    >>> shortcut_of("sound_trailing_zeros_seconds").remedy, shortcut_of("tag_encoder = Lavf58").remedy
+    ('trim', 're-encode')
+    >>> shortcut_of("no sound").remedy, shortcut_of("no sound_bit_rate").meaning
+    ('both senses', 'the bit rate')
+    """
+    spellings = (name, name.removeprefix("no "))
+    return next(
+        (family for pattern, family in _FAMILIES if any(re.match(pattern, text) for text in spellings)), UNKNOWN
+    )
+
+
+def with_unit(name: str, value: float) -> str:
+    """A probe's value as people read it.
+
+    >>> with_unit("sound_trailing_silence_seconds", 0.023), with_unit("sound_bit_rate", 128300.0)
+    ('23 ms', '128.3 kbit/s')
+    >>> with_unit("sound_rate", 44100.0), with_unit("container_num_tags", 3.0)
+    ('44100 Hz', '3')
+    """
+    if name.endswith("_bit_rate"):
+        return f"{value / 1000:.5g} kbit/s"
+    unit = "Hz" if name == "sound_rate" else _UNITS.get(name.rsplit("_", 1)[-1], "")
+    if unit == "s" and abs(value) < 1.0:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.6g} {unit}".strip() if unit in ("Hz", "bytes") else f"{value:.4g} {unit}".strip()
+
+
+def strength(auc: float) -> str:
+    """How much an AUC gives away, in a word.
+
+    >>> strength(0.97), strength(0.55)
+    ('almost wholly', 'faintly')
+    """
+    for least, word in ((0.95, "almost wholly"), (0.8, "strongly"), (0.65, "clearly")):
+        if auc >= least:
+            return word
+    return "faintly"
