@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scenes import Scripted, frames_of, scene
 from ffdv.errors import WeightsError
 from ffdv.features.crops import Square, cut_square, face_square, moved_inside, roll
 from ffdv.features.face_detectors import (
+    KNOWN_MODELS,
     STRIDES,
     Detections,
     FaceDetector,
@@ -169,6 +171,26 @@ def test_a_model_file_must_be_one_that_we_know(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         make_face_detector(model=tmp_path / "absent.onnx")
     assert isinstance(make_face_detector(model=known), YuNet)
+
+
+def test_a_model_of_fixed_size_sees_the_same_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: FaceDetector
+) -> None:
+    """OpenCV's file takes one size only; a copy of ours that is fixed like it stands in for it."""
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load_from_string(packaged_weights("yunet.onnx"))
+    for axis, side in ((2, 320), (3, 320)):
+        network.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = side
+    path = tmp_path / "fixed.onnx"
+    path.write_bytes(network.SerializeToString())
+    monkeypatch.setitem(KNOWN_MODELS, hashlib.sha256(path.read_bytes()).hexdigest(), "fixed.onnx")
+    fixed = make_face_detector(model=path)
+
+    for picture in (scene(640, 360, [(150, 60, 240)]), scene(200, 240, [(30, 40, 140)])):
+        one, other = fixed.detect(picture), detector.detect(picture)
+        assert len(one) == len(other) == 1
+        assert one.boxes == pytest.approx(other.boxes, abs=0.06 * picture.shape[0])
+        assert one.landmarks == pytest.approx(other.landmarks, abs=0.04 * picture.shape[0])
 
 
 def test_a_face_found_twice_counts_once() -> None:

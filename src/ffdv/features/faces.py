@@ -57,7 +57,7 @@ class FaceSpec(BaseModel):
     max_gap_seconds: float = Field(default=1.0, gt=0)  # a face unseen for longer begins a new track
     crop_size: int = Field(default=224, ge=16, le=1024)  # pixels
     crop_margin: float = Field(default=1.3, ge=1, le=4)  # side of the crop / longer side of the face's box
-    max_sightings: int = Field(default=64, ge=1)  # kept per track, evenly spread
+    max_sightings: int = Field(default=256, ge=1)  # kept per track, evenly spread: one a second over four minutes
     max_crops: int = Field(default=512, ge=MAX_OPEN_TRACKS)  # kept per clip: 77 MB at 224 pixels
 
 

@@ -88,7 +88,8 @@ class FaceMesh:
 def follow_mesh(frames: Iterable[Frame], track: FaceTrack, face_mesh: FaceMesh) -> Iterator[tuple[Frame, Mesh | None]]:
     """Each frame with the mesh of one face, whose boxes at other moments are known; None where it is not in sight.
 
-    The track's boxes are interpolated in time, so that a face found 8 times a second is followed at 25.
+    The track's boxes are interpolated in time, so that a face found 8 times a second is followed at 25. A track of more than
+    a few minutes is thinned to sightings too far apart for that: look for faces in parts of a minute then.
     """
     for frame in frames:
         yield frame, mesh_at(frame, track, face_mesh)
