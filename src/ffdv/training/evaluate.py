@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ffdv.training.engine import ScoredClips
 
 NUMBERS = ("auc", "average_precision", "eer", "tpr_at_fpr", "accuracy", "log_loss", "brier", "ece")
+_RANKINGS = frozenset({"auc", "average_precision", "eer", "tpr_at_fpr"})
 GROUP_NUMBERS = ("auc", "eer", "accuracy")  # a group's few fakes hold no more
 ENOUGH_REALS = 20  # of the fakes' own sources; with fewer, a group's fakes are set against all reals
 FORMAT_VERSION = 1
@@ -245,7 +246,14 @@ def tabulate(
     index_of = {name: index for index, name in enumerate(shards.names)}
     where = np.array([index_of[name] for name in scored.names], dtype=np.int64)
     scores = scored.scores if calibration is None else calibration.apply(scored.logits)
-    clips = _Clips(scored.labels, scores, *interval_groups(shards, where), _column(shards, "source", where), resamples)
+    clips = _Clips(
+        scored.labels,
+        scored.logits,
+        scores,
+        *interval_groups(shards, where),
+        _column(shards, "source", where),
+        resamples,
+    )
     said = list(warnings)
     if calibration is None:
         said.append("the run holds no calibration: log_loss, brier and ece judge the raw scores")
@@ -265,9 +273,10 @@ def tabulate(
 
 @dataclass(frozen=True)
 class _Clips:
-    """Labels (n,), scores (n,), what stays together in intervals, and where each clip is from."""
+    """Labels (n,), logits (n,) to rank by, scores (n,) to judge as probabilities, what stays together in intervals, and where each clip is from."""
 
     labels: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     groups_by: str
     groups: Sequence[str | None] | None
@@ -276,13 +285,15 @@ class _Clips:
 
     def row(self, name: str, chosen: npt.NDArray[np.bool_], *, numbers: Sequence[str], reals: str) -> EvaluationRow:
         """The asked numbers over the chosen clips; none where a class is missing."""
-        labels, scores = self.labels[chosen], self.scores[chosen]
+        labels = self.labels[chosen]
+        # Probabilities of very sure nets are all the same in the end; the net's own order is in its logits.
+        values = {number: (self.logits if number in _RANKINGS else self.scores)[chosen] for number in numbers}
         groups = None if self.groups is None else [self.groups[at] for at in np.flatnonzero(chosen).tolist()]
         real, fake = np.bincount(labels, minlength=2).tolist()
         estimates = {}
         if real and fake:
             estimates = {
-                number: bootstrap(labels, scores, metric=number, groups=groups, resamples=self.resamples)
+                number: bootstrap(labels, values[number], metric=number, groups=groups, resamples=self.resamples)
                 for number in numbers
             }
         return EvaluationRow(name, real, fake, reals, estimates)
@@ -331,5 +342,5 @@ def _undefined(row: EvaluationRow) -> list[str]:
 
 def _few_reals(clips: _Clips) -> list[str]:
     """What to think of TPR at a low false-alarm rate."""
-    warning = tpr_at_fpr(clips.labels, clips.scores).warning
+    warning = tpr_at_fpr(clips.labels, clips.logits).warning
     return [warning] if warning else []
