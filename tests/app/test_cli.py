@@ -21,7 +21,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SHOWN = {"as_json", "help"}
 PROGRAM_ONLY = {
     "prepare": {"progress", "max_seconds", "sound_codec", "clip_timeout_seconds"},
-    "train": {"progress", "accelerator", "devices", "precision"},
+    "train": {"progress", "accelerator", "export"},
     "evaluate": {"resamples"},
     "predict": {"progress"},
 }

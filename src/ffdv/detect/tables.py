@@ -94,7 +94,11 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
 
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(rows)
+        plain = csv.writer(stream, lineterminator="\n")
+        # Python quotes a lone carriage return from 3.13 on; before, it would end the row when it is read back.
+        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
         stream.flush()
         os.fsync(stream.fileno())
 
