@@ -418,12 +418,13 @@ def _finish_epoch(state: TrainingState, work: Work, scored: ScoredClips) -> None
     if lost:
         raise _diverged(state, work, f"the net has no number for {_some(lost)} of the validation part")
     numbers = work.measure(scored)
+    sums = _summed(work.fabric, state.sums)
     row = EpochRow(
         epoch=state.epochs_done + 1,
         seconds=work.seconds,
         learning_rate=work.rate_at(state.epochs_done, (work.steps - 1) * work.spec.accumulate_batches),
-        train_loss=state.sums.mean_loss,
-        train_accuracy=state.sums.accuracy,
+        train_loss=sums.mean_loss,
+        train_accuracy=sums.accuracy,
         loss=scored.loss,
         accuracy=numbers["accuracy"],
         auc=numbers["auc"],
@@ -506,6 +507,15 @@ def _gathered(
     parts: list[Any] = [None] * fabric.world_size
     torch.distributed.all_gather_object(parts, (rows, losses, num_rows))
     return [row for part in parts for row in part[0]], sum(part[1] for part in parts), sum(part[2] for part in parts)
+
+
+def _summed(fabric: Fabric, sums: Sums) -> Sums:
+    """The sums of all processes together."""
+    if fabric.world_size == 1:
+        return sums
+    parts: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(parts, sums)
+    return sum(parts, Sums())
 
 
 def _report_that_stops(work: Work, asked: Callable[[], bool]) -> ReportProgress:

@@ -21,6 +21,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from pydantic import JsonValue
 
+from ffdv.augment.guards import domain_warnings
 from ffdv.data.loader import ClipLoader, make_loader
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
@@ -263,7 +264,8 @@ class _Run:
 
     def finish(self, state: TrainingState, outcome: str, seconds: float) -> RunSummary:
         """Export, measure the shortcuts, write metrics.json."""
-        notes = [*self.parts.notes, *_left_out(self.training, self.validation)]
+        doubtful = [note.text for note in domain_warnings(self.recipe.augment, picture="spectrogram")]
+        notes = [*self.parts.notes, *_left_out(self.training, self.validation), *doubtful]
         if state.best_row is None:
             notes.append("no epoch was finished: best.safetensors holds the weights as they are, without calibration")
             if self.fabric.is_global_zero:
