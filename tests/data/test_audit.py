@@ -164,10 +164,10 @@ def test_a_planted_leak_is_named_as_the_culprit(leak: str, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [0.0, 0.8])
 def test_a_clean_folder_says_nothing_found(own: float) -> None:
-    """In at least 95 % of folders, give or take what 300 folders can show; facts that cling to people do not change it."""
-    accused = sum(not audit_table(clean_table(seed, own=own), seed=seed, together=False).clean for seed in range(300))
+    """In at least 95 % of folders, give or take what 150 folders can show; facts that cling to people do not change it."""
+    accused = sum(not audit_table(clean_table(seed, own=own), seed=seed, together=False).clean for seed in range(150))
 
-    assert accused <= 300 * (0.05 + 2 * np.sqrt(0.05 * 0.95 / 300))
+    assert accused <= 150 * (0.05 + 2 * np.sqrt(0.05 * 0.95 / 150))
 
 
 @pytest.mark.slow
@@ -264,7 +264,6 @@ def test_people_who_are_only_real_or_fake_are_no_proof() -> None:
 
 
 def test_shuffling_keeps_people_whole_and_counts_within_mixed_ones() -> None:
-    rng = np.random.default_rng(0)
     group = np.repeat(np.arange(30), 4)
     fake = np.where(group < 10, True, np.where(group < 20, False, np.arange(120) % 2 == 0))
     seen = set()
@@ -440,13 +439,13 @@ def write_corpus(root: Path, leak: str, *, num_clips: int = 24) -> Path:
             wave = scipy.signal.sosfilt(scipy.signal.ellip(8, 0.1, 80, 15_800, fs=rate, output="sos"), wave).astype(
                 np.float32
             )
-        name = f"{at:03d}.{'mkv' if with_picture else 'wav'}"
+        name = f"{at:03d}.{'mov' if with_picture else 'wav'}"
         picture = scene(rng, 60.0 if fake and leak == "brightness" else 0.0)
         write_media(
             root / name,
             sound=Samples(wave[None], rate),
             frames=[picture] * round(seconds * 25) if with_picture else None,
-            audio_codec="flac" if with_picture else None,
+            audio_codec="pcm_s16le" if with_picture else None,
             tags={"title": "made by forge 2" if fake and leak == "encoder tag" else f"clip {at % 3}"},
         )
         rows.append(f"{name},{int(fake)}")

@@ -171,7 +171,7 @@ def _report(
     elif names:
         test = separation_test(columns, second, groups, error=ERROR_OF_FACTS, seed=seed)
         found = [_fact(name, columns[:, at], sides, p_value=float(test.p_value[at])) for at, name in enumerate(names)]
-        facts = tuple(sorted(found, key=lambda fact: (not fact.found, -fact.auc.value, fact.name)))
+        facts = tuple(sorted(found, key=_outstanding))
         detectable = test.detectable_auc
         joint = joint_results(columns, second, groups, seed=seed) if together else ()
     return AuditReport(
@@ -264,6 +264,14 @@ def _fact(name: str, values: Numbers, sides: _Sides, *, p_value: float) -> Fact:
         higher=higher,
         spreads=spreads,
     )
+
+
+def _outstanding(fact: Fact) -> tuple[bool, float, float, str]:
+    """Sorting key: found ones first, then by AUC; of equal ones the one whose classes lie farther apart for their spread."""
+    real, fake = fact.spreads
+    within = (real.high - real.low) + (fake.high - fake.low)
+    apart = abs(real.median - fake.median)
+    return not fact.found, -round(fact.auc.value, 3), -apart / within if within else -apart, fact.name
 
 
 def _better_way(straight: Estimate) -> Estimate:

@@ -65,6 +65,8 @@ def number_groups(num_clips: int, groups: Groups | None) -> Indices:
     """
     if groups is None:
         return np.arange(num_clips)
+    if isinstance(groups, np.ndarray) and groups.dtype.kind in "iu" and len(groups) == num_clips:
+        return np.unique(groups, return_inverse=True)[1].astype(np.int64)
     names = list(groups)
     if len(names) != num_clips:
         raise MetricError(f"{num_clips} clips need as many groups, got {len(names)}")
