@@ -96,7 +96,8 @@ def predict(
 def score_clip(clip: Clip, network: Network) -> Score:
     """The opinion on one clip; whatever is wrong with its file becomes a reason."""
     try:
-        features = extract(clip.path, ExtractSpec(max_sample_rate=max(network.facts.sample_rate, 4000), probes=False))
+        # The same cap as prepare's: sound that training saw at 22,050 Hz first must not come by another road here.
+        features = extract(clip.path, ExtractSpec(probes=False))
         voice = score_sound(features, network)
     except MediaError as error:
         return Score(clip.name, None, "failed", error.reason)
