@@ -10,6 +10,7 @@ from importlib import import_module
 # name → the file that defines it
 _HOMES = {
     "FfdvError": "ffdv.errors",
+    "audit": "ffdv.data.audit",
     "doctor": "ffdv.app.doctor",
     "evaluate": "ffdv.training.evaluate",
     "generate_mel_spectrogram": "ffdv.features.spectrogram",

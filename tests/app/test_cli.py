@@ -20,12 +20,13 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Flags that choose how the terminal shows a thing, and keywords that only programs can use.
 SHOWN = {"as_json", "help"}
 PROGRAM_ONLY = {
+    "audit": {"progress"},
     "prepare": {"progress", "max_seconds", "sound_codec", "clip_timeout_seconds"},
     "train": {"progress", "accelerator", "export"},
     "evaluate": {"resamples"},
     "predict": {"progress"},
 }
-VERBS = ("prepare", "train", "evaluate", "predict", "submit", "doctor")
+VERBS = ("audit", "prepare", "train", "evaluate", "predict", "submit", "doctor")
 
 
 def run_cli(*arguments: str | Path, status: int = 0) -> tuple[str, str]:

@@ -95,6 +95,43 @@ def prepare(
 
 
 @app.command()
+def audit(
+    data: Annotated[
+        Path, typer.Argument(help="Prepared shards (nothing is decoded then), or labelled clips.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for audit.html, audit.json and audit.png.", show_default=False)
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Compare with this folder instead; labels are not needed then.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Look at only so many clips, labels in proportion.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the shufflings and folds.")] = 0,
+) -> None:
+    """What leaks: how well facts that are not forgery (length, silence, band, codec ...) tell fake from real."""
+    from ffdv.app import console
+    from ffdv.data.audit import audit as audit_data
+
+    with console.progress_bar("audit") as bar:
+        report = audit_data(
+            data,
+            out=out,
+            against=against,
+            workers=workers,
+            limit=limit,
+            seed=seed,
+            progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
+        )
+    console.show_audit(report)
+    if out is not None:
+        console.say(f"wrote {out / 'audit.html'}, audit.json and audit.png")
+
+
+@app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],

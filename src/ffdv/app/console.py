@@ -23,6 +23,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
     from ffdv.app.doctor import Check
+    from ffdv.data.audit_report import AuditReport
     from ffdv.data.prepare import PrepareSummary
     from ffdv.detect.detector import PredictSummary
     from ffdv.detect.submission import SubmissionSummary
@@ -216,6 +217,15 @@ def show_prepared(summary: PrepareSummary) -> None:
     say(
         f"{summary.out}: {summary.clips} clips{ready}, {len(summary.failures)} failed, {_size(summary.size_bytes)}, {_clock(summary.seconds)}"
     )
+
+
+def show_audit(report: AuditReport) -> None:
+    """The audit in plain words, then the facts that tell most."""
+    for sentence in report.sentences:
+        say(sentence)
+    if report.facts:
+        rows = [(fact.name, fact.auc, "found" if fact.found else "") for fact in report.facts[:MANY]]
+        table(("fact", "AUC, the better way [95 % interval]", ""), rows)
 
 
 def show_run(summary: RunSummary) -> None:
