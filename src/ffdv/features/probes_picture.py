@@ -14,7 +14,8 @@ from ffdv.features.probes import finite
 from ffdv.records import FloatArray, PixelArray
 
 # Sharpness and noise live in neighbouring pixels, so they are measured without scaling, on the middle of large pictures.
-MIDDLE_SIDE = 512
+# 256: half the time of 512 on a 384-pixel clip (7.3 ms a frame before).
+MIDDLE_SIDE = 256
 # Encoders of the last thirty years transform blocks of 8×8 or multiples of it.
 BLOCK = 8
 ROUNDING = 0.5  # grey levels: smaller steps are what 8 bits make of none
