@@ -124,6 +124,8 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         write_media(tmp_path / "a.wav", frames=numbered(3))
     with pytest.raises(ValueError, match=r"a\.mp4: no frames"):
         write_media(tmp_path / "a.mp4", frames=[])
+    with pytest.raises(ValueError, match=r"a\.mp4: libx265 takes pictures from 64 pixels wide, got 48"):
+        write_media(tmp_path / "a.mp4", frames=numbered(3), video_codec="libx265")
     assert list(tmp_path.iterdir()) == []
 
 

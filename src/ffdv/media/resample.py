@@ -56,17 +56,14 @@ def grid_window(start_seconds: float, stop_seconds: float, rate: int) -> tuple[i
 
 
 def resampled(blocks: Iterator[FloatArray], plan: Resampling) -> Iterator[FloatArray]:
-    """Native blocks (channels, n) at the wanted rate by soxr HQ: exactly the plan's window, clipped to [-1, 1].
-
-    Clipping is what every player and every 16-bit file does to the overshoot of lossy codecs and of the filter.
-    """
+    """Native blocks (channels, n) at the wanted rate by soxr HQ: exactly the plan's window."""
     drop, left = plan.lead, plan.stop - plan.first
     for block in _converted(blocks, plan):
         part = block[:, drop:][:, :left]
         drop = max(0, drop - block.shape[1])
         left -= part.shape[1]
         if part.shape[1]:
-            yield np.clip(part, -1.0, 1.0)
+            yield part
         if left == 0:
             return
 
@@ -88,7 +85,10 @@ def _converted(blocks: Iterator[FloatArray], plan: Resampling) -> Iterator[Float
 
 
 def in_blocks(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
-    """The same samples in blocks of `size` per channel; the last may be shorter."""
+    """The same samples, clipped to [-1, 1], in blocks of `size` per channel; the last may be shorter.
+
+    Clipping is what every player and every 16-bit file does to the overshoot of lossy codecs and of the filter.
+    """
     held: list[FloatArray] = []
     count = 0
     for part in parts:
@@ -99,7 +99,8 @@ def in_blocks(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
         joined = np.concatenate(held, axis=1)
         whole = count // size * size
         for begin in range(0, whole, size):
-            yield joined[:, begin : begin + size]
+            yield np.clip(joined[:, begin : begin + size], -1.0, 1.0)
         held, count = [joined[:, whole:]], count - whole
     if count:
-        yield np.concatenate(held, axis=1)
+        joined = np.concatenate(held, axis=1)
+        yield np.clip(joined, -1.0, 1.0, out=joined)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
@@ -267,31 +268,51 @@ def mend(values: FloatArray) -> tuple[FloatArray, int]:
 
 def at_one_rate(frames: Iterator[AudioFrame], rate: int, seen: SoundSeen) -> Iterator[AudioFrame]:
     """The same frames, those of another rate resampled (streams joined end to end may change in the middle)."""
-    bridge: AudioResampler | None = None
-    foreign_rate = rate
+    bridge: _RateBridge | None = None
     for frame in frames:
-        if frame.sample_rate == foreign_rate and bridge is None:
+        if bridge is None and frame.sample_rate == rate:
             yield frame
             continue
-        if frame.sample_rate != foreign_rate:
-            yield from _without_time(bridge, None)
-            foreign_rate, seen.rate_changed = frame.sample_rate, True
-            bridge = None
-            if foreign_rate != rate:
-                bridge = AudioResampler(frame.format.name, frame.layout.name, rate)
-        if bridge is None:
-            yield frame
-        else:
-            yield from _without_time(bridge, frame)
-    yield from _without_time(bridge, None)
+        seen.rate_changed = True
+        bridge = bridge or _RateBridge(rate)
+        yield from bridge.resample(frame)
+    if bridge is not None:
+        yield from bridge.flush()
 
 
-def _without_time(bridge: AudioResampler | None, frame: AudioFrame | None) -> list[AudioFrame]:
-    """What the bridge gives for a frame (None: its rest); it follows the frames before it."""
-    frames = bridge.resample(frame) if bridge is not None else []
-    for resampled in frames:
-        resampled.pts = None
-    return frames
+class _RateBridge:
+    """Brings frames of any rate to one rate; they lose their timestamps and follow the frames before them."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._kind: tuple[int, str, int] | None = None
+        self._resampler: AudioResampler | None = None
+
+    def resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        """What is ready once this frame is in."""
+        kind = (frame.sample_rate, frame.format.name, frame.layout.nb_channels)
+        if kind == self._kind:
+            return self._converted(frame)
+        rest = self.flush()
+        self._kind, self._resampler = kind, None
+        if frame.sample_rate != self._rate:
+            self._resampler = AudioResampler(frame.format, frame.layout, self._rate)
+        return rest + self._converted(frame)
+
+    def flush(self) -> list[AudioFrame]:
+        """What was held back."""
+        return self._converted(None) if self._resampler is not None else []
+
+    def _converted(self, frame: AudioFrame | None) -> list[AudioFrame]:
+        if self._resampler is None:
+            return [frame] if frame is not None else []
+        try:
+            frames = self._resampler.resample(frame)
+        except (av.FFmpegError, ValueError):  # a layout that cannot be converted is as good as lost
+            return []
+        for converted in frames:
+            converted.pts = None
+        return frames
 
 
 def _silence(channels: int, count: int) -> Iterator[FloatArray]:

@@ -14,6 +14,7 @@ from ffdv.media.soundtrack import SoundTrack
 from ffdv.records import PictureFacts, SoundFacts
 
 LISTEN_SECONDS = 10.0
+MAX_TRACKS = 8  # films have some more, for other languages; listening to each costs a decoding
 
 ASIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
 
@@ -57,7 +58,7 @@ def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
     """The stream number of the first track with sound in its first seconds; of the first track when all are silent."""
     with media.container_at_start() as container:
         ranks = {stream.index: _rank(stream) for stream in container.streams.audio}
-    order = sorted(sounds, key=lambda sound: ranks[sound.index])
+    order = sorted(sounds, key=lambda sound: ranks[sound.index])[:MAX_TRACKS]
     return next((sound for sound in order if _is_heard(media, sound)), order[0]).index
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,6 +64,9 @@ ONE_THREAD = {
     "libvpx-vp9": {"row-mt": "0", "deadline": "realtime", "cpu-used": "8"},
 }
 
+# The x265 inside PyAV 18.1 corrupts memory and ends the process for pictures 40 or 48 pixels wide; from 64 on it does not.
+LEAST_WIDTH = {"libx265": 64}
+
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 CHUNK_SAMPLES = 1024
 BITEXACT_CODEC = int(av.codec.context.Flags.bitexact.value)
@@ -100,38 +104,45 @@ def write_media(
         raise ValueError(f"{target.name}: nothing to write; give sound, frames or both")
     if frames is not None and kind.video_codec is None:
         raise ValueError(f"{target.name}: {target.suffix} holds sound only; choose .mp4, .mkv or .webm for pictures")
-    pictures = None if frames is None else _first_and_rest(target, frames)
     picture_codec, sound_codec = video_codec or kind.video_codec or "", audio_codec or kind.audio_codec
+    pictures = None if frames is None else _first_and_rest(target, frames, picture_codec)
     for codec in [picture_codec] * (frames is not None) + [sound_codec] * (sound is not None):
         _check_encoder(target, codec)
+    with _whole_or_not(target) as part, _opened(part, kind, container_options) as output:
+        output.metadata.update(tags or {})
+        tracks: list[Track] = []
+        if pictures is not None:
+            stream = _video_stream(output, picture_codec, fps=fps, bit_rate=video_bit_rate, options=video_options)
+            stream.pix_fmt = pixel_format
+            tracks.append(_encoded_frames(stream, pictures, fps, picture_start_seconds))
+        if sound is not None:
+            fitting = _at_rate_of(sound_codec, sound)
+            tracks.append(_encoded_sound(output, sound_codec, fitting, bit_rate=audio_bit_rate, options=audio_options))
+        _interleave(output, tracks)
+    return target
+
+
+@contextlib.contextmanager
+def _whole_or_not(target: Path) -> Iterator[Path]:
+    """Another name beside the target, that takes its place once all is written, and vanishes if anything fails."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".ffdv-", suffix=".part")
     os.close(handle)
     part = Path(temporary)
     try:
-        options = dict(container_options or {})
-        with av.open(temporary, "w", format=kind.name, container_options=options, buffer_size=1 << 16) as output:
-            output.flags |= BITEXACT_CONTAINER
-            output.metadata.update(tags or {})
-            tracks: list[Track] = []
-            if pictures is not None:
-                stream = _video_stream(output, picture_codec, fps=fps, bit_rate=video_bit_rate, options=video_options)
-                stream.pix_fmt = pixel_format
-                tracks.append(_encoded_frames(stream, pictures, fps, picture_start_seconds))
-            if sound is not None:
-                fitting = _at_rate_of(sound_codec, sound)
-                encoded = _encoded_sound(output, sound_codec, fitting, bit_rate=audio_bit_rate, options=audio_options)
-                tracks.append(encoded)
-            _interleave(output, tracks)
+        yield part
         part.chmod(0o666 & ~_umask())
         part.replace(target)
-    except (av.FFmpegError, LookupError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"{target.name}: cannot be encoded as asked ({reason}); choose another codec or size"
-        ) from error
+    except av.FFmpegError as error:
+        reason = f"cannot be encoded as asked ({error.strerror})"
+        raise ValueError(f"{target.name}: {reason}; choose another codec, pixel format or size") from error
     finally:
         part.unlink(missing_ok=True)
-    return target
+
+
+def _opened(part: Path, kind: Container, options: Options | None) -> OutputContainer:
+    output = av.open(str(part), "w", format=kind.name, container_options=dict(options or {}))
+    output.flags |= BITEXACT_CONTAINER
+    return output
 
 
 def _container_for(target: Path) -> Container:
@@ -141,12 +152,17 @@ def _container_for(target: Path) -> Container:
     return kind
 
 
-def _first_and_rest(target: Path, frames: Iterable[PixelArray]) -> Iterator[PixelArray]:
-    """The frames, of which there must be one at least."""
+def _first_and_rest(target: Path, frames: Iterable[PixelArray], codec: str) -> Iterator[PixelArray]:
+    """The frames, of which there must be one at least, and that large enough for the codec."""
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
         raise ValueError(f"{target.name}: no frames came; give one at least, or None for sound alone")
+    if first.shape[1] < LEAST_WIDTH.get(codec, 1):
+        least = LEAST_WIDTH[codec]
+        raise ValueError(
+            f"{target.name}: {codec} takes pictures from {least} pixels wide, got {first.shape[1]}; use libx264"
+        )
     return chain((first,), iterator)
 
 
