@@ -7,6 +7,7 @@ With `against` there are no labels: the same tests then tell how one folder diff
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -271,7 +272,9 @@ def _outstanding(fact: Fact) -> tuple[bool, float, float, str]:
     real, fake = fact.spreads
     within = (real.high - real.low) + (fake.high - fake.low)
     apart = abs(real.median - fake.median)
-    return not fact.found, -round(fact.auc.value, 3), -apart / within if within else -apart, fact.name
+    without_spread = math.inf if apart else 0.0
+    clear = apart / within if within else without_spread
+    return not fact.found, -round(fact.auc.value, 3), -clear, fact.name
 
 
 def _better_way(straight: Estimate) -> Estimate:
