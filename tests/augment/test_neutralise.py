@@ -74,6 +74,13 @@ def test_loudness_ignores_pauses_and_weighs_treble_over_bass() -> None:
     assert loudness(np.zeros(RATE, np.float32), RATE) is None
 
 
+def test_quiet_passages_do_not_lower_the_loudness() -> None:
+    loud = noise(3.0)
+    with_murmur = np.concatenate([loud, 0.1 * loud])  # 20 LU quieter: above the absolute gate, below the relative one
+
+    assert loudness(with_murmur, RATE) == pytest.approx(loudness(loud, RATE), abs=0.5)
+
+
 def test_levels_are_reached_and_silence_stays_silent() -> None:
     assert level_db(set_rms(voice(), dbfs=-25.0)) == pytest.approx(-25.0, abs=0.01)
     assert loudness(set_loudness(voice(), RATE, lufs=-23.0), RATE) == pytest.approx(-23.0, abs=0.1)
