@@ -144,7 +144,7 @@ def published_road() -> Road | None:
 
 def compare_workers(files: list[Path], workers: int) -> bool:
     """Clips a second of one and of several processes, their start not counted, in alternating rounds."""
-    jobs = [str(path) for path in files] * 60
+    jobs = [str(path) for path in files] * 20
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as one, context.Pool(workers) as several:
         for pool, count in ((one, 1), (several, workers)):
