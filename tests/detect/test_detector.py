@@ -170,3 +170,16 @@ def test_nothing_to_score_is_an_error(net: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ManifestError):
         predict(tmp_path / "empty", model=net, out=tmp_path / "scores.csv")
+
+
+def test_a_long_clip_goes_piece_by_piece_through_a_net_of_whole_clips(tmp_path: Path, tone: Samples) -> None:
+    path = write_media(tmp_path / "long.wav", sound=Samples(np.tile(tone.values, (1, 3)), RATE))
+    metadata = {"window_seconds": "null", "recipe": json.dumps({"loader": {"max_seconds": 1.0}})}
+    network = Network(write_loudness_net(tmp_path / "whole.onnx", metadata=metadata))
+    heard: list[tuple[int, ...]] = []
+    logits = network.logits
+    network.logits = lambda windows: (heard.append(windows.shape), logits(windows))[1]  # type: ignore[method-assign]
+
+    score_clip(Clip("long", path), network)
+
+    assert heard == [(3, RATE)]

@@ -184,3 +184,13 @@ def test_hostile_and_odd_files_give_features_or_one_sentence(shared_data: Path) 
         assert features.sound is None or np.isfinite(features.sound.values).all(), path
     assert good > 10
     assert not [sentence for sentence in said if "\n" in sentence]
+
+
+@pytest.mark.data
+def test_sound_that_cannot_be_decoded_leaves_the_picture(shared_data: Path) -> None:
+    path = shared_data / "odd_media/webmproject__libwebm/blockgroup_block_ends_beyond_blockgroup.mkv"
+
+    features = extract(path)
+
+    assert features.sound is None
+    assert "damaged_sound" in {note.code for note in features.notes}

@@ -114,11 +114,17 @@ def score_sound(features: Features, network: Network) -> float:
     Raises StreamMissing when the file holds no sound that can be judged.
     """
     if features.sound is None:
-        reasons = [note.text for note in features.notes if note.code in {"no_sound", "short_sound", "low_rate"}]
+        reasons = [
+            note.text
+            for note in features.notes
+            if note.code in {"no_sound", "short_sound", "low_rate", "damaged_sound"}
+        ]
         raise StreamMissing(features.facts.path, "; ".join(reasons) or "no sound that can be judged")
     facts = network.facts
+    # A net that takes whole clips was trained on clips of bounded length; a longer one is judged piece by piece.
+    window_seconds = facts.window_seconds or facts.longest_clip_seconds
     windows, _ = finish_sound(
-        features.sound, rate=facts.sample_rate, window_seconds=facts.window_seconds, hop_seconds=facts.hop_seconds
+        features.sound, rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
     )
     return network.probability(float(network.logits(windows).mean()))
 

@@ -21,8 +21,10 @@ from ffdv.records import FloatArray
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.onnx"
+# What the loader takes of a whole clip where the recipe says nothing else.
+LONGEST_CLIP_SECONDS = 30.0
 # Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
-WINDOWS_AT_ONCE = 8
+WINDOWS_AT_ONCE = 4
 
 Aggregation = Literal["mean", "max"]
 
@@ -37,6 +39,13 @@ class NetworkFacts:
     calibration: Calibration | None
     recipe: Mapping[str, object]
     provenance: Mapping[str, object]
+
+    @property
+    def longest_clip_seconds(self) -> float:
+        """Of clips that training took whole; what lies beyond was never heard there."""
+        loader = self.recipe.get("loader")
+        longest = loader.get("max_seconds") if isinstance(loader, dict) else None
+        return float(longest) if isinstance(longest, (int, float)) else LONGEST_CLIP_SECONDS
 
     @classmethod
     def read(cls, path: Path, metadata: Mapping[str, str]) -> NetworkFacts:

@@ -7,6 +7,7 @@ prepare stores what extract returns; detect calls both in a row. The two roads c
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import soxr
 from pydantic import BaseModel, ConfigDict, Field
 
-from ffdv.errors import MediaDamaged, MediaLimit, StreamMissing
+from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import FaceSpec, find_faces
 from ffdv.features.probes import SoundProbes, container_probes
@@ -151,10 +152,14 @@ def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[s
                         {},
                         Note("low_rate", f"the sound has only {block.rate} samples a second, too few for speech"),
                     )
-                reader = _SoundReader(block, spec)
+                reader = _SoundReader(block, spec, media.facts.duration_seconds)
             reader.add(block)
     except StreamMissing as error:
         return None, {}, Note("no_sound", error.reason)
+    except (MediaDamaged, MediaUnreadable) as error:
+        if not media.facts.has_picture:
+            raise
+        return None, {}, Note("damaged_sound", error.reason)
     if reader is None:
         return None, {}, Note("no_sound", "the sound track holds no sound")
     sound, probes = reader.finish()
@@ -167,26 +172,37 @@ def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[s
 
 
 class _SoundReader:
-    """Probes at the file's rate and the kept sound, block by block."""
+    """Probes at the file's rate and the kept sound, block by block, held once."""
 
-    def __init__(self, first: Samples, spec: ExtractSpec) -> None:
+    def __init__(self, first: Samples, spec: ExtractSpec, duration_seconds: float | None) -> None:
         self._start_seconds = first.start_seconds
         self._kept_rate = min(first.rate, spec.max_sample_rate)
         self._probes = SoundProbes(first.rate) if spec.probes else None
         self._resampler = None
         if self._kept_rate != first.rate:
             self._resampler = soxr.ResampleStream(first.rate, self._kept_rate, 1, dtype="float32", quality="HQ")
-        self._kept: list[FloatArray] = []
+        # Room for all of it at once: joining blocks at the end would hold ten minutes twice. Untouched room costs nothing.
+        expected_seconds = min(duration_seconds or 0.0, spec.max_seconds) + 1.0
+        self._kept: FloatArray = np.empty(math.ceil(expected_seconds * self._kept_rate), np.float32)
+        self._length = 0
 
     def add(self, block: Samples) -> None:
         mono = block.mono()
         if self._probes is not None:
             self._probes.add(block.values, mono)
-        self._kept.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+        self._keep(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+
+    def _keep(self, more: FloatArray) -> None:
+        stop = self._length + len(more)
+        if stop > len(self._kept):
+            grown: FloatArray = np.empty(max(stop, 2 * len(self._kept)), np.float32)
+            grown[: self._length] = self._kept[: self._length]
+            self._kept = grown
+        self._kept[self._length : stop] = more
+        self._length = stop
 
     def finish(self) -> tuple[Samples, dict[str, float]]:
         if self._resampler is not None:
-            self._kept.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        values = np.concatenate(self._kept)[None]
+            self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         probes = {} if self._probes is None else self._probes.finish()
-        return Samples(values, self._kept_rate, self._start_seconds), probes
+        return Samples(self._kept[None, : self._length], self._kept_rate, self._start_seconds), probes
