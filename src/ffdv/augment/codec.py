@@ -109,7 +109,10 @@ def transcode_sound(
     if samples.size == 0:
         return samples
     encode_rate = _nearest_rate(codec.rates, codec_rate or rate)
-    decoded, decoded_rate = _round_trip(_resampled(samples, rate, encode_rate), codec, encode_rate, kbps)
+    lower = _resampled(samples, rate, encode_rate)
+    if lower.size == 0:  # a sample or two, less than one at the codec's rate
+        return samples
+    decoded, decoded_rate = _round_trip(lower, codec, encode_rate, kbps)
     decoded = decoded[round(codec.delay_samples * decoded_rate / encode_rate) :]
     return _fitted(_resampled(decoded, decoded_rate, rate), len(samples))
 
