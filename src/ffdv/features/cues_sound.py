@@ -172,6 +172,9 @@ def _pitches(frames: FloatArray, rate: int, loudest: float) -> FloatArray:
     # a longer period is as good a match as a shorter one: prefer the shorter
     peak = (values[:, 1:-1] - 0.02 * np.log2(lags[1:-1] / shortest)).argmax(axis=1) + 1
     rows = np.arange(len(frames))
+    # where a period lies half-way between two lags the preference may have picked the lower of two equal neighbours
+    higher = np.sign(values[rows, peak + 1] - values[rows, peak]).clip(0).astype(np.int64)
+    peak = np.minimum(peak + higher, values.shape[1] - 2)
     before, here, after = values[rows, peak - 1], values[rows, peak], values[rows, peak + 1]
     bend = before - 2 * here + after
     shift = np.where(np.abs(bend) > 1e-9, 0.5 * (before - after) / np.where(np.abs(bend) > 1e-9, bend, 1), 0)
