@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 
 import pytest
 
@@ -12,15 +11,13 @@ def codes(recipe: dict[str, object], picture: str = "spectrogram") -> list[str]:
     return [note.code for note in domain_warnings(AugmentSpec.model_validate(recipe), picture=picture)]  # type: ignore[arg-type]
 
 
-def test_an_upside_down_spectrogram_is_warned_of_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upside_down_spectrogram_is_warned_of_with_the_reason() -> None:
     spec = AugmentSpec.model_validate({"picture": [{"name": "RandomVerticalFlip"}]})
 
-    with caplog.at_level(logging.WARNING):
-        notes = domain_warnings(spec, picture="spectrogram")
+    notes = domain_warnings(spec, picture="spectrogram")
 
     assert [note.code for note in notes] == ["doubtful_step"]
     assert "upside down" in notes[0].text
-    assert "upside down" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ It stays allowed, the published pipeline does some of it; but whoever does it sh
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -47,12 +46,9 @@ _ON_FACES: dict[str, str] = {
 def domain_warnings(spec: AugmentSpec, *, picture: Domain) -> tuple[Note, ...]:
     """One note for each doubtful step, with the reason; `picture` says what the picture steps are applied to.
 
-    Codes: `doubtful_step`, `masks_everything`, `hides_evidence`. Each is also logged as a warning.
+    Codes: `doubtful_step`, `masks_everything`, `hides_evidence`.
     """
-    notes = (*_picture_notes(spec, picture), *_mask_notes(spec), *_sound_notes(spec))
-    for note in notes:
-        logging.getLogger(__name__).warning(note.text)
-    return notes
+    return (*_picture_notes(spec, picture), *_mask_notes(spec), *_sound_notes(spec))
 
 
 def _picture_notes(spec: AugmentSpec, picture: Domain) -> Iterator[Note]:
