@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 
 from ffdv.augment.chain import AugmentSpec
