@@ -23,7 +23,6 @@ from ffdv.features.cues import (
     Cue,
     PictureWatch,
     agreement_cues,
-    eye_cues,
     motion_cues,
     sound_cues,
 )
@@ -81,7 +80,7 @@ def clip_cues(path: Path, detector: FaceDetector, face_mesh: FaceMesh) -> list[C
             watch = PictureWatch(fps=STANDARD_MOUTH.fps)
             pairs = follow_mesh(read_frames(media, fps=STANDARD_MOUTH.fps), tracks[0], face_mesh)
             mouth = gather_mouths(iter_mouths(watch.watched(pairs)))
-            cues += [*watch.cues(), *eye_cues(mouth)]
+            cues += watch.cues()
             cues += motion_cues(compare_neighbours(read_frames(media, fps=STANDARD_MOTION.fps), tracks[0]))
             cues += agreement_cues(mouth, samples) if samples else []
         except MediaError as error:

@@ -16,7 +16,6 @@ from ffdv.features.cues import (
     Cue,
     PictureWatch,
     agreement_cues,
-    eye_cues,
     motion_cues,
     picture_cues,
     sound_cues,
@@ -26,12 +25,12 @@ from ffdv.features.cues_picture import (
     blinks_per_minute,
     blockiness_difference_db,
     border_sharpness_db,
+    eye_likeness,
     face_region,
     frozen_share,
     light_angle_degrees,
     light_slope,
     longest_freeze_seconds,
-    longest_stare_seconds,
     median_of,
     noise_difference_db,
     pattern_repetition,
@@ -117,27 +116,39 @@ def test_runs_rebuild_the_flags(flags: list[bool]) -> None:
     assert rebuilt == flags
 
 
+def eyes_of(closed: list[range], *, count: int = 250, sway: float = 0.0) -> np.ndarray:
+    """Pictures (count, 2, 32, 32) of two drawn eyes: a dark disc between lids, or skin with a dark line while closed."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    shut = {k for span in closed for k in span}
+    pictures = np.zeros((count, 2, 32, 32))
+    for k in range(count):
+        shift = sway * np.sin(k / 7)
+        opened = 150 - 110 * (np.hypot(x - shift, y) < 0.35) + 50 * ((np.abs(x - shift) < 0.8) & (np.abs(y) < 0.25))
+        lid = 150 - 60 * (np.abs(y - 0.3) < 0.08) * (np.abs(x - shift) < 0.8)
+        pictures[k] = (lid if k in shut else opened) + rng.normal(0, 4, (2, 32, 32))
+    return np.clip(pictures, 0, 255).astype(np.uint8)
+
+
 @pytest.mark.parametrize("blinks", [0, 1, 4])
-def test_blinks_are_counted_whatever_the_size_of_the_eyes(blinks: int) -> None:
-    for open_eyes in (0.2, 0.4):
-        eyes = np.full(250, open_eyes, np.float32)
-        for k in range(blinks):
-            eyes[20 + 50 * k : 24 + 50 * k] = 0.3 * open_eyes
-        assert blinks_per_minute(eyes, fps=25) == pytest.approx(6.0 * blinks)
+def test_blinks_are_counted_whatever_the_light_and_the_glance(blinks: int) -> None:
+    eyes = eyes_of([range(20 + 50 * k, 25 + 50 * k) for k in range(blinks)], sway=0.05)
+
+    for light in (1.0, 0.4):
+        likeness = eye_likeness((eyes * light).astype(np.uint8), fps=25)
+        assert blinks_per_minute(likeness, fps=25) == pytest.approx(6.0 * blinks)
 
 
-def test_a_long_look_down_and_a_flicker_of_one_frame_are_no_blinks() -> None:
-    eyes = np.full(250, 0.3, np.float32)
-    eyes[50:90] = 0.1
-    eyes[120] = 0.1
+def test_a_long_look_down_a_wink_and_a_flicker_of_one_frame_are_no_blinks() -> None:
+    eyes = eyes_of([range(50, 75), range(120, 121)])
+    eyes[180:184, 0] = eyes_of([range(4)], count=4)[:, 0]
 
-    assert blinks_per_minute(eyes, fps=25) == 0
-    assert longest_stare_seconds(eyes, fps=25) == pytest.approx(129 / 25)
+    assert blinks_per_minute(eye_likeness(eyes, fps=25), fps=25) == 0
 
 
 def test_too_short_or_hidden_eyes_are_unknown() -> None:
-    assert math.isnan(blinks_per_minute(np.full(10, 0.3, np.float32), fps=25))
-    assert math.isnan(longest_stare_seconds(np.full(100, np.nan, np.float32), fps=25))
+    assert math.isnan(blinks_per_minute(np.full(10, 0.9, np.float32), fps=25))
+    assert np.isnan(eye_likeness(np.zeros((50, 2, 32, 32), np.uint8), fps=25)).all()
 
 
 # face against background
@@ -384,18 +395,14 @@ def test_one_pass_with_mouths_sees_the_same_and_hands_every_pair_on(drawn_clip: 
     assert watch.cues() == picture_cues(frames, track, face_mesh)
 
 
-def test_eyes_flicker_and_lips_make_cues() -> None:
-    count = 100
-    eyes = np.full(count, 0.3, np.float32)
-    eyes[30:34] = 0.1
-    opening = np.abs(np.sin(np.arange(count) / 3)).astype(np.float32) * 0.2
-    mouth = MouthTrack(np.arange(count) / 25, np.zeros((count, 8, 8), np.uint8), opening, eyes)
+def test_flicker_and_lips_make_cues() -> None:
+    opening = np.abs(np.sin(np.arange(100) / 3)).astype(np.float32) * 0.2
+    mouth = MouthTrack(np.arange(100) / 25, np.zeros((100, 8, 8), np.uint8), opening)
     values = np.zeros((10, len(SERIES)), np.float32)
     values[:, SERIES.index(f"{REGIONS[1]}_residual")] = 9.5
     values[:, SERIES.index(f"{REGIONS[2]}_residual")] = 0.5
     table = PairTable(np.arange(10) / 12.5, values, np.zeros((10, 16), np.float32))
 
-    assert {cue.code: cue.value for cue in eye_cues(mouth)}["blink_rate"] == pytest.approx(15)
     assert motion_cues(table)[0].value == pytest.approx(20)
     assert {cue.code for cue in agreement_cues(mouth, Samples(syllabic_noise(4)[None], RATE))} == {
         "lip_sound_offset",
@@ -409,10 +416,8 @@ def test_what_cannot_be_measured_is_left_out() -> None:
         np.arange(10) / 25,
         np.zeros((10, 8, 8), np.uint8),
         np.full(10, np.nan, np.float32),
-        np.full(10, np.nan, np.float32),
     )
 
-    assert eye_cues(nothing) == ()
     assert agreement_cues(nothing, Samples(syllabic_noise(1)[None], RATE)) == ()
     assert (
         motion_cues(PairTable(np.zeros(0), np.zeros((0, len(SERIES)), np.float32), np.zeros((0, 16), np.float32))) == ()

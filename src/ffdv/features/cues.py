@@ -17,17 +17,19 @@ from typing import Literal
 
 import numpy as np
 
+from ffdv.features.crops import cut_square
 from ffdv.features.cues_picture import (
+    EYE_SIDE,
     background_region,
     blinks_per_minute,
     blockiness_difference_db,
     border_sharpness_db,
+    eye_likeness,
     face_region,
     frozen_share,
     light_angle_degrees,
     light_slope,
     longest_freeze_seconds,
-    longest_stare_seconds,
     median_of,
     noise_difference_db,
     pattern_repetition,
@@ -44,12 +46,13 @@ from ffdv.features.cues_sound import (
     pitch_spread_semitones,
     repeated_sound,
 )
-from ffdv.features.landmarks import FACE_OVAL, FaceMesh, Mesh, mesh_at
+from ffdv.features.landmarks import FACE_OVAL, FaceMesh, Mesh, follow_mesh
 from ffdv.features.motion import SERIES, PairTable
 from ffdv.features.sync import MouthTrack, estimate_offset, luminance
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 
 LOOK_SECONDS = 0.5  # between the dear measurements (20 ms each); their medians hardly change with more
+EYE_FRAMES = 15_000  # ten minutes: blinks are counted in so many frames at most
 REPETITION_FRAMES = 1500  # a minute: loops are looked for in so many frames at most
 THUMBNAIL = (36, 64)
 LOOKED_AT = (
@@ -104,19 +107,18 @@ def picture_cues(
 ) -> tuple[Cue, ...]:
     """Cues of one face and the picture around it; frames as read at fps."""
     watch = PictureWatch(fps=fps)
-    for frame, _ in watch.watched((frame, None) for frame in frames):
-        if watch.is_due(frame):
-            watch.look(frame, mesh_at(frame, track, face_mesh))
+    for _ in watch.watched(follow_mesh(frames, track, face_mesh)):
+        pass
     return watch.cues()
 
 
 class PictureWatch:
-    """Gathers the picture's cues while frames pass by on their way to something else; memory 60 kB a second for a minute,
-    then flat.
+    """Gathers the picture's cues while frames pass by on their way to something else; memory 0.1 MB a second for ten
+    minutes, then flat.
 
         pairs = follow_mesh(frames, track, face_mesh)
         mouth = gather_mouths(iter_mouths(watch.watched(pairs)))
-        cues = watch.cues() + eye_cues(mouth)
+        cues = watch.cues()
     """
 
     def __init__(self, *, fps: float = 25.0) -> None:
@@ -125,27 +127,16 @@ class PictureWatch:
         self._thumbnails: list[PixelArray] = []
         self._changes: list[float] = []
         self._before: PixelArray | None = None
+        self._eyes: list[PixelArray] = []
         self._next_look_seconds = -math.inf
 
     def watched(self, pairs: Iterable[tuple[Frame, Mesh | None]]) -> Iterator[tuple[Frame, Mesh | None]]:
         """The same pairs of frame and mesh (None where the face is not in sight), each looked at as it passes."""
         for frame, mesh in pairs:
             self._compare(frame.pixels)
-            if mesh is not None and self.is_due(frame):
-                self.look(frame, mesh)
+            if mesh is not None:
+                self._look(frame, mesh)
             yield frame, mesh
-
-    def is_due(self, frame: Frame) -> bool:
-        """Whether the dear measurements should be taken of this frame."""
-        return frame.seconds >= self._next_look_seconds
-
-    def look(self, frame: Frame, mesh: Mesh | None) -> None:
-        """Take the dear measurements of one frame."""
-        self._next_look_seconds = frame.seconds + LOOK_SECONDS
-        if mesh is not None:
-            gray = luminance(frame.pixels).astype(np.float32)
-            for code, value in _look(gray, mesh.points[list(FACE_OVAL), :2]).items():
-                self._looks[code].append(value)
 
     def cues(self) -> tuple[Cue, ...]:
         """What was gathered."""
@@ -155,10 +146,24 @@ class PictureWatch:
             "frozen_share": frozen_share(moved),
             "longest_freeze": longest_freeze_seconds(moved, fps=self._fps),
         }
+        if self._eyes:
+            likeness = eye_likeness(np.stack(self._eyes), fps=self._fps)
+            numbers["blink_rate"] = blinks_per_minute(likeness, fps=self._fps)
         if self._thumbnails:
             shown = moved[: len(self._thumbnails) - 1]
             numbers["repeated_frames"] = repeated_frames_share(np.stack(self._thumbnails), shown)
         return _cues(numbers)
+
+    def _look(self, frame: Frame, mesh: Mesh) -> None:
+        if len(self._eyes) < EYE_FRAMES:
+            self._eyes.append(
+                np.stack([luminance(cut_square(frame.pixels, eye, EYE_SIDE)) for eye in mesh.eye_squares()])
+            )
+        if frame.seconds >= self._next_look_seconds:
+            self._next_look_seconds = frame.seconds + LOOK_SECONDS
+            gray = luminance(frame.pixels).astype(np.float32)
+            for code, value in _region_numbers(gray, mesh.points[list(FACE_OVAL), :2]).items():
+                self._looks[code].append(value)
 
     def _compare(self, pixels: PixelArray) -> None:
         small = _thumbnail(pixels)
@@ -167,16 +172,6 @@ class PictureWatch:
         self._before = small
         if len(self._thumbnails) < REPETITION_FRAMES:
             self._thumbnails.append(small)
-
-
-def eye_cues(mouth: MouthTrack, *, fps: float = 25.0) -> tuple[Cue, ...]:
-    """Blinks, and the longest time without one, from the openings that mouth_crops measured on the way."""
-    return _cues(
-        {
-            "blink_rate": blinks_per_minute(mouth.eye_opening, fps=fps),
-            "longest_stare": longest_stare_seconds(mouth.eye_opening, fps=fps),
-        }
-    )
 
 
 def motion_cues(table: PairTable) -> tuple[Cue, ...]:
@@ -217,7 +212,7 @@ def agreement_cues(mouth: MouthTrack, samples: Samples, *, fps: float = 25.0) ->
     )
 
 
-def _look(gray: FloatArray, outline: FloatArray) -> dict[str, float]:
+def _region_numbers(gray: FloatArray, outline: FloatArray) -> dict[str, float]:
     """The dear measurements of one picture (height, width) with the outline of its face (m, 2)."""
     box = np.concatenate([outline.min(axis=0), outline.max(axis=0)]).astype(np.float32)
     face, background = face_region(gray, box), background_region(gray, box[None])
