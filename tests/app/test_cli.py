@@ -59,7 +59,7 @@ def test_a_verb_has_its_functions_keywords_as_flags_with_the_same_defaults(verb:
 
 def test_every_public_name_is_there() -> None:
     assert all(getattr(ffdv, name) is not None for name in ffdv.__all__)
-    assert len(ffdv.__all__) <= 12
+    assert len(ffdv.__all__) <= 24  # every verb is a function, and little else is public
     with pytest.raises(AttributeError, match="it has"):
         _ = ffdv.nothing_of_the_kind
 

@@ -1,0 +1,82 @@
+"""What a sense is: something that looks at what was read of a clip, and says how forged it seems, when, or why it cannot tell.
+
+    file ──look──▶ Looked ──▶ voice, picture, agreement ──▶ SenseOpinion | SenseAbsent ──fuse──▶ verdict
+
+A sense never invents: without its stream, without a face, with too little to go by, it is absent and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.features.cues import Cue
+from ffdv.features.sync import MouthTrack
+from ffdv.records import Features, FloatArray
+
+SenseName = Literal["voice", "picture", "agreement"]
+SENSES: tuple[SenseName, ...] = ("voice", "picture", "agreement")
+
+
+@dataclass(frozen=True)
+class Looked:
+    """All that senses and evidence need of one file, read once.
+
+    features: sound and faces; mouth: the mouth of the most prominent face at 25 pictures a second, None without one;
+    cues: measured numbers for a careful eye and ear.
+    """
+
+    features: Features
+    mouth: MouthTrack | None = None
+    cues: tuple[Cue, ...] = ()
+
+
+@dataclass(frozen=True)
+class SenseOpinion:
+    """What one sense says of one clip.
+
+    logit: of the whole clip, higher = more likely forged, on the sense's own scale; probability: the same, calibrated on
+    development clips, in [0, 1]. spans (n, 2) float64: half-open stretches of the file's clock in seconds, and span_probabilities
+    (n,) how forged each seems by itself. activation: where in them, (rows, columns) float32 in [0, 1] or None, rows from low to
+    high frequency or from top to bottom of a face. track_id: which face decided. outside: why the clip is unlike what the
+    sense was trained on, one plain sentence each; empty where it is not. numbers: what else it measured, by name.
+    """
+
+    sense: SenseName
+    logit: float
+    probability: float
+    spans: npt.NDArray[np.float64]
+    span_probabilities: npt.NDArray[np.float64]
+    activation: FloatArray | None = None
+    track_id: int | None = None
+    outside: tuple[str, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no numbers, and lists of unequal length."""
+        if not (np.isfinite(self.logit) and 0.0 <= self.probability <= 1.0):
+            raise ValueError(f"{self.sense}: logit {self.logit} and probability {self.probability} are no opinion")
+        if self.spans.shape != (len(self.span_probabilities), 2):
+            raise ValueError(f"{self.sense}: {self.spans.shape} spans for {len(self.span_probabilities)} probabilities")
+
+
+@dataclass(frozen=True)
+class SenseAbsent:
+    """Why a sense has no opinion; code: a stable word (no_sound, too_short, no_face, no_speech ...), text: one plain sentence."""
+
+    sense: SenseName
+    code: str
+    text: str
+
+
+class Sense(Protocol):
+    """One way of looking at a clip; its weights are loaded when it is made, and CheckpointError says what is wrong with them."""
+
+    @property
+    def name(self) -> SenseName: ...  # noqa: D102 -- voice, picture or agreement
+
+    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent: ...  # noqa: D102 -- never raises for what a clip lacks
