@@ -28,6 +28,10 @@ class Looked:
 
     features: sound and faces; mouth: the mouth of the most prominent face at 25 pictures a second, None without one;
     cues: measured numbers for a careful eye and ear.
+
+    A clip of more than two minutes comes in pieces, each a Looked of its own on the file's clock: its sound starts at
+    sound.start_seconds, its faces are seen at their times. There the mouth is looked at in a stretch of each piece only, so take
+    mouth.seconds as they are and expect gaps.
     """
 
     features: Features
@@ -42,8 +46,11 @@ class SenseOpinion:
     logit: of the whole clip, higher = more likely forged, on the sense's own scale; probability: the same, calibrated on
     development clips, in [0, 1]. spans (n, 2) float64: half-open stretches of the file's clock in seconds, and span_probabilities
     (n,) how forged each seems by itself. activation: where in them, (rows, columns) float32 in [0, 1] or None, rows from low to
-    high frequency or from top to bottom of a face. track_id: which face decided. outside: why the clip is unlike what the
-    sense was trained on, one plain sentence each; empty where it is not. numbers: what else it measured, by name.
+    high frequency or from top to bottom of a face. A voice's columns are spread evenly from the first span's start to the last
+    span's stop, its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
+    seems by itself, by track_id; activation_seconds: which moment of the deciding face the activation belongs to. outside: why the
+    clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. numbers: what else it measured, by
+    name.
     """
 
     sense: SenseName
@@ -55,6 +62,9 @@ class SenseOpinion:
     track_id: int | None = None
     outside: tuple[str, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
+    activation_hz: tuple[float, float] = (0.0, 8000.0)
+    activation_seconds: float | None = None
+    track_probabilities: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse numbers that are no numbers, and lists of unequal length."""
