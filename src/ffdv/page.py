@@ -1,0 +1,79 @@
+"""What all pages of ffdv share: one look (page.css), one shell, and templates in which every name is text and never markup.
+
+    {% extends "page" %}{% block title %}...{% endblock %}{% block body %}...{% endblock %}    ──render──▶  one self-contained file
+
+A page needs no network and no script; its content policy forbids both, so that nothing in a clip's name can fetch or run
+anything. It lies in row 0 because pages are made in several rooms that do not know each other.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+# The colours of page.css for pictures on white paper (PNG), where no style sheet reaches.
+REAL_COLOUR, FAKE_COLOUR, SOFT_COLOUR = "#0067a8", "#b04500", "#8a9097"
+
+SHELL = """<!doctype html>
+<html lang="{{ lang | default('en') }}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
+<meta name="generator" content="ffdv">
+<title>{% block title %}{% endblock %}</title>
+<style>
+{{ style }}{% block style %}{% endblock %}
+</style>
+</head>
+<body>
+{% block body %}{% endblock %}
+</body>
+</html>
+"""
+
+
+def page_style() -> str:
+    """The style sheet, as text for a <style> element."""
+    return files("ffdv").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def render(source: str, **values: Any) -> str:
+    """A Jinja2 template with values; `{% extends "page" %}` gives it the shell, `lang` its language ("en" by default).
+
+    Every value is escaped; what `drawn` made is not escaped twice.
+    """
+    return str(_compiled(source).render(**values))
+
+
+def drawn(source: str, **values: Any) -> Markup:
+    """A piece of a page (an SVG, a table) to be put into another template as it is; its own values are escaped."""
+    from markupsafe import Markup
+
+    return Markup(render(source, **values))  # noqa: S704 -- rendered by an escaping template
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import DictLoader, Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=DictLoader({"page": SHELL}),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals["style"] = Markup(page_style())  # noqa: S704 -- our own file
+    return environment
+
+
+@cache
+def _compiled(source: str) -> Any:
+    return _environment().from_string(source)
