@@ -405,6 +405,20 @@ def test_shrinking_counts_every_pixel() -> None:
     assert cut_square(picture, Square(128, 128, 256), 64)[8:-8, 8:-8] == pytest.approx(100, abs=2)
 
 
+def test_any_region_equals_its_pixels_picked_one_by_one() -> None:
+    from ffdv.features.crops import _region
+
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        height, width = (int(side) for side in rng.integers(1, 40, 2))
+        pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        left, top, side = (int(number) for number in (*rng.integers(-30, 60, 2), rng.integers(1, 60)))
+        rows = np.clip(np.arange(top, top + side), 0, height - 1)
+        columns = np.clip(np.arange(left, left + side), 0, width - 1)
+
+        assert (_region(pixels, left, top, side) == pixels[rows[:, None], columns[None]]).all()
+
+
 def test_beyond_the_picture_its_edge_goes_on() -> None:
     picture = np.full((50, 50, 3), 70, np.uint8)
 
