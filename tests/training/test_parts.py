@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_corpus import corpus_clips, write_shards
 
+from ffdv.data.seen import PARTS_NAME, data_hash, read_parts
 from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.records import Clip
-from ffdv.training.parts import PARTS_NAME, Parts, SplitSpec, choose_parts, data_hash, read_parts, write_parts
+from ffdv.training.parts import Parts, SplitSpec, choose_parts, write_parts
 
 
 def parts_of(folder: Path, clips: list[Clip], spec: SplitSpec | None = None, **how: tuple[str, ...]) -> Parts:

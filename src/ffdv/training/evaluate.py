@@ -10,7 +10,7 @@ from __future__ import annotations
 import json as json_format
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.loader import make_loader
+from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ManifestError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import tpr_at_fpr
 from ffdv.metrics.uncertainty import Estimate, bootstrap
-from ffdv.training.parts import data_hash, read_parts
-from ffdv.training.provenance import data_hash_of
 from ffdv.training.shortcuts import AuditLine, audit_line
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def evaluate(
         raise ManifestError(
             f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
         )
-    chosen = choose_clips(shards, _own_parts(checkpoint_path, shards), split)
+    chosen = choose_clips(LabelledClips.of_shards(shards), _own_parts(checkpoint_path, shards), split)
     scored, calibration, left_out = _scored(checkpoint_path, shards, chosen.rows)
     table = tabulate(
         scored,
@@ -136,15 +135,6 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class ChosenClips:
-    """Which clips of the shards to judge, what to call them, and what to say about the choice."""
-
-    rows: npt.NDArray[np.int64]
-    part: str
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class TableNames:
     """What a table is of."""
 
@@ -159,52 +149,6 @@ def _own_parts(path: Path, shards: Shards) -> dict[str, str]:
 
     own = data_hash_of(read_header(path).provenance) == data_hash(shards)
     return read_parts(path.parent) if own else {}
-
-
-def choose_clips(shards: Shards, part_of: Mapping[str, str], split: str | None) -> ChosenClips:
-    """The labelled clips to judge a run on: those it has not seen, unless `split` asks for others by name.
-
-    part_of: what each clip served for in training, empty when the run was trained on other data.
-    """
-    labelled = np.flatnonzero((shards.labels >= 0) & ~shards.failed)
-    parts = np.array([part_of.get(name, "") for name in shards.names], dtype=object)
-    if split is not None:
-        chosen = _named(shards, parts, labelled, split)
-    elif part_of:
-        chosen = _unseen(parts, labelled)
-    else:
-        chosen = ChosenClips(labelled, "all labelled clips")
-    if len(chosen.rows) == 0:
-        raise ManifestError(f"{shards.folder}: no labelled clip in {chosen.part}; nothing to evaluate")
-    trained_on = int((parts[chosen.rows] == "train").sum())
-    if trained_on:
-        text = (
-            f"{trained_on} of the {len(chosen.rows)} clips were trained on: these numbers say nothing about new clips"
-        )
-        return replace(chosen, warnings=(*chosen.warnings, text))
-    return chosen
-
-
-def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
-    """The test part of the run, or the validation part with a warning."""
-    test = labelled[parts[labelled] == "test"]
-    if len(test):
-        return ChosenClips(test, "the run's test part")
-    flatters = "the run's epoch and calibration were chosen on these clips: the numbers flatter it"
-    return ChosenClips(labelled[parts[labelled] == "validation"], "the run's validation part", (flatters,))
-
-
-def _named(shards: Shards, parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64], split: str) -> ChosenClips:
-    """The clips of a split, by the corpus's name for it or by the run's."""
-    named = np.array([name or "" for name in shards.splits], dtype=object)
-    for names, whose in ((named, "the corpus's split"), (parts, "the run's part")):
-        chosen = labelled[names[labelled] == split]
-        if len(chosen):
-            return ChosenClips(chosen, f"{whose} {split!r}")
-    known = sorted({str(name) for names in (named, parts) for name in names if name})
-    raise ManifestError(
-        f"{shards.folder}: there is no labelled clip in a split {split!r}; there are {', '.join(known) or 'none'}"
-    )
 
 
 def _scored(

@@ -7,8 +7,6 @@ touched in training, so that what is reported was not what was chosen on.
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +17,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
+from ffdv.data.seen import PARTS_NAME, data_hash
 from ffdv.data.shards import Shards
 from ffdv.data.splits import find_leaks, split_by_group
-from ffdv.errors import CheckpointError, ManifestError
+from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 
-PARTS_NAME = "parts.csv"
 Part = Literal["train", "validation", "test", "left_out"]
 _PARTS: tuple[Part, ...] = ("train", "validation", "test", "left_out")
 
@@ -103,17 +101,6 @@ def choose_parts(shards: Shards, spec: SplitSpec) -> Parts:
     return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
 
 
-def data_hash(shards: Shards) -> str:
-    """What the shards hold, by their light columns: names, labels, splits, groups, failures and length of the sound."""
-    digest = hashlib.sha256()
-    for clip, failed, seconds in zip(
-        shards.clips(), shards.failed.tolist(), shards.sound_seconds.tolist(), strict=True
-    ):
-        light = (clip.name, clip.label, clip.split, sorted(clip.groups.items()), failed, seconds)
-        digest.update(json.dumps(light).encode())
-    return digest.hexdigest()[:32]
-
-
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write parts.csv: name, part; whole or not at all."""
     temporary = folder / f".{PARTS_NAME}.part"
@@ -122,23 +109,6 @@ def write_parts(folder: Path, parts: Parts) -> None:
         writer.writerow(("name", "part"))
         writer.writerows(zip(parts.names, parts.of_row, strict=True))
     temporary.replace(folder / PARTS_NAME)
-
-
-def read_parts(folder: Path) -> dict[str, str]:
-    """Name → part, as a run wrote it. Raises CheckpointError when it is not there or not ours."""
-    path = folder / PARTS_NAME
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); it says what was trained on, train the run again"
-        ) from error
-    if header != ["name", "part"] or not all(len(row) == 2 and row[1] in _PARTS for row in rows):
-        raise CheckpointError(
-            f"{path} does not hold rows of name, part; it says what was trained on, train the run again"
-        )
-    return dict(rows)
 
 
 def _corpus_names_both(clips: Sequence[Clip], spec: SplitSpec) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,13 +37,6 @@ def provenance(*, data_name: str, data_hash: str, clips: dict[str, int], device:
         "device": device,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def data_hash_of(written: Mapping[str, JsonValue]) -> str | None:
-    """The hash of the data that a checkpoint with this provenance was trained on; None when it does not say."""
-    data = written.get("data")
-    found = data.get("hash") if isinstance(data, dict) else None
-    return found if isinstance(found, str) else None
 
 
 def git_state() -> JsonValue:

@@ -23,6 +23,7 @@ from pydantic import JsonValue
 
 from ffdv.augment.guards import domain_warnings
 from ffdv.data.loader import ClipLoader, make_loader
+from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.calibration import fit_platt
@@ -38,7 +39,7 @@ from ffdv.training.losses import build_loss
 from ffdv.training.optimiser import build_optimiser
 from ffdv.training.parts import Part, Parts, choose_parts, write_parts
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
-from ffdv.training.provenance import data_hash_of, provenance
+from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line
 

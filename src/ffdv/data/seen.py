@@ -1,0 +1,140 @@
+"""Which labelled clips to judge a run on: those that it has not seen, unless others are asked for by name.
+
+A run folder says in parts.csv what each clip served for (train, validation, test, left_out), and which data that was.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.data.corpus import Corpus
+from ffdv.data.shards import UNKNOWN_LABEL, Shards
+from ffdv.errors import CheckpointError, ManifestError
+
+PARTS_NAME = "parts.csv"
+PARTS = ("train", "validation", "test", "left_out")
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """What choosing needs of clips: names, labels (n,) of {0, 1, -1 unknown}, usable (n,) and the corpus's splits; where they lie."""
+
+    names: Sequence[str]
+    labels: npt.NDArray[np.int64]
+    usable: npt.NDArray[np.bool_]
+    splits: Sequence[str | None]
+    where: Path
+
+    @classmethod
+    def of_shards(cls, shards: Shards) -> Self:
+        """All rows of prepared shards; those whose extraction failed are of no use."""
+        return cls(shards.names, shards.labels, ~shards.failed, shards.splits, shards.folder)
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus) -> Self:
+        """All clips of a corpus that was not prepared."""
+        labels = [UNKNOWN_LABEL if clip.label is None else clip.label for clip in corpus.clips]
+        names, splits = [clip.name for clip in corpus.clips], [clip.split for clip in corpus.clips]
+        return cls(names, np.array(labels, np.int64), np.ones(len(names), np.bool_), splits, corpus.root)
+
+
+@dataclass(frozen=True)
+class ChosenClips:
+    """Which clips to judge, what to call them, and what to say about the choice."""
+
+    rows: npt.NDArray[np.int64]
+    part: str
+    warnings: tuple[str, ...] = ()
+
+
+def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | None) -> ChosenClips:
+    """The labelled clips to judge a run on: those it has not seen, unless `split` asks for others by name.
+
+    part_of: what each clip served for in training, empty when the run was trained on other data.
+    Raises ManifestError when there is no such split, or nothing to judge on.
+    """
+    labelled = np.flatnonzero((clips.labels >= 0) & clips.usable)
+    parts = np.array([part_of.get(name, "") for name in clips.names], dtype=object)
+    if split is not None:
+        chosen = _named(clips, parts, labelled, split)
+    elif part_of:
+        chosen = _unseen(parts, labelled)
+    else:
+        chosen = ChosenClips(labelled, "all labelled clips")
+    if len(chosen.rows) == 0:
+        raise ManifestError(f"{clips.where}: no labelled clip in {chosen.part}; nothing to evaluate")
+    trained_on = int((parts[chosen.rows] == "train").sum())
+    if trained_on:
+        text = (
+            f"{trained_on} of the {len(chosen.rows)} clips were trained on: these numbers say nothing about new clips"
+        )
+        return replace(chosen, warnings=(*chosen.warnings, text))
+    return chosen
+
+
+def data_hash(shards: Shards) -> str:
+    """What the shards hold, by their light columns: names, labels, splits, groups, failures and length of the sound."""
+    digest = hashlib.sha256()
+    for clip, failed, seconds in zip(
+        shards.clips(), shards.failed.tolist(), shards.sound_seconds.tolist(), strict=True
+    ):
+        light = (clip.name, clip.label, clip.split, sorted(clip.groups.items()), failed, seconds)
+        digest.update(json.dumps(light).encode())
+    return digest.hexdigest()[:32]
+
+
+def data_hash_of(written: Mapping[str, Any]) -> str | None:
+    """The hash of the data that a checkpoint with this provenance was trained on; None when it does not say."""
+    data = written.get("data")
+    found = data.get("hash") if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def read_parts(folder: Path) -> dict[str, str]:
+    """Name → part, as a run wrote it. Raises CheckpointError when it is not there or not ours."""
+    path = folder / PARTS_NAME
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            header, *rows = csv.reader(file)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it says what was trained on, train the run again"
+        ) from error
+    if header != ["name", "part"] or not all(len(row) == 2 and row[1] in PARTS for row in rows):
+        raise CheckpointError(
+            f"{path} does not hold rows of name, part; it says what was trained on, train the run again"
+        )
+    return dict(rows)
+
+
+def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
+    """The test part of the run, or the validation part with a warning."""
+    test = labelled[parts[labelled] == "test"]
+    if len(test):
+        return ChosenClips(test, "the run's test part")
+    flatters = "the run's epoch and calibration were chosen on these clips: the numbers flatter it"
+    return ChosenClips(labelled[parts[labelled] == "validation"], "the run's validation part", (flatters,))
+
+
+def _named(
+    clips: LabelledClips, parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64], split: str
+) -> ChosenClips:
+    """The clips of a split, by the corpus's name for it or by the run's."""
+    named = np.array([name or "" for name in clips.splits], dtype=object)
+    for names, whose in ((named, "the corpus's split"), (parts, "the run's part")):
+        chosen = labelled[names[labelled] == split]
+        if len(chosen):
+            return ChosenClips(chosen, f"{whose} {split!r}")
+    known = sorted({str(name) for names in (named, parts) for name in names if name})
+    raise ManifestError(
+        f"{clips.where}: there is no labelled clip in a split {split!r}; there are {', '.join(known) or 'none'}"
+    )
