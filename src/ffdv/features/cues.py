@@ -52,6 +52,9 @@ from ffdv.features.sync import MouthTrack, estimate_offset, luminance
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 
 LOOK_SECONDS = 0.5  # between the dear measurements (20 ms each); their medians hardly change with more
+MEASURED_SIDE = (
+    160  # pixels: a larger face is shrunk by a whole factor before those, as the ranges below are of faces that size
+)
 EYE_FRAMES = 15_000  # ten minutes: blinks are counted in so many frames at most
 REPETITION_FRAMES = 1500  # a minute: loops are looked for in so many frames at most
 THUMBNAIL = (36, 64)
@@ -121,8 +124,9 @@ class PictureWatch:
         cues = watch.cues()
     """
 
-    def __init__(self, *, fps: float = 25.0) -> None:
+    def __init__(self, *, fps: float = 25.0, look_seconds: float = LOOK_SECONDS) -> None:
         self._fps = fps
+        self._look_seconds = look_seconds
         self._looks: dict[str, list[float]] = {code: [] for code in LOOKED_AT}
         self._thumbnails: list[PixelArray] = []
         self._changes: list[float] = []
@@ -160,9 +164,9 @@ class PictureWatch:
                 np.stack([luminance(cut_square(frame.pixels, eye, EYE_SIDE)) for eye in mesh.eye_squares()])
             )
         if frame.seconds >= self._next_look_seconds:
-            self._next_look_seconds = frame.seconds + LOOK_SECONDS
-            gray = luminance(frame.pixels).astype(np.float32)
-            for code, value in _region_numbers(gray, mesh.points[list(FACE_OVAL), :2]).items():
+            self._next_look_seconds = frame.seconds + self._look_seconds
+            gray, outline = _around_face(frame.pixels, mesh.points[list(FACE_OVAL), :2])
+            for code, value in _region_numbers(gray, outline).items():
                 self._looks[code].append(value)
 
     def _compare(self, pixels: PixelArray) -> None:
@@ -210,6 +214,23 @@ def agreement_cues(mouth: MouthTrack, samples: Samples, *, fps: float = 25.0) ->
             "lip_sound_confidence": offset.confidence,
         }
     )
+
+
+def _around_face(pixels: PixelArray, outline: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The face and as much again to each side, grey (height, width), and its outline (m, 2) there; a face of more than
+    MEASURED_SIDE pixels is shrunk by a whole factor: what a face shows must not depend on the size of the picture.
+    """
+    from PIL import Image
+
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    side = float((high - low).max())
+    left, top = np.floor(low - side).astype(int).clip(0)
+    right, bottom = np.ceil(high + side).astype(int)
+    factor = max(1, round(side / MEASURED_SIDE))
+    gray = luminance(pixels[top:bottom, left:right])
+    if factor > 1 and min(gray.shape) >= factor:
+        gray = np.asarray(Image.fromarray(gray).reduce(factor))
+    return gray.astype(np.float32), (outline - np.array([left, top], np.float32)) / np.float32(factor)
 
 
 def _region_numbers(gray: FloatArray, outline: FloatArray) -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,24 @@ def find_faces(frames: Iterable[Frame], spec: FaceSpec, detector: FaceDetector) 
     return search.seen()
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """A face at one moment, as found: box (4,) x0 y0 x1 y1 and landmarks (5, 2) in picture pixels."""
+
+    track_id: int
+    seconds: float
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+
+
 class _Track:
     """A face being followed, with an evenly thinned record of its sightings."""
 
     def __init__(self, number: int, box: FloatArray, seconds: float, *, every: int) -> None:
         self.number = number
         self.place = MovingBox(box, seconds)
+        self.last: Sighting | None = None
         self.kept: list[tuple[float, FloatArray, FloatArray, float, PixelArray]] = []
         self.sightings = 0
         self.first_frames: list[int] = []  # numbers of the frames before the track was long enough to count
@@ -151,6 +164,10 @@ class FaceSearch:
         self._end(lost)
         self._frames += 1
         self._bound()
+
+    def leading(self) -> Sighting | None:
+        """The last sighting of the most prominent face among those that are being followed; None when there is none."""
+        return max(self._open, key=lambda track: track.prominence).last if self._open else None
 
     def seen(self) -> FacesSeen:
         """The tracks that pass the gates, most prominent first, and what was looked at."""
@@ -236,6 +253,7 @@ class FaceSearch:
             track.kept.append((frame.seconds, box, landmarks, score, crop))
             if len(track.kept) > self._spec.max_sightings:
                 track.thin()
+        track.last = Sighting(track.number, frame.seconds, box, landmarks, score)
         track.sightings += 1
         track.place.seen(box, frame.seconds)
         track.prominence += track.place.side
