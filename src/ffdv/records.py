@@ -173,6 +173,17 @@ class FaceTrack:
         if len(lengths) != 1:
             raise ValueError(f"face track {self.track_id}: arrays differ in length: {sorted(lengths)}")
 
+    def chosen(self, index: npt.NDArray[np.int64]) -> FaceTrack:
+        """These sightings of the same face."""
+        return FaceTrack(
+            self.track_id,
+            self.seconds[index],
+            self.boxes[index],
+            self.landmarks[index],
+            self.scores[index],
+            self.crops[index],
+        )
+
 
 @dataclass(frozen=True)
 class FacesSeen:
@@ -186,11 +197,35 @@ class FacesSeen:
 
 
 @dataclass(frozen=True)
+class MouthTrack:
+    """A mouth over time, n frames: seconds (n,) on the file's clock; crops uint8 (n, size, size) grey, black where it is not
+    in sight; opening (n,) float32, gap of the inner lips / eye distance, NaN where it is not in sight.
+    """
+
+    seconds: npt.NDArray[np.float64]
+    crops: PixelArray
+    opening: FloatArray
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of unequal length."""
+        if not len(self.seconds) == len(self.crops) == len(self.opening):
+            lengths = (len(self.seconds), len(self.crops), len(self.opening))
+            raise ValueError(f"mouth track: seconds, crops and opening differ in length: {lengths}")
+
+    @property
+    def in_sight(self) -> npt.NDArray[np.bool_]:
+        """Frames (n,) that show the mouth."""
+        return np.isfinite(self.opening)
+
+
+@dataclass(frozen=True)
 class Features:
     """All that extract keeps of one file: the dear part, done once, shared by training and detection.
 
     sound: mono (1, n) at the kept rate, None when the file has none that can be used (a note says why);
     faces: None when the picture was not looked at or there is none (a note says why);
+    motion: how neighbouring frames resemble each other, float32 in the order of features/motion.VECTOR_NAMES, NaN where it
+    could not be measured; mouth: of the most prominent face; both None when they were not asked for or there is no picture;
     probes: shortcut facts (duration, silence, band, sharpness ...) by name, finite floats.
     """
 
@@ -199,6 +234,8 @@ class Features:
     faces: FacesSeen | None = None
     probes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    motion: FloatArray | None = None
+    mouth: MouthTrack | None = None
 
 
 Status = Literal["ok", "failed"]

@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffdv.data.prepare import PrepareProgress, prepare, take_in_proportion
+from ffdv.data.prepare import ALL_SENSES, PrepareProgress, extract_spec, prepare, take_in_proportion
 from ffdv.data.shards import open_shards
+from ffdv.data.sources.drawn_face import draw_face
 from ffdv.errors import ManifestError, ShardError
+from ffdv.features.motion import VECTOR_NAMES
 from ffdv.features.recipe import extract
-from ffdv.records import Clip
+from ffdv.media.write import write_media
+from ffdv.records import Clip, Samples
 
 MakeCorpus = Callable[..., Path]
 WriteTable = Callable[..., Path]
@@ -261,10 +264,68 @@ def test_killed_workers_are_replaced_and_no_clip_is_lost(tmp_path: Path, tone_co
     assert not open_shards(out).failed.any()
 
 
+def talking_clip(path: Path, *, frames: int = 30, face: bool = True) -> Path:
+    """A drawn head that opens and closes its mouth before a grey ground, with a tone."""
+    heads = [draw_face(120, mouth=mouth) for mouth in (0.0, 0.5, 1.0)]
+    pictures = np.full((frames, 160, 160, 3), 120, np.uint8)
+    if face:
+        for number in range(frames):
+            pictures[number, 20:140, 20:140] = heads[number // 3 % 3]
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(round(16_000 * frames / 25)) / 16_000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_media(path, frames=pictures, fps=25.0, sound=Samples(tone.astype(np.float32)[None], 16_000))
+
+
+def test_a_talking_face_leaves_crops_movement_and_mouth_and_what_is_missing_is_counted_as_none(
+    tmp_path: Path, write_tone: Callable[..., Path], write_table: Callable[..., Path]
+) -> None:
+    talking_clip(tmp_path / "data/a.mp4")
+    talking_clip(tmp_path / "data/b.mp4", face=False)
+    write_tone(tmp_path / "data/c.wav")
+    write_table(tmp_path / "data/label.csv", [("file", "label"), ("a.mp4", 0), ("b.mp4", 1), ("c.wav", 1)])
+
+    prepare(tmp_path / "data", out=tmp_path / "all", workers=1)
+    prepare(tmp_path / "data", out=tmp_path / "sound", workers=1, senses=["voice"])
+
+    shards = open_shards(tmp_path / "all")
+    assert [number > 0 for number in shards.face_crops] == [True, False, False]
+    assert [number > 0 for number in shards.mouth_frames] == [True, False, False]
+    assert [number > 0 for number in shards.motion_numbers] == [True, True, False]
+    assert [seconds > 0 for seconds in shards.sound_seconds] == [True, True, True]
+    read, wanted = shards.features(0), extract(tmp_path / "data/a.mp4", extract_spec(ALL_SENSES))
+    np.testing.assert_allclose(read.motion, wanted.motion, rtol=1e-6)
+    assert wanted.mouth is not None
+    assert read.mouth is not None
+    np.testing.assert_array_equal(read.mouth.seconds, np.arange(30) / 25)
+    assert np.abs(read.mouth.crops.astype(int) - wanted.mouth.crops).mean() < 2
+    assert len(VECTOR_NAMES) == len(read.motion)  # type: ignore[arg-type]
+    blind = open_shards(tmp_path / "sound")
+    assert (blind.faces(0), blind.motion(0), blind.mouth(0)) == (None, None, None)
+    assert not blind.face_crops.any()
+    assert not (tmp_path / "sound/faces").exists()
+
+
+def test_a_corpus_of_sounds_pays_nothing_for_pictures(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    prepare(tone_corpus(4), out=tmp_path / "out", workers=1)
+
+    assert open_shards(tmp_path / "out").index.senses == ("sound",)
+    assert open_shards(tmp_path / "out").index.extract.faces is None
+
+
+def test_another_choice_of_senses_is_refused_and_an_unknown_one_named(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(4)
+    prepare(data, out=tmp_path / "out", workers=1)
+
+    with pytest.raises(ShardError, match="prepared with senses=voice, now asked for senses=voice,motion;"):
+        prepare(data, out=tmp_path / "out", workers=1, senses=["motion"])
+    with pytest.raises(ManifestError, match="no sense 'smell'; the senses are voice, picture"):
+        prepare(data, out=tmp_path / "out", workers=1, senses=["smell"])
+
+
 @pytest.mark.slow
 @pytest.mark.data
 def test_the_shared_clips_are_prepared_without_a_failure(tmp_path: Path, shared_data: Path) -> None:
-    summary = prepare(shared_data / "video/train", out=tmp_path / "out")
+    summary = prepare(shared_data / "video/train", out=tmp_path / "out", senses=["voice"])
 
     shards = open_shards(tmp_path / "out")
     assert (summary.clips, summary.failures, summary.problems) == (239, (), ())

@@ -25,7 +25,7 @@ def demo(*, out: Path, data: Path | None = None) -> None:
             "1. a synthetic corpus: drawn faces, made-up voices. It shows that the road works, not how good a detector is"
         )
         _build_corpus(corpus)
-    _step(f"2. ffdv prepare {corpus} --out {out / 'shards'}")
+    _step(f"2. ffdv prepare {corpus} --out {out / 'shards'} --senses voice")
     _prepare(corpus, out / "shards")
     settings = " ".join(f"--set {setting}" for setting in QUICK)
     _step(f"3. ffdv train --recipe {RECIPE} --data {out / 'shards'} --out {out / 'run'} --epochs {EPOCHS} {settings}")
@@ -72,7 +72,7 @@ def _prepare(corpus: Path, shards: Path) -> None:
     from ffdv.data.prepare import prepare
 
     with console.progress_bar("prepare") as bar:
-        summary = prepare(corpus, out=shards, progress=console.follow_clips(bar))
+        summary = prepare(corpus, out=shards, senses=["voice"], progress=console.follow_clips(bar))
     console.show_prepared(summary)
 
 

@@ -1,4 +1,4 @@
-"""Sound and face pictures as bytes, and back: what a shard's heavy columns hold."""
+"""Sound, faces, movement and mouths as cells of bytes and numbers, and back: what a shard's heavy columns hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from ffdv.records import FacesSeen, FaceTrack, PixelArray, Samples
+from ffdv.records import FacesSeen, FaceTrack, FloatArray, MouthTrack, PixelArray, Samples
 
 SoundCodec = Literal["flac", "int16"]
 
@@ -19,6 +19,8 @@ FLAC_LEVEL = 0.625
 # 4:4:4 at 95 keeps a crop within 2 grey levels; the mouth's colours are what a visual model reads.
 JPEG_QUALITY = 95
 INT16_FULL_SCALE = 32767
+# Crops of a mouth stand below each other in strips: a JPEG of 96 pixels is a quarter header. JPEG ends at 65,535 rows.
+STRIP_ROWS = 32_768
 
 
 def encode_sound(sound: Samples | None, codec: SoundCodec) -> dict[str, Any]:
@@ -73,12 +75,51 @@ def encode_faces(faces: FacesSeen | None) -> dict[str, Any]:
 
 def decode_faces(cell: Mapping[str, Any] | None) -> FacesSeen | None:
     """What encode_faces stored; crops within the loss of one JPEG pass."""
-    if cell is None:
+    if cell is None or cell.get("tracks") is None:
         return None
     width, height = cell["picture_width"], cell["picture_height"]
     size = None if width is None else (width, height)
     return FacesSeen(
         tuple(_track(track) for track in cell["tracks"]), cell["frames_looked_at"], cell["frames_with_face"], size
+    )
+
+
+def encode_motion(values: FloatArray | None) -> dict[str, Any]:
+    """The movement's cell."""
+    return {} if values is None else {"values": values.tolist()}
+
+
+def decode_motion(cells: Mapping[str, Any]) -> FloatArray | None:
+    """What encode_motion stored; None where the clip has none."""
+    values = cells.get("values")
+    return None if values is None else np.asarray(values, np.float32)
+
+
+def encode_mouth(mouth: MouthTrack | None) -> dict[str, Any]:
+    """The mouth's cells: numbers flat, crops as grey JPEG strips of whole crops."""
+    if mouth is None:
+        return {}
+    size = mouth.crops.shape[1]
+    per_strip = max(1, STRIP_ROWS // max(1, size))
+    strips = [mouth.crops[first : first + per_strip] for first in range(0, len(mouth.crops), per_strip)]
+    return {
+        "seconds": mouth.seconds.tolist(),
+        "opening": mouth.opening.tolist(),
+        "size": size,
+        "strips": [_grey_jpeg(strip.reshape(-1, size)) for strip in strips],
+    }
+
+
+def decode_mouth(cells: Mapping[str, Any]) -> MouthTrack | None:
+    """What encode_mouth stored, crops within the loss of one JPEG pass; None where the clip has none."""
+    if cells.get("seconds") is None:
+        return None
+    size = cells["size"]
+    strips = [_grey_picture(strip).reshape(-1, size, size) for strip in cells["strips"]]
+    return MouthTrack(
+        np.asarray(cells["seconds"], np.float64),
+        np.concatenate(strips) if strips else np.zeros((0, size, size), np.uint8),
+        np.asarray(cells["opening"], np.float32),
     )
 
 
@@ -93,6 +134,17 @@ def decode_picture(blob: bytes) -> PixelArray:
     """JPEG → uint8 (h, w, 3) RGB."""
     with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _grey_jpeg(pixels: PixelArray) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "JPEG", quality=JPEG_QUALITY)
+    return sink.getvalue()
+
+
+def _grey_picture(blob: bytes) -> PixelArray:
+    with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:
+        return np.asarray(image.convert("L"))
 
 
 def _track(cell: Mapping[str, Any]) -> FaceTrack:

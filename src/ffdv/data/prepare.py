@@ -10,13 +10,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from ffdv.data.blobs import SoundCodec
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import Part, num_cores, run_parts
 from ffdv.data.shards import (
+    FACES,
     INDEX_NAME,
+    MOTION,
+    MOUTH,
+    SOUND,
     EncodedRow,
     ShardIndex,
     ShardRow,
@@ -27,8 +32,11 @@ from ffdv.data.shards import (
     write_index,
     write_part,
 )
-from ffdv.errors import MediaError, ShardError
+from ffdv.errors import ManifestError, MediaError, ShardError
+from ffdv.features.faces import STANDARD_FACES
+from ffdv.features.motion import STANDARD_MOTION
 from ffdv.features.recipe import MAX_SAMPLE_RATE, ExtractSpec, extract
+from ffdv.features.sync import STANDARD_MOUTH
 from ffdv.records import Clip
 
 # A killed run loses at most one part a worker; 128 clips of 7 s are 20 MB and some 5 s of work.
@@ -38,7 +46,19 @@ CLIP_TIMEOUT_SECONDS = 900.0
 DRY_RUN_CLIPS = 24
 PROGRESS_SECONDS = 0.2
 LIGHT_BYTES_PER_CLIP = 700  # measured: light columns and Parquet's own frame
+# Of each face: more pictures of one face taught a net nothing, and 32 of 224 pixels are 0.5 MB a clip (docs/log.md).
+CROPS_KEPT = 32
 KEPT_PROBLEMS = 100  # sentences that shards.json repeats; the summary has all
+
+
+Sense = Literal["voice", "picture", "motion", "agreement"]
+ALL_SENSES: tuple[Sense, ...] = get_args(Sense)
+# What of a clip each sense needs in the shards.
+_KEPT_FOR: dict[Sense, str] = {"voice": SOUND, "picture": FACES, "motion": MOTION, "agreement": MOUTH}
+# Files of these kinds show nothing: a corpus of them costs no more for senses that look.
+SOUND_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".opus", ".ogg", ".oga", ".m4a", ".aac", ".aif", ".aiff", ".amr", ".wma"}
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ def prepare(
     workers: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
+    senses: Sequence[str] | None = None,
     sample_rate: int = MAX_SAMPLE_RATE,
     max_seconds: float = 600.0,
     sound_codec: SoundCodec = "flac",
@@ -93,6 +114,9 @@ def prepare(
 ) -> PrepareSummary:
     """Decode every clip of `data` once into Parquet shards in `out`; run it again to resume.
 
+    senses: what later steps may use: voice (always kept: sound), picture (crops of the faces), motion (how neighbouring frames
+    resemble each other), agreement (the mouth at 25 pictures a second); None: all four where clips have a picture, else voice.
+    Sound alone is 30 times quicker and a fifth of the size (docs/log.md).
     sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion.
     Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises ManifestError when the corpus cannot
     be used, ShardError when `out` holds other settings or other clips.
@@ -100,8 +124,10 @@ def prepare(
     folder = Path(out)
     corpus = load_corpus(data)
     clips = corpus.clips if limit is None else take_in_proportion(corpus.clips, limit)
-    spec = ExtractSpec(max_sample_rate=sample_rate, max_seconds=max_seconds)
-    index = _plan(corpus, clips, spec, sound_codec)
+    wanted = _chosen_senses(clips) if senses is None else checked_senses(senses)
+    spec = extract_spec(wanted, sample_rate=sample_rate, max_seconds=max_seconds)
+    kept = tuple(_KEPT_FOR[sense] for sense in wanted)
+    index = _plan(corpus, clips, spec, sound_codec=sound_codec, senses=kept)
     workers = workers or num_cores()
     if dry_run:
         return _estimate(folder, corpus, clips, index, workers=workers)
@@ -121,6 +147,39 @@ def prepare(
     return PrepareSummary(
         folder, len(clips), resumed, _failures(folder, index), corpus.problems, time.monotonic() - began, _size(folder)
     )
+
+
+def checked_senses(senses: Sequence[str]) -> tuple[Sense, ...]:
+    """These senses in the usual order, voice among them. Raises ManifestError for a word that is none.
+
+    >>> checked_senses(["picture"])
+    ('voice', 'picture')
+    """
+    unknown = [sense for sense in senses if sense not in ALL_SENSES]
+    if unknown:
+        raise ManifestError(f"there is no sense {unknown[0]!r}; the senses are {', '.join(ALL_SENSES)}")
+    return tuple(sense for sense in ALL_SENSES if sense == "voice" or sense in senses)
+
+
+def extract_spec(
+    senses: Sequence[Sense], *, sample_rate: int = MAX_SAMPLE_RATE, max_seconds: float = 600.0
+) -> ExtractSpec:
+    """What is read of a file for these senses: prepare and predict take the same, or they would drift apart."""
+    looks = any(sense != "voice" for sense in senses)
+    return ExtractSpec(
+        max_sample_rate=sample_rate,
+        max_seconds=max_seconds,
+        faces=STANDARD_FACES if looks else None,
+        crops_kept=CROPS_KEPT if looks else None,
+        motion=STANDARD_MOTION if "motion" in senses else None,
+        mouth=STANDARD_MOUTH if "agreement" in senses else None,
+    )
+
+
+def _chosen_senses(clips: Sequence[Clip]) -> tuple[Sense, ...]:
+    """All senses, or voice alone where no file can have a picture by its name."""
+    shows = any(clip.path.suffix.lower() not in SOUND_SUFFIXES for clip in clips)
+    return ALL_SENSES if shows else ("voice",)
 
 
 def extract_row(clip: Clip, spec: ExtractSpec) -> ShardRow:
@@ -213,10 +272,12 @@ class _Ledger:
         self._progress(PrepareProgress(done, self._index.num_clips, failures, rate, eta))
 
 
-def _plan(corpus: Corpus, clips: Sequence[Clip], spec: ExtractSpec, sound_codec: SoundCodec) -> ShardIndex:
+def _plan(
+    corpus: Corpus, clips: Sequence[Clip], spec: ExtractSpec, *, sound_codec: SoundCodec, senses: tuple[str, ...]
+) -> ShardIndex:
     count = len(clips)
     per_part = min(MAX_CLIPS_PER_PART, max(MIN_CLIPS_PER_PART, -(-count // WANTED_PARTS)))
-    digest = hashlib.sha256(f"{spec.model_dump_json()} {sound_codec} {per_part}\n".encode())
+    digest = hashlib.sha256(f"{spec.model_dump_json()} {sound_codec} {per_part} {senses}\n".encode())
     for clip in clips:
         size = clip.path.stat().st_size if clip.path.is_file() else -1
         row = [clip.name, clip.label, clip.split, sorted(clip.groups.items()), size]
@@ -228,6 +289,7 @@ def _plan(corpus: Corpus, clips: Sequence[Clip], spec: ExtractSpec, sound_codec:
         num_clips=count,
         clips_per_part=per_part,
         fingerprint=digest.hexdigest(),
+        senses=senses,
         num_problems=len(corpus.problems),
         problems=tuple(problem.text for problem in corpus.problems[:KEPT_PROBLEMS]),
     )
@@ -243,7 +305,7 @@ def _claim(folder: Path, index: ShardIndex) -> None:
                 f"{folder}: not empty and without {INDEX_NAME} ({foreign[0]!r} is in it); give an empty folder as out"
             )
         write_index(folder, index)
-    elif changed := [name for name, value in _settings(index).items() if _settings(there)[name] != value]:
+    elif changed := _changed_settings(there, index):
         then, now = (", ".join(f"{name}={_settings(which)[name]}" for name in changed) for which in (there, index))
         raise ShardError(
             f"{folder}: was prepared with {then}, now asked for {now}; give another out or delete the folder"
@@ -257,9 +319,17 @@ def _claim(folder: Path, index: ShardIndex) -> None:
         left.unlink(missing_ok=True)
 
 
+def _changed_settings(there: ShardIndex, index: ShardIndex) -> list[str]:
+    """Names of the settings that differ; how each sense is read follows from which senses are kept."""
+    then, now = _settings(there), _settings(index)
+    changed = [name for name, value in now.items() if then[name] != value]
+    return ["senses"] if "senses" in changed else changed
+
+
 def _settings(index: ShardIndex) -> dict[str, object]:
     """What prepare was asked for, under the names of its keywords."""
-    values = {**index.extract.model_dump(), "sound_codec": index.sound_codec}
+    senses = ",".join(sense for sense, kept in _KEPT_FOR.items() if kept in index.senses)
+    values = {"senses": senses, **index.extract.model_dump(), "sound_codec": index.sound_codec}
     return {"sample_rate": values.pop("max_sample_rate"), **values}
 
 
@@ -274,7 +344,7 @@ def _estimate(
     for clip in sample:
         row = extract_row(clip, index.extract)
         cells = encode_row(row, index)
-        size += len(cells.sound.get("blob", b"")) + LIGHT_BYTES_PER_CLIP
+        size += cells.num_bytes(index.senses) + LIGHT_BYTES_PER_CLIP
         if row.reason:
             failures.append(Failure(clip.name, row.reason))
     scale = len(clips) / len(sample)

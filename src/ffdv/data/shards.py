@@ -2,7 +2,8 @@
 
     SHARDS/shards.json             what was prepared, how and from what; written first
     SHARDS/sound/00000.parquet     part 0: a sound a row, one row a row group, so that one is read without its neighbours
-    SHARDS/faces/00000.parquet     likewise face tracks, only when they were asked for
+    SHARDS/faces/00000.parquet     likewise face tracks with crops, only when they were asked for; so are
+    SHARDS/motion, SHARDS/mouth    movement in numbers, and the mouth at 25 pictures a second
     SHARDS/light/00000.parquet     names, labels, groups, probes, facts ...; written last: where it is, the part is whole
 
 Part k holds rows [k*n, (k+1)*n) of the plan. Each folder is a plain Parquet data set for any other tool
@@ -16,7 +17,7 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,32 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ffdv.data.blobs import SoundCodec, decode_faces, decode_sound, encode_faces, encode_sound
+from ffdv.data.blobs import (
+    SoundCodec,
+    decode_faces,
+    decode_motion,
+    decode_mouth,
+    decode_sound,
+    encode_faces,
+    encode_motion,
+    encode_mouth,
+    encode_sound,
+)
 from ffdv.data.corpus import group_spellings
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import ExtractSpec
-from ffdv.records import Clip, FacesSeen, Features, MediaFacts, Note, PictureFacts, Samples, SoundFacts
+from ffdv.records import (
+    Clip,
+    FacesSeen,
+    Features,
+    FloatArray,
+    MediaFacts,
+    MouthTrack,
+    Note,
+    PictureFacts,
+    Samples,
+    SoundFacts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +59,7 @@ if TYPE_CHECKING:
 
 SHARD_VERSION = 1
 INDEX_NAME = "shards.json"
-LIGHT, SOUND, FACES = "light", "sound", "faces"
+LIGHT, SOUND, FACES, MOTION, MOUTH = "light", "sound", "faces", "motion", "mouth"
 UNKNOWN_LABEL = -1
 # Each open part keeps a descriptor and 40 kB; reopening one costs 1 ms.
 MAX_OPEN_PARTS = 200
@@ -138,6 +160,27 @@ class Shards:
         return np.asarray(self.table["sound_seconds"].fill_null(0.0).to_numpy(), np.float64)
 
     @cached_property
+    def face_crops(self) -> npt.NDArray[np.int64]:
+        """(clips,) crops of faces that are kept, 0 where there is no face or the picture was not looked at."""
+        return self._count("face_crops", FACES)
+
+    @cached_property
+    def motion_numbers(self) -> npt.NDArray[np.int64]:
+        """(clips,) numbers of the movement that could be measured."""
+        return self._count("motion_numbers", MOTION)
+
+    @cached_property
+    def mouth_frames(self) -> npt.NDArray[np.int64]:
+        """(clips,) frames that show the mouth."""
+        return self._count("mouth_frames", MOUTH)
+
+    def _count(self, column: str, sense: str) -> npt.NDArray[np.int64]:
+        """A light column of counts; shards from before there was that sense have none."""
+        if sense not in self.index.senses:
+            return np.zeros(len(self), np.int64)
+        return np.asarray(self.table[column].fill_null(0).to_numpy(), np.int64)
+
+    @cached_property
     def group_names(self) -> tuple[str, ...]:
         """All group columns that some clip has."""
         return _map_keys(self.table["groups"])
@@ -175,7 +218,8 @@ class Shards:
             raise ShardError(f"{row['name']!r} has no features, its extraction failed: {row['reason']}")
         facts = _facts_from_json(row["facts"], Path(self.index.data) / row["path"])
         notes = tuple(Note(**note) for note in json.loads(row["notes"]))
-        return Features(facts, self.sound(index), self.faces(index), dict(row["probes"]), notes)
+        sound, faces, motion, mouth = self.sound(index), self.faces(index), self.motion(index), self.mouth(index)
+        return Features(facts, sound, faces, dict(row["probes"]), notes, motion, mouth)
 
     def sound(self, index: int) -> Samples | None:
         """One clip's sound alone, the quickest read; None where it has none."""
@@ -184,6 +228,14 @@ class Shards:
     def faces(self, index: int) -> FacesSeen | None:
         """One clip's face tracks; None where the picture was not looked at."""
         return decode_faces(self._blob(FACES, index)) if FACES in self.index.senses else None
+
+    def motion(self, index: int) -> FloatArray | None:
+        """One clip's movement in the order of features/motion.VECTOR_NAMES; None where there is none."""
+        return decode_motion(self._blob(MOTION, index)) if MOTION in self.index.senses else None
+
+    def mouth(self, index: int) -> MouthTrack | None:
+        """The mouth of one clip's most prominent face; None where there is none."""
+        return decode_mouth(self._blob(MOUTH, index)) if MOUTH in self.index.senses else None
 
     def _blob(self, sense: str, index: int) -> dict[str, Any]:
         part, inside = divmod(self._checked(index), self.index.clips_per_part)
@@ -321,11 +373,18 @@ class EncodedRow:
 
     light: Mapping[str, Any]
     sound: Mapping[str, Any]
-    faces: Mapping[str, Any]
+    faces: Mapping[str, Any] = field(default_factory=dict)
+    motion: Mapping[str, Any] = field(default_factory=dict)
+    mouth: Mapping[str, Any] = field(default_factory=dict)
 
     def cells(self, sense: str) -> Mapping[str, Any]:
         """The cells of one sense's file."""
-        return {"name": self.light["name"], **{LIGHT: self.light, SOUND: self.sound, FACES: self.faces}[sense]}
+        senses = {LIGHT: self.light, SOUND: self.sound, FACES: self.faces, MOTION: self.motion, MOUTH: self.mouth}
+        return {"name": self.light["name"], **senses[sense]}
+
+    def num_bytes(self, senses: Sequence[str]) -> int:
+        """What the heavy cells of these senses hold, about."""
+        return sum(_num_bytes(value) for sense in senses for value in self.cells(sense).values())
 
 
 def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
@@ -345,12 +404,33 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
         "notes": "[]",
     }
     if features is None:
-        return EncodedRow(light, {}, {})
+        return EncodedRow(light, {})
     light["facts"] = _facts_to_json(features.facts)
     light["probes"] = sorted(features.probes.items())
     light["notes"] = json.dumps([asdict(note) for note in features.notes], ensure_ascii=False)
     light["sound_seconds"] = None if features.sound is None else features.sound.duration_seconds
-    return EncodedRow(light, encode_sound(features.sound, index.sound_codec), encode_faces(features.faces))
+    tracks = features.faces.tracks if features.faces else ()
+    light["face_crops"] = sum(len(track.crops) for track in tracks)
+    light["motion_numbers"] = 0 if features.motion is None else int(np.isfinite(features.motion).sum())
+    light["mouth_frames"] = 0 if features.mouth is None else int(features.mouth.in_sight.sum())
+    return EncodedRow(
+        light,
+        encode_sound(features.sound, index.sound_codec),
+        encode_faces(features.faces) if FACES in index.senses else {},
+        encode_motion(features.motion) if MOTION in index.senses else {},
+        encode_mouth(features.mouth) if MOUTH in index.senses else {},
+    )
+
+
+def _num_bytes(value: Any) -> int:
+    """Bytes of a cell: blobs as they are, numbers as four or eight."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_num_bytes(inner) for inner in value.values())
+    if isinstance(value, list):
+        return 4 * len(value) if value and isinstance(value[0], float) else sum(_num_bytes(inner) for inner in value)
+    return 8
 
 
 def _schemas() -> dict[str, Any]:
@@ -367,6 +447,7 @@ def _schemas() -> dict[str, Any]:
         "reason": text,
     }
     light |= {"facts": text, "probes": pa.map_(text, number), "notes": text, "sound_seconds": number}
+    light |= {name: pa.int32() for name in ("face_crops", "motion_numbers", "mouth_frames")}
     sound = {"name": text, "rate": pa.int32(), "start_seconds": number, "scale": pa.float32(), "blob": pa.binary()}
     floats = pa.list_(pa.float32())
     track = {
@@ -385,9 +466,11 @@ def _schemas() -> dict[str, Any]:
         "picture_height": pa.int32(),
     }
     faces |= {"tracks": pa.list_(pa.struct(list(track.items())))}
-    return {
-        sense: pa.schema(list(columns.items())) for sense, columns in ((LIGHT, light), (SOUND, sound), (FACES, faces))
-    }
+    motion = {"name": text, "values": floats}
+    mouth = {"name": text, "seconds": pa.list_(number), "opening": floats, "size": pa.int32()}
+    mouth |= {"strips": pa.list_(pa.binary())}
+    kinds = {LIGHT: light, SOUND: sound, FACES: faces, MOTION: motion, MOUTH: mouth}
+    return {sense: pa.schema(list(columns.items())) for sense, columns in kinds.items()}
 
 
 def require_parquet() -> None:

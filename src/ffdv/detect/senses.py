@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.features.cues import Cue
-from ffdv.features.sync import MouthTrack
-from ffdv.records import Features, FloatArray
+from ffdv.records import Features, FloatArray, MouthTrack
 
 SenseName = Literal["voice", "picture", "agreement"]
 SENSES: tuple[SenseName, ...] = ("voice", "picture", "agreement")

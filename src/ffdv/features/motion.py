@@ -10,7 +10,7 @@ al. 2004; block matching over all displacements of a small window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,27 +83,49 @@ def compare_neighbours(
     frames: Iterable[Frame], track: FaceTrack | None, spec: MotionSpec = STANDARD_MOTION
 ) -> PairTable:
     """Similarity and difference of neighbours; pairs of different picture sizes are left out."""
-    seconds, rows, histograms = [], [], []
-    for before, after in _neighbours(frames):
-        square = _square_at(before.seconds, track)
-        whole = [_whole_picture(frame.pixels, spec.size) for frame in (before, after)]
-        numbers = _measured(whole[0], whole[1], [np.ones(whole[0].shape, bool)], spec)
+    comparison = NeighbourComparison(track, spec)
+    for frame in frames:
+        comparison.look(frame)
+    return comparison.table()
+
+
+class NeighbourComparison:
+    """Compares each frame with the one before; `table` is the result so far. One comparison is one clip."""
+
+    def __init__(self, track: FaceTrack | None, spec: MotionSpec = STANDARD_MOTION) -> None:
+        self._track, self._spec = track, spec
+        self._before: Frame | None = None
+        self._seconds: list[float] = []
+        self._rows: list[list[float]] = []
+        self._histograms: list[FloatArray] = []
+
+    def look(self, frame: Frame) -> None:
+        """Compare the next frame with the one before; frames of different size are no pair."""
+        before, self._before = self._before, frame
+        if before is None or before.pixels.shape != frame.pixels.shape:
+            return
+        square = _square_at(before.seconds, self._track)
+        whole = [_whole_picture(one.pixels, self._spec.size) for one in (before, frame)]
+        numbers = _measured(whole[0], whole[1], [np.ones(whole[0].shape, bool)], self._spec)
         shown = whole[0]
         if square is None:
             numbers += [float("nan")] * (2 * len(MEASURES))
         else:
-            cuts = [luminance(cut_square(frame.pixels, square, spec.size)) for frame in (before, after)]
-            face = face_mask(spec.size)
-            numbers += _measured(cuts[0], cuts[1], [face, ~face], spec)
+            cuts = [luminance(cut_square(one.pixels, square, self._spec.size)) for one in (before, frame)]
+            face = face_mask(self._spec.size)
+            numbers += _measured(cuts[0], cuts[1], [face, ~face], self._spec)
             shown = cuts[0][face]
-        seconds.append(before.seconds)
-        rows.append(numbers)
-        histograms.append(histogram(shown))
-    return PairTable(
-        np.array(seconds, np.float64),
-        np.array(rows, np.float32).reshape(-1, len(SERIES)),
-        np.array(histograms, np.float32).reshape(-1, HISTOGRAM_BINS),
-    )
+        self._seconds.append(before.seconds)
+        self._rows.append(numbers)
+        self._histograms.append(histogram(shown))
+
+    def table(self) -> PairTable:
+        """A row for each pair so far."""
+        return PairTable(
+            np.array(self._seconds, np.float64),
+            np.array(self._rows, np.float32).reshape(-1, len(SERIES)),
+            np.array(self._histograms, np.float32).reshape(-1, HISTOGRAM_BINS),
+        )
 
 
 def summarised(table: PairTable) -> NamedVector:
@@ -220,14 +242,6 @@ def _measured(
     return numbers
 
 
-def _neighbours(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame]]:
-    before: Frame | None = None
-    for frame in frames:
-        if before is not None and before.pixels.shape == frame.pixels.shape:
-            yield before, frame
-        before = frame
-
-
 def _whole_picture(pixels: PixelArray, longer_side: int) -> PixelArray:
     """Grey, at least 16 and about longer_side pixels, every source pixel counted."""
     from PIL import Image
@@ -256,3 +270,6 @@ def _correlations(values: FloatArray) -> npt.NDArray[np.float64]:
     unit = centred / np.where(spread > 1e-9, spread, np.inf)
     correlations: npt.NDArray[np.float64] = unit.T @ unit
     return correlations
+
+
+VECTOR_NAMES = summarised(NeighbourComparison(None).table()).names  # of every motion vector, in order

@@ -1,6 +1,7 @@
 """What training and detection share: extract (a file → Features, the dear part) and finish (Features → arrays, the cheap part).
 
-    file ──extract──▶ Features: sound at its own rate (at most 22,050 Hz, mono), probes, notes ──finish──▶ windows at the model's rate
+    file ──extract──▶ Features: sound at its own rate (at most 22,050 Hz, mono), faces, movement, mouth, probes, notes
+                         └──finish──▶ windows at the model's rate
 
 prepare stores what extract returns; detect calls both in a row. The two roads cannot drift apart.
 """
@@ -8,26 +9,34 @@ prepare stores what extract returns; detect calls both in a row. The two roads c
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import soxr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import FaceSpec, find_faces
+from ffdv.features.landmarks import FaceMesh, follow_mesh
+from ffdv.features.motion import MotionSpec, NeighbourComparison, summarised
 from ffdv.features.probes import SoundProbes, container_probes
+from ffdv.features.sync import MouthSpec, gather_mouths, iter_mouths
 from ffdv.media.limits import Limits
 from ffdv.media.read import Media, iter_samples, open_media, read_frames
-from ffdv.records import FacesSeen, Features, FloatArray, Note, Samples
+from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
 
 # The published pipeline reads sound at 22,050 Hz; higher bands are kept only as probes.
 MAX_SAMPLE_RATE = 22_050
 MIN_SOUND_SECONDS = 0.1  # less holds no syllable: no opinion can stand on it
 MIN_SOUND_RATE = 4000  # below telephone quality there is no speech to judge
+# Movement and mouth are followed so long from the first sighting of the face: a minute of mouths takes 14 MB.
+FOLLOWED_SECONDS = 60.0
 
 
 class ExtractSpec(BaseModel):
@@ -39,6 +48,18 @@ class ExtractSpec(BaseModel):
     max_seconds: float = Field(default=600.0, gt=0)
     probes: bool = True
     faces: FaceSpec | None = None  # None: the picture is not looked at
+    crops_kept: int | None = Field(default=None, ge=1)  # of each face, evenly spread over its sightings; None: all
+    motion: MotionSpec | None = None  # None: neighbouring frames are not compared
+    mouth: MouthSpec | None = None  # None: the mouth is not followed
+
+    @model_validator(mode="after")
+    def _followed_by_its_face(self) -> Self:
+        """Refuse what needs a face without looking for one, and rates that cannot share one reading."""
+        if self.faces is None and (self.motion or self.mouth):
+            raise ValueError("motion and mouth follow a face; set faces as well")
+        if self.motion and self.mouth and (self.mouth.fps / self.motion.fps) % 1:
+            raise ValueError(f"mouth.fps {self.mouth.fps:g} must be a multiple of motion.fps {self.motion.fps:g}")
+        return self
 
 
 STANDARD = ExtractSpec()
@@ -49,7 +70,8 @@ def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
 
     sound is mono at the file's own rate, at most spec.max_sample_rate; None with a note (no_sound, short_sound, low_rate)
     where there is none that can be judged; likewise faces (no_picture, damaged_picture, no_face), looked for when spec.faces
-    says how. Raises MediaError when the file cannot be used at all.
+    says how. motion and mouth are those of the most prominent face, over the first minute that shows it.
+    Raises MediaError when the file cannot be used at all.
     """
     with open_media(path, limits=Limits(max_seconds=spec.max_seconds)) as media:
         probes = container_probes(media.facts) if spec.probes else {}
@@ -58,9 +80,10 @@ def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
             sound, heard, missing = _read_sound(media, spec)
             probes |= heard
         faces, unseen = _find_faces(media, spec.faces, alone=sound is None) if spec.faces else (None, None)
+        motion, mouth = _follow(media, spec, faces) if faces else (None, None)
         known = {note.code for note in media.notes}
         notes = (*media.notes, *(note for note in (missing, unseen) if note and note.code not in known))
-        return Features(media.facts, sound, faces=faces, probes=probes, notes=notes)
+        return Features(media.facts, sound, _thinned(faces, spec.crops_kept), probes, notes, motion, mouth)
 
 
 def finish_sound(
@@ -132,6 +155,60 @@ def _find_faces(media: Media, spec: FaceSpec, *, alone: bool) -> tuple[FacesSeen
     if seen.tracks_left_out:
         return seen, Note("faces_left_out", f"{seen.tracks_left_out} less prominent faces were seen but not kept")
     return seen, None
+
+
+def _follow(media: Media, spec: ExtractSpec, seen: FacesSeen) -> tuple[FloatArray | None, MouthTrack | None]:
+    """Movement and mouth of the most prominent face in one more reading of the picture; None where they were not asked for.
+
+    Without a face the movement of the whole picture is left, and no mouth.
+    """
+    track = seen.tracks[0] if seen.tracks else None
+    mouth_spec = spec.mouth if track is not None else None
+    if spec.motion is None and mouth_spec is None:
+        return None, None
+    start = max(0.0, float(track.seconds[0]) - 1.0) if track is not None else 0.0
+    fps = mouth_spec.fps if mouth_spec else spec.motion.fps if spec.motion else 1.0
+    frames = read_frames(
+        media, fps=fps, start_seconds=math.floor(start * fps) / fps, stop_seconds=start + FOLLOWED_SECONDS
+    )
+    comparison = NeighbourComparison(track, spec.motion) if spec.motion else None
+    if comparison is not None and spec.motion is not None:
+        frames = _shown_to(comparison, frames, every=round(fps / spec.motion.fps))
+    mouth = None
+    if mouth_spec is not None and track is not None:
+        mouth = gather_mouths(iter_mouths(follow_mesh(frames, track, _face_mesh()), mouth_spec), mouth_spec)
+    else:
+        for _ in frames:
+            pass
+    return summarised(comparison.table()).values if comparison else None, mouth
+
+
+def _shown_to(comparison: NeighbourComparison, frames: Iterable[Frame], *, every: int) -> Iterator[Frame]:
+    """The same frames; every `every`-th is compared as it passes."""
+    for number, frame in enumerate(frames):
+        if number % every == 0:
+            comparison.look(frame)
+        yield frame
+
+
+def _thinned(seen: FacesSeen | None, crops_kept: int | None) -> FacesSeen | None:
+    """At most so many sightings of each face, evenly spread."""
+    if seen is None or crops_kept is None:
+        return seen
+    return replace(seen, tracks=tuple(_thinned_track(track, crops_kept) for track in seen.tracks))
+
+
+def _thinned_track(track: FaceTrack, crops_kept: int) -> FaceTrack:
+    count = len(track.seconds)
+    if count <= crops_kept:
+        return track
+    return track.chosen(np.round(np.linspace(0, count - 1, crops_kept)).astype(np.int64))
+
+
+@cache
+def _face_mesh() -> FaceMesh:
+    """One mesh network per process."""
+    return FaceMesh()
 
 
 @cache

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ffdv.features.crops import Square, cut_square, roll
 from ffdv.features.landmarks import MOUTH_CORNERS, FaceMesh, Mesh, follow_mesh
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
+from ffdv.records import MouthTrack as MouthTrack  # noqa: PLC0414 -- it was born here; readers of this file may take it from here
 
 SMOOTHED_FRAMES = 5  # place and size of the crop are means over so many frames: trembling would pose as motion
 SPEECH_HZ = (150.0, 4000.0)
@@ -57,20 +58,6 @@ class MouthFrame:
     seconds: float
     crop: PixelArray
     opening: float
-
-
-@dataclass(frozen=True)
-class MouthTrack:
-    """A mouth over time, n frames, the arrays of MouthFrame: seconds (n,); crops (n, size, size); opening (n,) float32."""
-
-    seconds: npt.NDArray[np.float64]
-    crops: PixelArray
-    opening: FloatArray
-
-    @property
-    def in_sight(self) -> npt.NDArray[np.bool_]:
-        """Frames (n,) that show the mouth."""
-        return np.isfinite(self.opening)
 
 
 @dataclass(frozen=True)
