@@ -10,9 +10,11 @@ from scipy.ndimage import gaussian_filter
 from voices import RATE, band_db, lag_samples, noise, voice
 
 from ffdv.augment.codec import (
+    PICTURE_CODECS,
     SOUND_CODECS,
     PictureCodecName,
     SoundCodecName,
+    picture_codec_exists,
     sound_codec_exists,
     transcode_frames,
     transcode_jpeg,
@@ -21,6 +23,7 @@ from ffdv.augment.codec import (
 from ffdv.errors import RecipeError
 
 HERE = [name for name in SOUND_CODECS if sound_codec_exists(name)]
+PICTURES_HERE = [name for name in PICTURE_CODECS if picture_codec_exists(name)]
 
 
 def picture(seed: int = 0, side: int = 96) -> np.ndarray:
@@ -132,7 +135,7 @@ def test_jpeg_leaves_its_blocks() -> None:
     assert steps[7::8].mean() > 1.15 * np.delete(steps, np.s_[7::8]).mean()
 
 
-@pytest.mark.parametrize("name", ["h264", "hevc"])
+@pytest.mark.parametrize("name", PICTURES_HERE)
 @pytest.mark.parametrize("size", [(64, 64), (33, 47), (5, 9)])
 def test_frames_keep_their_count_and_size(name: PictureCodecName, size: tuple[int, int]) -> None:
     frames = np.stack([picture(seed)[: size[0], : size[1]] for seed in range(3)])
@@ -140,11 +143,14 @@ def test_frames_keep_their_count_and_size(name: PictureCodecName, size: tuple[in
     assert transcode_frames(frames, name=name, constant_quality=30).shape == frames.shape
 
 
-@pytest.mark.parametrize("name", ["h264", "hevc"])
+@pytest.mark.parametrize("name", PICTURES_HERE)
 def test_frames_come_in_order_and_lose_detail_with_quality(name: PictureCodecName) -> None:
     frames = np.stack([np.roll(picture(side=64), 5 * k, axis=1) for k in range(6)])
 
-    fine, coarse = (transcode_frames(frames, name=name, constant_quality=quality) for quality in (15, 42))
+    fine, coarse = (
+        transcode_frames(frames, name=name, constant_quality=quality)
+        for quality in (15, PICTURE_CODECS[name].worst_quality)
+    )
 
     assert mean_error(fine, frames) < 0.6 * mean_error(coarse, frames)
     for k in range(6):
@@ -152,6 +158,7 @@ def test_frames_come_in_order_and_lose_detail_with_quality(name: PictureCodecNam
     assert np.array_equal(fine, transcode_frames(frames, name=name, constant_quality=15))
 
 
-def test_a_quality_that_does_not_exist_is_told() -> None:
-    with pytest.raises(RecipeError, match="0 to 51"):
-        transcode_frames(picture()[None], name="h264", constant_quality=60)
+@pytest.mark.parametrize(("name", "worst"), [("h264", 51), ("av1", 63)])
+def test_a_quality_that_does_not_exist_is_told(name: PictureCodecName, worst: int) -> None:
+    with pytest.raises(RecipeError, match=f"0 to {worst}"):
+        transcode_frames(picture()[None], name=name, constant_quality=worst + 1)

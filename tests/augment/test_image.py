@@ -17,14 +17,12 @@ from ffdv.augment.image import (
     TORCHVISION_PARAMETERS,
     ViewSpec,
     average_views,
-    blurred,
     jpeg,
     make_views,
-    moved,
     pixel_noise,
     rescale,
-    resized,
 )
+from ffdv.augment.pixels import blurred, moved, resized
 from ffdv.errors import RecipeError
 from ffdv.torchvision_import import import_torchvision
 

@@ -9,9 +9,11 @@ shape out, the codec's delay taken off. Sound comes back at the rate it went in,
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import av.packet
 
 SoundCodecName = Literal["mp3", "aac", "opus", "g711_mu", "g711_a", "g722", "amr"]
-PictureCodecName = Literal["h264", "hevc"]
+PictureCodecName = Literal["h264", "hevc", "vp9", "av1"]
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,58 @@ SOUND_CODECS: dict[str, SoundCodec] = {
 _SAMPLE_FORMATS = ("fltp", "flt", "s16p", "s16")
 # x265 (4.x in PyAV 18) writes beyond its buffers when pictures under about 50 pixels a side follow each other.
 _SMALLEST_SIDE = 64
-_WORST_CONSTANT_QUALITY = 51  # x264 and x265 know 0 (lossless) to 51
+
+
+@dataclass(frozen=True)
+class PictureCodec:
+    """One codec: FFmpeg's names, its worst constant quality, the option that trades time for size and a quick value of it.
+
+    options: one thread, so that the same pixels give the same bytes, and no talk on stderr.
+    """
+
+    encoder: str
+    decoder: str
+    worst_quality: int
+    speed_option: str
+    quick: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
 # One 256×256 frame: x264 4 ms, x265 7 ms, most of it opening the encoder.
-_QUICK_PRESETS: dict[PictureCodecName, str] = {"h264": "veryfast", "hevc": "superfast"}
+PICTURE_CODECS: dict[PictureCodecName, PictureCodec] = {
+    "h264": PictureCodec("libx264", "h264", 51, "preset", "veryfast"),
+    "hevc": PictureCodec(
+        "libx265",
+        "hevc",
+        51,
+        "preset",
+        "superfast",
+        (("x265-params", "log-level=none:pools=none:frame-threads=1"),),
+    ),
+    "vp9": PictureCodec(
+        "libvpx-vp9", "vp9", 63, "cpu-used", "6", (("deadline", "realtime"), ("row-mt", "0"), ("b", "0"))
+    ),
+    "av1": PictureCodec("libsvtav1", "libdav1d", 63, "preset", "10", (("svtav1-params", "lp=1"),)),
+}
 
 
 def sound_codec_exists(name: SoundCodecName) -> bool:
     """Whether this FFmpeg has both sides of the codec (AMR is missing from some builds)."""
+    return _both_sides(SOUND_CODECS[name].encoder, SOUND_CODECS[name].decoder)
+
+
+def picture_codec_exists(name: PictureCodecName) -> bool:
+    """Whether this FFmpeg has both sides of the codec."""
+    return _both_sides(PICTURE_CODECS[name].encoder, PICTURE_CODECS[name].decoder)
+
+
+@cache
+def _both_sides(encoder: str, decoder: str) -> bool:
     import av
 
     try:
-        av.Codec(SOUND_CODECS[name].encoder, "w")
-        av.Codec(SOUND_CODECS[name].decoder, "r")
+        av.Codec(encoder, "w")
+        av.Codec(decoder, "r")
     except av.codec.codec.UnknownCodecError:
         return False
     return True
@@ -134,19 +176,23 @@ def transcode_jpeg(
 def transcode_frames(
     frames: PixelArray, *, name: PictureCodecName, constant_quality: int, preset: str | None = None
 ) -> PixelArray:
-    """Frames after H.264 or HEVC, 4:2:0; uint8 (frames, h, w, 3) in and out.
+    """Frames after H.264, HEVC, VP9 or AV1, 4:2:0; uint8 (frames, h, w, 3) in and out.
 
-    constant_quality 0 (lossless) to 51 (worst); preset of the encoder, None = a quick one. Odd and tiny
-    sizes are padded by their edge for the encoder and cut back.
+    constant_quality 0 (best) to 51 (H.264, HEVC) or 63 (VP9, AV1; worst); preset of the encoder (VP9: cpu-used), None = a
+    quick one. Odd and tiny sizes are padded by their edge for the encoder and cut back.
+    Raises RecipeError when the quality is outside, or this FFmpeg lacks the codec.
     """
-    if not 0 <= constant_quality <= _WORST_CONSTANT_QUALITY:
-        raise RecipeError(f"constant_quality must be 0 to {_WORST_CONSTANT_QUALITY}, got {constant_quality}")
+    codec = PICTURE_CODECS[name]
+    if not 0 <= constant_quality <= codec.worst_quality:
+        raise RecipeError(f"constant_quality must be 0 to {codec.worst_quality}, got {constant_quality}")
+    if not picture_codec_exists(name):
+        raise RecipeError(f"this FFmpeg has no {codec.encoder} encoder; leave {name!r} out of the recipe")
     if len(frames) == 0:
         return frames
     height, width = frames.shape[1:3]
     more = [max(_SMALLEST_SIDE - side, side % 2) for side in (height, width)]
     even = np.pad(frames, ((0, 0), (0, more[0]), (0, more[1]), (0, 0)), mode="edge")
-    coded = _coded_frames(even, name, constant_quality, preset or _QUICK_PRESETS[name])
+    coded = _coded_frames(even, codec, constant_quality, preset or codec.quick)
     decoded: PixelArray = np.stack([frame.to_ndarray(format="rgb24") for frame in coded]).astype(np.uint8, copy=False)
     return decoded[:, :height, :width]
 
@@ -225,23 +271,25 @@ def _float_values(frame: av.AudioFrame) -> FloatArray:
 
 
 def _coded_frames(
-    frames: PixelArray, name: PictureCodecName, constant_quality: int, preset: str
+    frames: PixelArray, codec: PictureCodec, constant_quality: int, preset: str
 ) -> Iterator[av.VideoFrame]:
     """Encoded and decoded frames in order; one thread, so that the same pixels give the same bytes."""
     import av
 
-    encoder = av.CodecContext.create({"h264": "libx264", "hevc": "libx265"}[name], "w")
+    if codec.encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # this encoder writes its settings to stderr unless told not to
+    encoder = av.CodecContext.create(codec.encoder, "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.height, encoder.width = frames.shape[1:3]
     encoder.pix_fmt, encoder.framerate, encoder.thread_count = "yuv420p", Fraction(25), 1
-    quiet = {"x265-params": "log-level=none:pools=none:frame-threads=1"} if name == "hevc" else {}
-    encoder.options = {"preset": preset, "crf": str(constant_quality), **quiet}
-    decoder = av.CodecContext.create(name, "r")
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {codec.speed_option: preset, "crf": str(constant_quality), **dict(codec.options)}
+    decoder = av.CodecContext.create(codec.decoder, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_count = 1
     for index, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(format="yuv420p")
-        frame.pts = index
+        frame.pts, frame.time_base = index, Fraction(1, 25)
         for packet in encoder.encode(frame):
             yield from decoder.decode(packet)
     for packet in encoder.encode(None):

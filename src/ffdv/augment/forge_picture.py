@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ffdv.augment.codec import transcode_jpeg
 from ffdv.augment.forge_sound import draw_stretch
 from ffdv.augment.forgery import ForgedPicture, Segments
-from ffdv.augment.image import blurred, moved, resized
 from ffdv.augment.outlines import Points, Region, deform, face_mask
+from ffdv.augment.pixels import blurred, moved, resized
 from ffdv.augment.spans import Span, draw, draw_count
 from ffdv.records import FloatArray, PixelArray
 
