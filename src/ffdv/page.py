@@ -3,7 +3,7 @@
     {% extends "page" %}{% block title %}...{% endblock %}{% block body %}...{% endblock %}    ──render──▶  one self-contained file
 
 A page needs no network and no script; its content policy forbids both, so that nothing in a clip's name can fetch or run
-anything. It lies in row 0 because pages are made in several rooms that do not know each other.
+anything. A page with a script of its own names that script's hash in {% block policy %}, and only that one runs. It lies in row 0 because pages are made in several rooms that do not know each other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHELL = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
+<meta http-equiv="Content-Security-Policy" content="{% block policy %}default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:{% endblock %}">
 <meta name="generator" content="ffdv">
 <title>{% block title %}{% endblock %}</title>
 <style>
