@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ffdv.metrics.uncertainty import (
     compare,
     compare_delong,
     delong,
+    enough_reals,
     tpr_metric,
 )
 
@@ -107,11 +109,11 @@ def test_an_interval_holds_its_number_and_stays_in_range(seed: int, metric: str,
     rng = np.random.default_rng(seed)
     labels, logits, groups = draw(rng, people=12, clips=3, apart=1.0, alike=0.3)
 
+    bounds = replace(METRICS[metric], fewest_reals=0)
     estimate = bootstrap(
-        labels, sigmoid(logits), metric=metric, groups=groups if grouped else None, resamples=200, method=method
+        labels, sigmoid(logits), metric=bounds, groups=groups if grouped else None, resamples=200, method=method
     )
 
-    bounds = METRICS[metric]
     assert bounds.lowest <= estimate.low <= estimate.high <= bounds.highest
     assert estimate.low - 0.02 <= estimate.value <= estimate.high + 0.02
     assert estimate.num_groups == (12 if grouped else 36)
@@ -266,17 +268,18 @@ def test_a_model_does_not_differ_from_itself() -> None:
         assert test(labels, scores, 2 * scores + 1).p_value == 1.0
 
 
-@pytest.mark.parametrize("metric", sorted(METRICS))
-def test_a_better_model_is_found(metric: str) -> None:
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_a_better_model_is_found(name: str) -> None:
     rng = np.random.default_rng(9)
     labels, good, groups = draw(rng, people=200, clips=2, apart=3.0, alike=0.2)
+    metric = replace(METRICS[name], fewest_reals=0)
     poor = good + 4 * rng.normal(size=len(good))
 
     difference = compare(
         labels, sigmoid(poor - 1.5), sigmoid(2 * good - 3.0), metric=metric, groups=groups, resamples=200
     )
 
-    better = -1 if metric in {"eer", "log_loss", "brier", "ece"} else 1
+    better = -1 if name in {"eer", "log_loss", "brier", "ece"} else 1
     assert np.sign(difference.value) == better
     assert difference.significant
     assert difference.p_value < 0.02
@@ -311,3 +314,14 @@ def test_what_cannot_be_measured_is_refused() -> None:
         bootstrap([0, 0, 1, 1], [0.1, 0.9, 0.2, 0.3], resamples=0)
     with pytest.raises(MetricError, match="probabilities"):
         bootstrap([0, 1], [-1.0, 2.0], metric="brier")
+
+
+def test_a_rate_that_the_reals_cannot_carry_is_refused_with_how_many_it_takes() -> None:
+    labels, scores = [0] * 100 + [1] * 50, np.linspace(0, 1, 150)
+
+    with pytest.raises(MetricError, match="100 real clips, it takes 4,380"):
+        bootstrap(labels, scores, metric="tpr_at_fpr")
+    with pytest.raises(MetricError, match="100 real clips, it takes 437"):
+        compare(labels, scores, scores, metric="tpr_at_fpr_0.01")
+    assert bootstrap(labels, scores, metric="tpr_at_fpr_0.05", resamples=20).value == 1.0
+    assert [enough_reals("tpr_at_fpr_0.05", num_real) for num_real in (85, 86)] == [False, True]

@@ -31,17 +31,21 @@ JACKKNIFE_PARTS = 200
 class Metric:
     """A number of labels and scores: prepare(labels, scores) sorts or bins once; it lies in [lowest, highest].
 
-    inflated: resampling alone makes it larger (an absolute value does), so its resamples are moved back to its value.
+    inflated: resampling alone makes it larger (an absolute value does), so its resamples are moved back to its value;
+    fewest_reals: with fewer real clips the number would pretend, and bootstrap and compare refuse it.
     """
 
     prepare: Callable[[npt.ArrayLike, npt.ArrayLike], Statistic]
     lowest: float = 0.0
     highest: float = 1.0
     inflated: bool = False
+    fewest_reals: int = 0
 
 
-def _ranked(weighted: Callable[..., Numbers], **settings: float) -> Metric:
-    return Metric(lambda labels, scores: partial(weighted, ranking.rank(labels, scores), **settings))
+def _ranked(weighted: Callable[..., Numbers], *, fewest_reals: int = 0, **settings: float) -> Metric:
+    return Metric(
+        lambda labels, scores: partial(weighted, ranking.rank(labels, scores), **settings), fewest_reals=fewest_reals
+    )
 
 
 def _averaged(losses: Callable[[Truths, Numbers], Numbers], highest: float = 1.0) -> Metric:
@@ -54,8 +58,8 @@ def _averaged(losses: Callable[[Truths, Numbers], Numbers], highest: float = 1.0
 
 
 def tpr_metric(fpr: float) -> Metric:
-    """The share of fakes found at a false-alarm rate, as a metric for bootstrap and compare."""
-    return _ranked(ranking.weighted_tpr_at_fpr, fpr=fpr)
+    """The share of fakes found at a false-alarm rate, as a metric for bootstrap and compare; see ranking.reals_needed."""
+    return _ranked(ranking.weighted_tpr_at_fpr, fewest_reals=ranking.reals_needed(fpr), fpr=fpr)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -63,6 +67,8 @@ METRICS: Mapping[str, Metric] = {
     "average_precision": _ranked(ranking.weighted_average_precision),
     "eer": _ranked(ranking.weighted_eer),
     "tpr_at_fpr": tpr_metric(1e-3),
+    "tpr_at_fpr_0.01": tpr_metric(0.01),
+    "tpr_at_fpr_0.05": tpr_metric(0.05),
     "accuracy": _averaged(lambda fake, scores: ((scores > 0.5) == fake).astype(np.float64)),
     "log_loss": _averaged(calibration.log_losses, highest=np.inf),
     "brier": _averaged(calibration.squared_errors),
@@ -123,9 +129,11 @@ def bootstrap(
     (Hesterberg 2015). Where every resample gives the metric's best or worst value (all fakes above all reals) the bound is
     the one that as many groups without a failure allow: (error)^(1 / groups). Fewer than two groups in a class say
     nothing: the interval is the metric's whole range.
-    Raises MetricError on input that the metric refuses, or an unknown metric.
+    Raises MetricError on input that the metric refuses, too few reals for it (TPR at a low false-alarm rate), or an unknown
+    metric.
     """
     chosen = _metric(metric)
+    _refuse_few_reals(labels, chosen)
     statistic = chosen.prepare(labels, scores)
     plan = _Resampling.of(np.asarray(labels).astype(bool), groups)
     value = float(statistic(np.ones((1, plan.num_clips)))[0])
@@ -164,6 +172,7 @@ def compare(
     Raises MetricError as bootstrap does.
     """
     chosen = _metric(metric)
+    _refuse_few_reals(labels, chosen)
     first, second = chosen.prepare(labels, scores_a), chosen.prepare(labels, scores_b)
     plan = _Resampling.of(np.asarray(labels).astype(bool), groups)
     once = np.ones((1, plan.num_clips))
@@ -292,6 +301,24 @@ def _metric(metric: str | Metric) -> Metric:
     if metric not in METRICS:
         raise MetricError(f"unknown metric {metric!r}; there are {', '.join(METRICS)}")
     return METRICS[metric]
+
+
+def enough_reals(metric: str, num_real: int) -> bool:
+    """Whether so many real clips can carry the metric; only TPR at a low false-alarm rate asks for more than one.
+
+    >>> enough_reals("tpr_at_fpr", 4379), enough_reals("tpr_at_fpr", 4380), enough_reals("auc", 1)
+    (False, True, True)
+    """
+    return num_real >= _metric(metric).fewest_reals
+
+
+def _refuse_few_reals(labels: npt.ArrayLike, metric: Metric) -> None:
+    num_real = int((np.asarray(labels) == 0).sum())
+    if num_real < metric.fewest_reals:
+        raise MetricError(
+            f"so low a false-alarm rate cannot be measured on {num_real:,} real clips, it takes {metric.fewest_reals:,}; "
+            "add reals, or ask for a higher rate"
+        )
 
 
 def _freedom(num_groups: int) -> int:

@@ -22,15 +22,17 @@ from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of,
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ManifestError
 from ffdv.metrics.calibration import Calibration
-from ffdv.metrics.ranking import tpr_at_fpr
-from ffdv.metrics.uncertainty import Estimate, bootstrap
+from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
+from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
 from ffdv.training.shortcuts import AuditLine, audit_line
 
 if TYPE_CHECKING:
     from ffdv.training.engine import ScoredClips
 
-NUMBERS = ("auc", "average_precision", "eer", "tpr_at_fpr", "accuracy", "log_loss", "brier", "ece")
-_RANKINGS = frozenset({"auc", "average_precision", "eer", "tpr_at_fpr"})
+_RATES = (1e-3, 0.01, 0.05)
+_TPRS = ("tpr_at_fpr", "tpr_at_fpr_0.01", "tpr_at_fpr_0.05")  # at one false alarm in a thousand, a hundred, twenty
+NUMBERS = ("auc", "average_precision", "eer", *_TPRS, "accuracy", "log_loss", "brier", "ece")
+_RANKINGS = frozenset({"auc", "average_precision", "eer", *_TPRS})
 GROUP_NUMBERS = ("auc", "eer", "accuracy")  # a group's few fakes hold no more
 ENOUGH_REALS = 20  # of the fakes' own sources; with fewer, a group's fakes are set against all reals
 FORMAT_VERSION = 1
@@ -42,7 +44,8 @@ class EvaluationRow:
     """Numbers of some clips: a group's fakes against reals, or all.
 
     name: the group's value, or "all"; reals: which reals the fakes were set against; numbers by name, each with its
-    interval, empty where they are undefined (one class only).
+    interval; empty where they are undefined (one class only), and without a TPR at a false-alarm rate that so few reals cannot
+    carry (a warning of the table says how many it takes).
     """
 
     name: str
@@ -239,6 +242,7 @@ class _Clips:
             estimates = {
                 number: bootstrap(labels, values[number], metric=number, groups=groups, resamples=self.resamples)
                 for number in numbers
+                if enough_reals(number, real)
             }
         return EvaluationRow(name, real, fake, reals, estimates)
 
@@ -285,6 +289,10 @@ def _undefined(row: EvaluationRow) -> list[str]:
 
 
 def _few_reals(clips: _Clips) -> list[str]:
-    """What to think of TPR at a low false-alarm rate."""
-    warning = tpr_at_fpr(clips.labels, clips.logits).warning
-    return [warning] if warning else []
+    """Which false-alarm rates so few reals cannot carry, and how many they take."""
+    num_real = int((clips.labels == 0).sum())
+    lacking = [rate for rate in _RATES if num_real < reals_needed(rate)]
+    if not lacking:
+        return []
+    others = "".join(f"; at {rate:g} it takes {reals_needed(rate):,}" for rate in lacking[1:])
+    return [tpr_at_fpr(clips.labels, clips.logits, fpr=lacking[0]).warning + others]
