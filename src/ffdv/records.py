@@ -199,18 +199,23 @@ class FacesSeen:
 @dataclass(frozen=True)
 class MouthTrack:
     """A mouth over time, n frames: seconds (n,) on the file's clock; crops uint8 (n, size, size) grey, black where it is not
-    in sight; opening (n,) float32, gap of the inner lips / eye distance, NaN where it is not in sight.
+    in sight; opening (n,) float32, gap of the inner lips / eye distance, NaN where it is not in sight; points float32 (n, p, 3),
+    those of features/landmarks.MOUTH_POINTS about their own middle in eye distances, NaN where it is not in sight; None where
+    they were not kept.
     """
 
     seconds: npt.NDArray[np.float64]
     crops: PixelArray
     opening: FloatArray
+    points: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays of unequal length."""
         if not len(self.seconds) == len(self.crops) == len(self.opening):
             lengths = (len(self.seconds), len(self.crops), len(self.opening))
             raise ValueError(f"mouth track: seconds, crops and opening differ in length: {lengths}")
+        if self.points is not None and (self.points.ndim != 3 or len(self.points) != len(self.seconds)):
+            raise ValueError(f"mouth track: {len(self.seconds)} moments, but points of shape {self.points.shape}")
 
     @property
     def in_sight(self) -> npt.NDArray[np.bool_]:

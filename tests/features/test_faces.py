@@ -31,7 +31,7 @@ from ffdv.features.face_detectors import (
     suppressed,
 )
 from ffdv.features.faces import FaceSpec, find_faces, is_cut
-from ffdv.features.landmarks import MESH_MARGIN, FaceMesh, square_at
+from ffdv.features.landmarks import INNER_LIPS, MESH_MARGIN, OUTER_LIPS, FaceMesh, square_at
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.tracking import MovingBox, matched
 from ffdv.media.read import open_media, read_frames
@@ -470,6 +470,17 @@ def test_the_mesh_sees_the_mouth_open(detector: FaceDetector, face_mesh: FaceMes
     assert openings[0] < 0.06
     assert openings == sorted(openings)
     assert openings[2] > openings[0] + 0.04
+
+
+def test_inner_lips_lie_within_the_outer_ones(detector: FaceDetector, face_mesh: FaceMesh) -> None:
+    picture = scene(400, 400, [(60, 60, 280)], mouth=1.0)
+    found = detector.detect(picture)
+    (mesh,) = face_mesh.find(picture, [face_square(found.boxes[0], found.landmarks[0], MESH_MARGIN)])
+    outer, inner = mesh.points[list(OUTER_LIPS), :2], mesh.points[list(INNER_LIPS), :2]
+
+    assert (inner.min(axis=0) > outer.min(axis=0) - 1).all()
+    assert (inner.max(axis=0) < outer.max(axis=0) + 1).all()
+    assert np.ptp(inner, axis=0)[0] > 0.6 * np.ptp(outer, axis=0)[0]
 
 
 def test_the_mesh_does_not_depend_on_where_the_face_is(face_mesh: FaceMesh, detector: FaceDetector) -> None:

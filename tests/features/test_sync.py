@@ -120,6 +120,8 @@ def test_out_of_sight_is_unknown_and_black(talking: tuple) -> None:
     mouth = mouth_crops(late, track, face_mesh, MouthSpec(size=32))
 
     assert not mouth.in_sight.any()
+    assert mouth.points is not None
+    assert np.isnan(mouth.points).all()
     assert mouth.crops.max() == 0
     assert mouth.crops.shape == (3, 32, 32)
 

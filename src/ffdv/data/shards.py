@@ -468,7 +468,7 @@ def _schemas() -> dict[str, Any]:
     faces |= {"tracks": pa.list_(pa.struct(list(track.items())))}
     motion = {"name": text, "values": floats}
     mouth = {"name": text, "seconds": pa.list_(number), "opening": floats, "size": pa.int32()}
-    mouth |= {"strips": pa.list_(pa.binary())}
+    mouth |= {"points": pa.binary(), "strips": pa.list_(pa.binary())}
     kinds = {LIGHT: light, SOUND: sound, FACES: faces, MOTION: motion, MOUTH: mouth}
     return {sense: pa.schema(list(columns.items())) for sense, columns in kinds.items()}
 

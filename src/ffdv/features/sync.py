@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ffdv.features.crops import Square, cut_square, roll
-from ffdv.features.landmarks import MOUTH_CORNERS, FaceMesh, Mesh, follow_mesh
+from ffdv.features.landmarks import MOUTH_CORNERS, MOUTH_POINTS, FaceMesh, Mesh, follow_mesh
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 from ffdv.records import MouthTrack as MouthTrack  # noqa: PLC0414 -- it was born here; readers of this file may take it from here
 
@@ -34,6 +34,9 @@ TREND_FRAMES = 8.0  # slower changes than this (Gaussian deviation) are the head
 NOISE_FRAMES = 0.8  # faster ones are the landmarks' trembling
 HIGH_BANDS = slice(5, 8)  # of band_curves, 1.8 to 4 kHz: the opening of the mouth lets them out
 MIN_SEEN_FRAMES = 25  # a second of visible mouth: below that a correlation is chance
+
+
+UNSEEN_POINTS: FloatArray = np.full((len(MOUTH_POINTS), 3), np.nan, np.float32)
 
 
 class MouthSpec(BaseModel):
@@ -52,12 +55,13 @@ STANDARD_MOUTH = MouthSpec()
 @dataclass(frozen=True)
 class MouthFrame:
     """One moment of a mouth: crop uint8 (size, size) grey, black where not in sight; opening, gap of the inner lips / eye
-    distance, NaN where not in sight.
+    distance, NaN where not in sight; points (p, 3) of MOUTH_POINTS about their middle in eye distances, NaN likewise.
     """
 
     seconds: float
     crop: PixelArray
     opening: float
+    points: FloatArray
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def gather_mouths(moments: Iterable[MouthFrame], spec: MouthSpec = STANDARD_MOUT
         np.array([moment.seconds for moment in seen], np.float64),
         np.stack([moment.crop for moment in seen]) if seen else none,
         np.array([moment.opening for moment in seen], np.float32),
+        np.stack([moment.points for moment in seen]) if seen else UNSEEN_POINTS[None][:0],
     )
 
 
@@ -114,13 +119,13 @@ def iter_mouths(pairs: Iterable[tuple[Frame, Mesh | None]], spec: MouthSpec = ST
 def _cut_mouth(near: deque[tuple[Frame, Mesh | None]], position: int, spec: MouthSpec) -> MouthFrame:
     frame, mesh = near[position]
     if mesh is None:
-        return MouthFrame(frame.seconds, np.zeros((spec.size, spec.size), np.uint8), math.nan)
+        return MouthFrame(frame.seconds, np.zeros((spec.size, spec.size), np.uint8), math.nan, UNSEEN_POINTS)
     first = max(0, position - SMOOTHED_FRAMES // 2)
     around = [m for _, m in list(near)[first : position + SMOOTHED_FRAMES // 2 + 1] if m is not None]
     places = np.array([_mouth_place(m) for m in around], np.float64)
     x, y, eye_distance, turn = places.mean(axis=0)
     crop = cut_square(frame.pixels, Square(x, y, eye_distance * spec.margin, turn), spec.size)
-    return MouthFrame(frame.seconds, luminance(crop), mesh.mouth_opening())
+    return MouthFrame(frame.seconds, luminance(crop), mesh.mouth_opening(), mesh.mouth_points())
 
 
 def _mouth_place(mesh: Mesh) -> tuple[float, float, float, float]:
