@@ -13,6 +13,8 @@ _HOMES = {
     "audit": "ffdv.data.audit",
     "doctor": "ffdv.app.doctor",
     "evaluate": "ffdv.training.evaluate",
+    "forge": "ffdv.data.forge",
+    "gallery": "ffdv.data.gallery_page",
     "generate_mel_spectrogram": "ffdv.features.spectrogram",
     "predict": "ffdv.detect.detector",
     "prepare": "ffdv.data.prepare",

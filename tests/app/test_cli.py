@@ -25,8 +25,12 @@ PROGRAM_ONLY = {
     "train": {"progress", "accelerator", "export"},
     "evaluate": {"resamples"},
     "predict": {"progress"},
+    "augment": {"progress"},
+    "forge": {"progress"},
 }
-VERBS = ("audit", "prepare", "train", "evaluate", "predict", "submit", "doctor")
+# `ffdv.augment` is a room of the house, so the verb's function has another name.
+FUNCTIONS = {"augment": "gallery"}
+VERBS = ("audit", "prepare", "train", "evaluate", "predict", "submit", "doctor", "augment", "forge")
 
 
 def run_cli(*arguments: str | Path, status: int = 0) -> tuple[str, str]:
@@ -46,7 +50,7 @@ def clip(tmp_path: Path, tone: Samples) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_has_its_functions_keywords_as_flags_with_the_same_defaults(verb: str) -> None:
-    keywords = inspect.signature(getattr(ffdv, verb)).parameters
+    keywords = inspect.signature(getattr(ffdv, FUNCTIONS.get(verb, verb))).parameters
     flags = {parameter.name: parameter for parameter in COMMANDS[verb].params if parameter.name not in SHOWN}
 
     named = {"json_file": "json"}

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ffdv.app.verbs_augment import augment, forge
 from ffdv.errors import FfdvError
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
@@ -238,6 +239,10 @@ def export(
     from ffdv.training.export import export as export_run
 
     console.say(f"wrote {export_run(run, out=out)}")
+
+
+app.command()(forge)
+app.command()(augment)
 
 
 @app.command()
