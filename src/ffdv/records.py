@@ -250,7 +250,8 @@ Status = Literal["ok", "failed"]
 class Score:
     """The opinion on one clip: y_pred in [0, 1], 1 = fake; None with a reason when there can be none.
 
-    senses: the same per sense (voice, picture, agreement), only for senses that were there to be judged.
+    senses: the same per sense (voice, picture, agreement), only for senses that were there to be judged; verdict: real, fake or
+    cannot tell where the model holds thresholds, else empty.
     """
 
     name: str
@@ -258,6 +259,7 @@ class Score:
     status: Status = "ok"
     reason: str = ""
     senses: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         """A score is finite and in [0, 1]; a failure has a reason and no number."""

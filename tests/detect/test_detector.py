@@ -14,9 +14,12 @@ from onnx import TensorProto, helper
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
 from ffdv.detect.network import Network, find_network
+from ffdv.detect.scores import read_scores
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.media.write import write_media
+from ffdv.metrics.abstention import AbstentionBand
 from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.decision import Decision, SeenRange
 from ffdv.records import Clip, Samples
 
 RATE = 16_000
@@ -96,6 +99,24 @@ def test_every_input_is_a_row_and_every_failure_has_a_reason(corpus: Path, net: 
     assert "no sound" in rows["film.mp4"]["reason"]
     assert {score.name for score in summary.failures} == {"broken.mp4", "film.mp4", "absent.wav"}
     assert not list(tmp_path.glob(".scores*"))
+
+
+def test_a_verdict_stands_beside_the_score_and_a_stranger_is_not_judged(tmp_path: Path, tone: Samples) -> None:
+    """Louder is fake to this net; above 0.1 the band calls fake, but half a second of sound is less than it ever saw."""
+    band = AbstentionBand(0.01, 0.1, 0.05, 0.05, 100, 100)
+    decision = Decision(band, (), SeenRange(("sound_seconds",), (0.4,), (0.5,), 100))
+    net = write_loudness_net(tmp_path / "net.onnx", metadata={"decision": decision.to_json()})
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    write_media(folder / "usual.wav", sound=tone)
+    write_media(folder / "short.wav", sound=Samples(tone.values[:, : RATE // 8], RATE))
+
+    predict(folder, model=net, out=tmp_path / "scores.csv", workers=1)
+
+    rows = rows_of(tmp_path / "scores.csv")
+    assert {name: row["verdict"] for name, row in rows.items()} == {"usual.wav": "fake", "short.wav": "cannot tell"}
+    assert float(rows["short.wav"]["y_pred"]) > 0.1
+    assert {score.verdict for score in read_scores(tmp_path / "scores.csv")} == {"fake", "cannot tell"}
 
 
 def test_a_score_is_the_calibrated_mean_logit_over_windows(tmp_path: Path, tone: Samples) -> None:

@@ -1,6 +1,6 @@
 """Which labelled clips to judge a run on: those that it has not seen, unless others are asked for by name.
 
-A run folder says in parts.csv what each clip served for (train, validation, test, left_out), and which data that was.
+A run folder says in parts.csv what each clip served for (train, validation, calibration, test, left_out), and which data that was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ffdv.data.shards import UNKNOWN_LABEL, Shards
 from ffdv.errors import CheckpointError, ManifestError
 
 PARTS_NAME = "parts.csv"
-PARTS = ("train", "validation", "test", "left_out")
+PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,20 @@ def read_parts(folder: Path) -> dict[str, str]:
 
 
 def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
-    """The test part of the run, or the validation part with a warning."""
-    test = labelled[parts[labelled] == "test"]
+    """The test part of the run, or else what chose least: the calibration part, or the validation part, with a warning."""
+    test, calibration, validation = (
+        labelled[parts[labelled] == part] for part in ("test", "calibration", "validation")
+    )
     if len(test):
         return ChosenClips(test, "the run's test part")
+    if len(calibration):
+        text = (
+            "the run's calibration was fitted on these clips: AUC, EER and TPR are honest, but log_loss, brier, ece, accuracy "
+            "and verdicts flatter it"
+        )
+        return ChosenClips(calibration, "the run's calibration part", (text,))
     flatters = "the run's epoch and calibration were chosen on these clips: the numbers flatter it"
-    return ChosenClips(labelled[parts[labelled] == "validation"], "the run's validation part", (flatters,))
+    return ChosenClips(validation, "the run's validation part", (flatters,))
 
 
 def _named(

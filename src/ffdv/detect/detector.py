@@ -61,7 +61,7 @@ def predict(
     workers: int | None = None,
     progress: Callable[[PredictProgress], None] | None = None,
 ) -> PredictSummary:
-    """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason).
+    """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason ... verdict).
 
     data: the challenge's folder, a label table, a folder of clips or one file; labels are not looked at. model: a run's
     folder or an exported .onnx file. A job that was stopped goes on when it is started again with the same arguments.
@@ -99,13 +99,14 @@ def score_clip(clip: Clip, network: Network) -> Score:
         # The same cap as prepare's: sound that training saw at 22,050 Hz first must not come by another road here.
         features = extract(clip.path, ExtractSpec(probes=False))
         voice = score_sound(features, network)
+        judged = network.judge(voice, features)
     except MediaError as error:
         return Score(clip.name, None, "failed", error.reason)
     except MemoryError:
         return Score(clip.name, None, "failed", "reading it needs more memory than there is")
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
-    return Score(clip.name, voice, senses={"voice": voice})
+    return Score(clip.name, voice, senses={"voice": voice}, verdict=judged.verdict if judged else "")
 
 
 def score_sound(features: Features, network: Network) -> float:

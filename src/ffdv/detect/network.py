@@ -16,8 +16,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from ffdv.errors import CheckpointError, MetricError
+from ffdv.features.familiar import damage_measure, sound_measures
 from ffdv.metrics.calibration import Calibration
-from ffdv.records import FloatArray
+from ffdv.metrics.decision import Decision, Judged
+from ffdv.records import Features, FloatArray
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.onnx"
@@ -31,7 +33,10 @@ Aggregation = Literal["mean", "max"]
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What an exported file says of itself; sample_rate in Hz, windows in seconds (None: the whole clip at once)."""
+    """What an exported file says of itself; sample_rate in Hz, windows in seconds (None: the whole clip at once).
+
+    calibration and decision (thresholds, the "cannot tell" band, what training saw) are None where none was fitted.
+    """
 
     sample_rate: int
     window_seconds: float | None
@@ -39,6 +44,7 @@ class NetworkFacts:
     calibration: Calibration | None
     recipe: Mapping[str, object]
     provenance: Mapping[str, object]
+    decision: Decision | None = None
 
     @property
     def longest_clip_seconds(self) -> float:
@@ -61,6 +67,7 @@ class NetworkFacts:
             )
         try:
             calibration = json.loads(metadata["calibration"])
+            decision = metadata.get("decision", "null")
             return cls(
                 sample_rate=int(metadata["sample_rate"]),
                 window_seconds=json.loads(metadata["window_seconds"]),
@@ -68,6 +75,7 @@ class NetworkFacts:
                 calibration=None if calibration is None else Calibration.from_json(metadata["calibration"]),
                 recipe=json.loads(metadata["recipe"]),
                 provenance=json.loads(metadata["provenance"]),
+                decision=None if decision == "null" else Decision.from_json(decision),
             )
         except (KeyError, ValueError, MetricError) as error:
             raise CheckpointError(
@@ -104,6 +112,19 @@ class Network:
         """The calibrated probability of fake; the plain sigmoid where no calibration was fitted."""
         calibration = self.facts.calibration or Calibration()
         return float(calibration.apply([logit])[0])
+
+    def judge(self, probability: float, features: Features) -> Judged | None:
+        """The verdict on a clip with this calibrated probability; less is dared where the clip is unlike what training saw.
+
+        None where no thresholds were fitted.
+        """
+        if self.facts.decision is None:
+            return None
+        measures = damage_measure(features.notes)
+        if features.sound is not None:
+            longest = self.facts.window_seconds or self.facts.longest_clip_seconds
+            measures |= sound_measures(features.sound, rate=self.facts.sample_rate, longest_seconds=longest)
+        return self.facts.decision.judge(probability, measures)
 
 
 def find_network(model: Path) -> Path:

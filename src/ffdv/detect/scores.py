@@ -1,8 +1,8 @@
-"""scores.csv: one row a clip, `video_name,y_pred,status,reason` and a column for each sense that was judged.
+"""scores.csv: one row a clip, `video_name,y_pred,status,reason`, a column for each sense that was judged, and the verdict.
 
-    video_name,y_pred,status,reason,voice,picture,agreement
-    a.mp4,0.93,ok,,0.95,0.41,
-    b.mp4,,failed,"no sound, and no picture that shows a face",,,
+    video_name,y_pred,status,reason,voice,picture,agreement,verdict
+    a.mp4,0.93,ok,,0.95,0.41,,fake
+    b.mp4,,failed,"no sound, and no picture that shows a face",,,,
 
 People open this file in spreadsheets, so a name or reason that would be taken for a formula is guarded by an
 apostrophe; read_scores takes it off again.
@@ -27,14 +27,17 @@ _VALUES = ("y_pred", "score")
 def write_scores(path: Path | str, scores: Iterable[Score]) -> Path:
     """Write every score as a row, in order; the file appears whole or not at all.
 
-    Columns of senses are written where any score has that sense: voice, picture, agreement, then others by name (read_scores knows the three).
+    Columns of senses are written where any score has that sense: voice, picture, agreement, then others by name (read_scores knows
+    the three); a column `verdict` where any score has one.
     Raises SubmissionError when the file cannot be written or two scores have one name.
     """
     table = tuple(scores)
     _refuse_twins("scores", [score.name for score in table])
     seen = {sense for score in table for sense in score.senses}
     senses = (*(sense for sense in SENSES if sense in seen), *sorted(seen.difference(SENSES)))
-    return write_table(path, (*_HEADER, *senses), (_row(score, senses) for score in table))
+    last = ("verdict",) if any(score.verdict for score in table) else ()
+    rows = ((*_row(score, senses), *((score.verdict,) if last else ())) for score in table)
+    return write_table(path, (*_HEADER, *senses, *last), rows)
 
 
 def read_scores(path: Path | str) -> tuple[Score, ...]:
@@ -50,7 +53,7 @@ def read_scores(path: Path | str) -> tuple[Score, ...]:
             f"score table {table.path.name!r} has the columns {', '.join(table.header)}; "
             f"it needs video_name and y_pred, as `ffdv predict` writes them"
         )
-    at_status, at_reason = table.column(("status",)), table.column(("reason",))
+    at_status, at_reason, at_verdict = (table.column((name,)) for name in ("status", "reason", "verdict"))
     senses = {sense: table.column((sense,)) for sense in SENSES}
     scores = []
     for line, row in table.rows:
@@ -66,6 +69,7 @@ def read_scores(path: Path | str) -> tuple[Score, ...]:
                 status=status,
                 reason=reason if failed else "",
                 senses={sense: number for sense, number in judged.items() if number is not None},
+                verdict="" if failed else _cell(row, at_verdict).strip(),
             )
         )
     lines = [line for line, _ in table.rows]

@@ -32,7 +32,8 @@ class CheckpointHeader(BaseModel):
     """What is known of the weights beside them, as JSON values.
 
     recipe: the resolved recipe, with tables `front_end` and `model`; metrics, calibration, provenance (git state, data hash, versions):
-    as the run wrote them; state: counters of an unfinished run, empty in a finished one.
+    as the run wrote them; decision: thresholds, the "cannot tell" band and what training saw, as metrics/decision writes it; state:
+    counters of an unfinished run, empty in a finished one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class CheckpointHeader(BaseModel):
     recipe: dict[str, JsonValue] = {}
     metrics: dict[str, JsonValue] = {}
     calibration: dict[str, JsonValue] = {}
+    decision: dict[str, JsonValue] = {}
     provenance: dict[str, JsonValue] = {}
     state: dict[str, JsonValue] = {}
 

@@ -42,7 +42,7 @@ class ExportMetadata(BaseModel):
     """What travels inside the ONNX file, each value as JSON text under its name.
 
     sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole, and end to end); calibration: as metrics/calibration
-    writes it, None where none was fitted; recipe, provenance: as the run wrote them.
+    writes it, None where none was fitted; decision: thresholds, band and what training saw, as metrics/decision writes it; recipe, provenance: as the run wrote them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +52,7 @@ class ExportMetadata(BaseModel):
     window_seconds: float | None = None
     hop_seconds: float | None = None
     calibration: dict[str, JsonValue] | None = None
+    decision: dict[str, JsonValue] | None = None
     recipe: dict[str, JsonValue] = {}
     provenance: dict[str, JsonValue] = {}
 
@@ -97,6 +98,7 @@ def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMeta
         window_seconds=windows.get("window_seconds"),
         hop_seconds=windows.get("hop_seconds"),
         calibration=header.calibration or None,
+        decision=header.decision or None,
         recipe=header.recipe,
         provenance=header.provenance,
     )

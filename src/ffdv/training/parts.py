@@ -1,4 +1,4 @@
-"""Which clip serves for what: train, validation (chooses the epoch and the calibration), test (chooses nothing).
+"""Which clip serves for what: train, validation (chooses the epoch), calibration (nothing but that), test (chooses nothing).
 
 The corpus's own split is taken where it has one; else whole groups (people, sources) go to one side. A test part is never
 touched in training, so that what is reported was not what was chosen on.
@@ -23,8 +23,10 @@ from ffdv.data.splits import find_leaks, split_by_group
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 
-Part = Literal["train", "validation", "test", "left_out"]
-_PARTS: tuple[Part, ...] = ("train", "validation", "test", "left_out")
+Part = Literal["train", "validation", "calibration", "test", "left_out"]
+_PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test", "left_out")
+# Of each class, on both sides, before calibration clips are set apart: with fewer, neither an epoch nor a map can be chosen.
+ENOUGH_PER_CLASS = 30
 
 
 class SplitSpec(BaseModel):
@@ -32,7 +34,8 @@ class SplitSpec(BaseModel):
 
     by: `corpus` (its own split), `group` (drawn by us), `auto` (corpus where it names both a train and a validation split,
     else group); train, validation, test: the corpus's names for them; groups: columns whose values must not be on two sides
-    of a split that we draw; validation_share, test_share: of the clips; leaks: what to do with validation and test clips of
+    of a split that we draw; validation_share, test_share: of the clips; calibration_share: of the validation clips, set apart in
+    whole groups for calibration and thresholds where that leaves both sides enough of each class, else they share; leaks: what to do with validation and test clips of
     the corpus's split that share a value of `leak_groups` with the training part: `drop` them, or only `report`.
     """
 
@@ -45,6 +48,7 @@ class SplitSpec(BaseModel):
     groups: tuple[str, ...] = ("identity", "source")
     validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
     test_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    calibration_share: float = Field(default=0.5, ge=0.0, lt=1.0)
     leaks: Literal["drop", "report"] = "drop"
     leak_groups: tuple[str, ...] = ("identity",)
     seed: int = Field(default=0, ge=0)
@@ -95,6 +99,7 @@ def choose_parts(shards: Shards, spec: SplitSpec) -> Parts:
     by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
     parts, notes = _by_corpus(clips, spec) if by_corpus else _by_group(clips, spec)
     _check(clips, parts)
+    parts = _set_calibration_apart(clips, parts, spec)
     of_row: list[Part] = ["left_out"] * len(shards)
     for row, part in zip(rows, parts, strict=True):
         of_row[row] = part
@@ -154,6 +159,38 @@ def _by_group(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[
         wanted = " or ".join(spec.groups) or "any group column"
         note = f"split: drawn by us clip by clip, for the corpus has no {wanted}: expect the validation to flatter"
     return [_as_part(part) for part in parts], [note]
+
+
+def _set_calibration_apart(clips: Sequence[Clip], parts: list[Part], spec: SplitSpec) -> list[Part]:
+    """Validation clips divided in two by whole groups, people and sources if that is possible, else people alone.
+
+    The net of the best epoch was chosen on its half, so thresholds promised for new clips must come from the other.
+    """
+    places = [place for place, part in enumerate(parts) if part == "validation"]
+    inside = [clips[place] for place in places]
+    if not spec.calibration_share:
+        return parts
+    shares = {"validation": 1.0 - spec.calibration_share, "calibration": spec.calibration_share}
+    columns = [by for by in spec.groups if any(group_value(clip.groups, by) for clip in inside)]
+    for by in (columns, columns[:1]) if len(columns) > 1 else (columns,):
+        try:
+            halves = split_by_group(inside, by=by, shares=shares, seed=spec.seed)
+        except ManifestError:  # too few families to divide
+            continue
+        if _enough_on_both_sides(inside, halves):
+            divided = list(parts)
+            for place, half in zip(places, halves, strict=True):
+                divided[place] = _as_part(half)
+            return divided
+    return parts
+
+
+def _enough_on_both_sides(clips: Sequence[Clip], halves: Sequence[str]) -> bool:
+    """Whether validation and calibration have clips enough of each class."""
+    counted = Counter((half, clip.label) for half, clip in zip(halves, clips, strict=True))
+    return all(
+        counted[half, label] >= ENOUGH_PER_CLASS for half in ("validation", "calibration") for label in (REAL, FAKE)
+    )
 
 
 def _as_part(name: str) -> Part:

@@ -26,18 +26,29 @@ from ffdv.data.loader import ClipLoader, make_loader
 from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
-from ffdv.metrics.calibration import fit_platt
+from ffdv.metrics.decision import SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
 from ffdv.models.zoo import build_model
 from ffdv.training.augmenting import batch_mix, picture_change, sound_augment
 from ffdv.training.averaging import WeightAverage
-from ffdv.training.engine import EpochRow, Progress, Saves, ScoredClips, TrainingState, Work, seed_torch, train_epochs
+from ffdv.training.calibrating import Calibrated, calibrate, seen_in_training
+from ffdv.training.engine import (
+    EpochRow,
+    Progress,
+    Saves,
+    ScoredClips,
+    TrainingState,
+    Work,
+    predict,
+    seed_torch,
+    train_epochs,
+)
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.log import Events, write_log
 from ffdv.training.losses import build_loss
 from ffdv.training.optimiser import build_optimiser
-from ffdv.training.parts import Part, Parts, choose_parts, write_parts
+from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
 from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
@@ -149,6 +160,16 @@ class _Run:
         return self._loader("validation", training=False)
 
     @cached_property
+    def calibration(self) -> ClipLoader | None:
+        """Every window of the calibration part; None where validation clips serve for that too."""
+        return self._loader("calibration", training=False) if self.parts.rows("calibration") else None
+
+    @cached_property
+    def seen(self) -> SeenRange:
+        """What the training clips are like."""
+        return seen_in_training(self.shards, self.training.rows.tolist(), self.recipe)
+
+    @cached_property
     def provenance(self) -> dict[str, JsonValue]:
         """Where the weights come from."""
         return provenance(
@@ -217,26 +238,29 @@ class _Run:
             save_checkpoint(self.folder / LAST_NAME, state_tensors(state), header)
 
     def save_best(self, state: TrainingState, scored: ScoredClips) -> None:
-        """Write best.safetensors: the judged net, with its calibration on the clips that it was judged on."""
+        """Write best.safetensors: the judged net, its calibration and its thresholds."""
+        if self.calibration is not None:  # every process scores its share
+            scored = predict(self.fabric, state.judged_net, self.calibration.epoch(1))
         if self.fabric.is_global_zero:
-            calibration = json.loads(fit_platt(scored.labels, scored.logits).to_json())
-            header = self._header(state, calibration=calibration)
+            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=self.seen))
             save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), header)
 
     def _header(
         self,
         state: TrainingState,
         *,
-        calibration: Mapping[str, JsonValue] | None = None,
+        calibrated: Calibrated | None = None,
         counters: Mapping[str, JsonValue] | None = None,
     ) -> CheckpointHeader:
         """What is written beside weights."""
         best = state.best_row
         chosen_by = self.recipe.training.choose_by
+        fitted = {"calibration": {}, "decision": {}} if calibrated is None else calibrated.header()
         return CheckpointHeader(
             recipe=self.recipe.model_dump(mode="json"),
             metrics={} if best is None else {"part": "validation", "chosen_by": chosen_by, **asdict(best)},
-            calibration=dict(calibration or {}),
+            calibration=fitted["calibration"],
+            decision=fitted["decision"],
             provenance=self.provenance,
             state=dict(counters or {}),
         )
@@ -267,6 +291,11 @@ class _Run:
         """Export, measure the shortcuts, write metrics.json."""
         doubtful = [note.text for note in domain_warnings(self.recipe.augment, picture="spectrogram")]
         notes = [*self.parts.notes, *_left_out(self.training, self.validation), *doubtful]
+        if self.calibration is None:
+            notes.append(
+                f"too few validation clips to set some apart (it takes {2 * ENOUGH_PER_CLASS} real and as many fake): calibration "
+                "and thresholds come from the clips that chose the epoch, and flatter the run a little"
+            )
         if state.best_row is None:
             notes.append("no epoch was finished: best.safetensors holds the weights as they are, without calibration")
             if self.fabric.is_global_zero:
