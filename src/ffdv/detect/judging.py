@@ -1,0 +1,221 @@
+"""One file → its verdict: every piece is looked at, every sense asked, their opinions merged and weighed.
+
+Look ──pieces──▶ senses ──▶ opinions ──merge──▶ one a sense ──fuse──▶ probability ──weigh──▶ word and reasons
+                     └────▶ evidence
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.detect.evidence import Gathering, Opinions
+from ffdv.detect.fusion import Fused, fuse
+from ffdv.detect.looking import Look, LookedAt, LookSpec
+from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
+from ffdv.errors import CheckpointError
+
+STEP_SECONDS = 1.0  # of the timeline
+MOST_RANGES = 5
+STANDS_OUT = 0.5  # a second above this seems rather forged than not
+# Of a clip in pieces the most suspicious quarter counts: a forged minute must not drown in an hour, and one odd piece of many
+# must not accuse the whole.
+COUNTED_SHARE = 0.25
+LEAST_SECONDS = 1.0  # of sound or of a visible face: below that no verdict is given
+# How far the band is widened (abstention) where the leading sense says that the clip is unlike what it was trained on.
+CAUTION = 0.5
+
+# sense → (the file that has it, its class); each finds its weights in detect/weights.
+SHIPPED: Mapping[SenseName, tuple[str, str]] = {
+    "voice": ("ffdv.detect.voice", "VoiceSense"),
+    "picture": ("ffdv.detect.picture", "PictureSense"),
+    "agreement": ("ffdv.detect.agreement", "AgreementSense"),
+}
+
+
+class Detector:
+    """The senses with their weights loaded; judges one file after another. Not shared between processes."""
+
+    def __init__(self, senses: Sequence[Sense], *, threads: int = 0) -> None:
+        self._senses = tuple(senses)
+        self._threads = threads
+
+    def judge(
+        self, path: Path | str, *, max_minutes: float = 10.0, progress: Callable[[float], None] | None = None
+    ) -> Verdict:
+        """Look at a file and say what the senses think of it. progress is told how many seconds were looked at.
+
+        Raises MediaError when the file cannot be used at all.
+        """
+        with Look(path, LookSpec(max_seconds=60.0 * max_minutes, threads=self._threads)) as look:
+            length = min(look.facts.duration_seconds or 60.0 * max_minutes, 60.0 * max_minutes)
+            gathering = Gathering(length)
+            pieces: list[Opinions] = []
+            for looked in look.pieces():
+                opinions = self._ask(looked)
+                gathering.take(looked, opinions)
+                pieces.append(opinions)
+                if progress is not None:
+                    progress(max(look.looked_at.sound_seconds, look.looked_at.picture_seconds))
+            merged = {sense.name: merge([piece[sense.name] for piece in pieces]) for sense in self._senses}
+            return conclude(merged, look, gathering)
+
+    def _ask(self, looked: Looked) -> Opinions:
+        """Every sense's opinion on one piece; side by side where there are cores for it."""
+        if self._threads == 1:
+            return {sense.name: sense.judge(looked) for sense in self._senses}
+        with ThreadPoolExecutor(len(self._senses) or 1) as pool:
+            asked = {sense.name: pool.submit(sense.judge, looked) for sense in self._senses}
+            return {name: answer.result() for name, answer in asked.items()}
+
+
+def shipped_detector(*, threads: int = 0) -> Detector:
+    """The detector inside the package. Raises CheckpointError when a sense's weights are missing or damaged."""
+    return Detector(_shipped_senses(), threads=threads)
+
+
+@cache
+def _shipped_senses() -> tuple[Sense, ...]:
+    there = [(home, name) for home, name in SHIPPED.values() if find_spec(home) is not None]
+    if not there:
+        raise CheckpointError("this version ships no detector; train one (ffdv train) and use: ffdv predict --model RUN")
+    return tuple(getattr(import_module(home), name)() for home, name in there)
+
+
+@cache
+def shipped_weights() -> Mapping[str, str]:
+    """The weight files inside the package: name → the first 12 hex digits of its sha256."""
+    folder = files("ffdv.detect").joinpath("weights")
+    if not folder.is_dir():
+        return {}
+    kept = sorted(
+        (item for item in folder.iterdir() if item.name.endswith((".onnx", ".json", ".npz"))),
+        key=lambda item: item.name,
+    )
+    return {item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12] for item in kept}
+
+
+def merge(pieces: Sequence[SenseOpinion | SenseAbsent]) -> SenseOpinion | SenseAbsent:
+    """One sense's opinions on all pieces as one on the clip: the mean of the most suspicious quarter, all spans in order.
+
+    The activation is that of the most suspicious piece. Without any opinion: the first reason for having none.
+    """
+    judged = [one for one in pieces if isinstance(one, SenseOpinion)]
+    if not judged:
+        return pieces[0]
+    if len(judged) == 1:
+        return judged[0]
+    ranked = sorted(judged, key=lambda one: -one.probability)
+    counted = ranked[: math.ceil(COUNTED_SHARE * len(ranked))]
+    outside = list(dict.fromkeys(text for one in judged for text in one.outside))
+    return replace(
+        ranked[0],
+        logit=float(np.mean([one.logit for one in counted])),
+        probability=float(np.mean([one.probability for one in counted])),
+        spans=np.concatenate([one.spans for one in judged]),
+        span_probabilities=np.concatenate([one.span_probabilities for one in judged]),
+        outside=tuple(outside),
+        track_probabilities={number: p for one in judged for number, p in one.track_probabilities.items()},
+    )
+
+
+def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
+    """Weigh what the senses said of a whole clip."""
+    judged = {name: one for name, one in opinions.items() if isinstance(one, SenseOpinion)}
+    fused = fuse(judged) if judged else None
+    word, reasons = decide(fused, judged, opinions, look.looked_at)
+    timeline = _timeline(judged, look.looked_at)
+    return Verdict(
+        path=look.facts.path,
+        word=word,
+        fused=fused,
+        opinions=opinions,
+        reasons=reasons,
+        timeline=timeline,
+        top_ranges=_top_ranges(timeline),
+        evidence=gathering.evidence(),
+        looked_at=look.looked_at,
+        facts=look.facts,
+        notes=look.notes,
+        weights=shipped_weights(),
+    )
+
+
+def decide(
+    fused: Fused | None, judged: Mapping[SenseName, SenseOpinion], opinions: Opinions, looked_at: LookedAt
+) -> tuple[Word, tuple[Reason, ...]]:
+    """The word and why. "cannot tell" always has a reason of its own, first."""
+    absent = [Reason("absent", {"sense": name}) for name, one in opinions.items() if isinstance(one, SenseAbsent)]
+    if fused is None:
+        return "cannot tell", (Reason("nothing_judged"), *absent)
+    told = [
+        Reason(
+            "sense_suspects" if one.probability > STANDS_OUT else "sense_clear", {"sense": name, "p": one.probability}
+        )
+        for name, one in sorted(judged.items(), key=lambda pair: -pair[1].probability)
+    ]
+    outside = [Reason("outside", {"sense": name, "text": text}) for name, one in judged.items() for text in one.outside]
+    longest = max(looked_at.sound_seconds, looked_at.frames_with_face and looked_at.picture_seconds)
+    if longest < LEAST_SECONDS:
+        return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
+    strange = bool(judged[fused.leading].outside)
+    band = fused.band.widened(CAUTION) if strange else fused.band
+    word = band.verdict(fused.probability)
+    if word != "cannot tell":
+        return word, (*told, *outside, *absent)
+    if strange and fused.band.verdict(fused.probability) != "cannot tell":
+        return word, (*outside, *told, *absent)
+    sides = {one.probability > STANDS_OUT for one in judged.values()}
+    why = Reason("senses_disagree") if len(sides) == 2 else Reason("undecided")
+    return word, (why, *told, *outside, *absent)
+
+
+def _timeline(judged: Mapping[SenseName, SenseOpinion], looked_at: LookedAt) -> Timeline:
+    """The mean of the spans over each second, weighted by how much of it they cover."""
+    ends = [looked_at.sound_seconds, looked_at.picture_seconds]
+    ends += [float(one.spans[:, 1].max()) for one in judged.values() if len(one.spans)]
+    steps = max(1, math.ceil(max(ends) / STEP_SECONDS - 1e-6))
+    lanes = {name: _lane(judged[name], steps) for name in SENSES if name in judged}
+    return Timeline(0.0, STEP_SECONDS, lanes)
+
+
+def _lane(opinion: SenseOpinion, steps: int) -> npt.NDArray[np.float64]:
+    weight, total = np.zeros(steps), np.zeros(steps)
+    for (start, stop), probability in zip(opinion.spans, opinion.span_probabilities, strict=True):
+        first, last = max(0, int(start / STEP_SECONDS)), min(steps, math.ceil(stop / STEP_SECONDS))
+        for step in range(first, last):
+            shared = min(stop, (step + 1) * STEP_SECONDS) - max(start, step * STEP_SECONDS)
+            if shared > 0:
+                weight[step] += shared
+                total[step] += shared * probability
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(weight > 0, total / weight, np.nan), np.float64)
+
+
+def _top_ranges(timeline: Timeline) -> tuple[TimeRange, ...]:
+    """Runs of seconds that seem rather forged than not, most suspicious first."""
+    ranges = []
+    for sense, lane in timeline.probabilities.items():
+        step = 0
+        while step < len(lane):
+            stop = step
+            while stop < len(lane) and lane[stop] > STANDS_OUT:
+                stop += 1
+            if stop > step:
+                start = timeline.start_seconds + step * timeline.step_seconds
+                end = timeline.start_seconds + stop * timeline.step_seconds
+                ranges.append(TimeRange(sense, start, end, float(lane[step:stop].mean())))
+            step = max(stop, step + 1)
+    return tuple(sorted(ranges, key=lambda one: -one.probability)[:MOST_RANGES])

@@ -1,0 +1,348 @@
+"""A verdict as one self-contained HTML page: player, lanes, spectrogram and faces on one time axis, cues, details folded away.
+
+Nothing is fetched: pictures are inside, the clip is inside too or linked by a relative path. Only the page's own script runs
+(its hash stands in the content policy), so nothing in a clip's name can do anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ffdv.detect.evidence import shrunk_picture
+from ffdv.detect.senses import SENSES, SenseAbsent
+from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
+from ffdv.detect.words import Lang, cue_words, how_sure, missing, note_text, reasons, say, unit_word
+from ffdv.metrics.abstention import AbstentionBand
+from ffdv.page import drawn, render
+from ffdv.records import FloatArray, PixelArray
+
+MOST_BARS = 600  # of a lane; a bar of a longer clip is the most suspicious of its seconds
+STRIP_SIDE, SUSPECT_SIDE, THUMBNAIL_SIDE = 72, 192, 96
+OVERLAY_COLOUR = (240, 122, 30)
+OVERLAY_MOST = 190  # of 255: the picture under it stays visible
+MARKS = {"fake": "▲", "real": "●", "cannot tell": "◆"}  # shape as well as colour
+TONES = {"fake": "fake", "real": "real", "cannot tell": "unsure"}
+HTML_LANGUAGES: dict[Lang, str] = {"en": "en", "zh": "zh-CN"}
+# What browsers play, by the container's name in FFmpeg, for a clip inside the page.
+MIME_TYPES = {
+    "mov": "video/mp4", "matroska": "video/webm", "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg", "aac": "audio/aac",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Linked:
+    """How the page reaches the clip: a relative path, percent-encoded, or a data: address."""
+
+    link: str
+    is_video: bool
+
+
+def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked | None = None, back: str = "") -> str:
+    """The page of one clip; back is the relative address of the index, "" without one."""
+    from ffdv import __version__
+
+    t = partial(say, lang=lang)
+    length = max(length_seconds(verdict), 0.1)
+    judged_cues = [cue for cue in verdict.evidence.cues if cue.separates]
+    other_cues = [cue for cue in verdict.evidence.cues if not cue.separates]
+    script = page_file("clip.js")
+    return render(
+        page_file("clip.html"),
+        lang=HTML_LANGUAGES[lang],
+        t=t,
+        name=shown_name(name),
+        back=back,
+        verdict=verdict,
+        mark=MARKS[verdict.word],
+        tone=TONES[verdict.word],
+        sure=how_sure(verdict, lang),
+        why=reasons(verdict, lang),
+        senses=[_sense(verdict, sense, lang) for sense in SENSES],
+        percent=percent,
+        meter=_meter,
+        length=round(length, 3),
+        lanes=[{"name": sense, **_lane(verdict.timeline, sense, length)} for sense in SENSES],
+        spectrogram=_spectrogram(verdict.evidence.spectrogram, length),
+        strip=[_strip_shot(shot, length) for shot in verdict.evidence.strip],
+        ticks=_ticks(length, lang),
+        ranges=[_range(one, lang) for one in verdict.top_ranges],
+        suspects=[_suspect(shot, lang) for shot in verdict.evidence.suspects],
+        cues=[_cue(cue, lang) for cue in judged_cues],
+        other_cues=[_cue(cue, lang) for cue in other_cues],
+        cue_table=partial(_cue_table, t=t),
+        looked=_looked(verdict, lang),
+        lacking=missing(verdict, lang),
+        faces=verdict.evidence.faces,
+        file_facts=_file_facts(verdict),
+        media=media,
+        version=__version__,
+        own_style=_markup(page_file("clip.css")),
+        script=_markup(script),
+        script_hash=script_hash(script),
+    )
+
+
+def thumbnail(verdict: Verdict) -> bytes | None:
+    """A small JPEG for lists: the most suspicious face, else the leading one, else the sound; None where there is nothing."""
+    evidence = verdict.evidence
+    shots = evidence.suspects or evidence.strip
+    if shots:
+        return _encoded(shrunk_picture(shots[0].pixels, THUMBNAIL_SIDE), "JPEG")
+    if evidence.spectrogram is not None:
+        levels = evidence.spectrogram.levels[::-1]
+        return _encoded(shrunk_picture(np.repeat(levels[:, :, None], 3, axis=2), THUMBNAIL_SIDE), "JPEG")
+    return None
+
+
+def data_link(content: bytes, container: str, *, is_video: bool) -> Linked | None:
+    """A clip inside the page; None for containers that no browser plays."""
+    kind = next((mime for name, mime in MIME_TYPES.items() if name in container.split(",")), None)
+    if kind is None:
+        return None
+    return Linked(f"data:{kind};base64,{base64.b64encode(content).decode()}", is_video)
+
+
+def length_seconds(verdict: Verdict) -> float:
+    """The time axis: what was looked at, or the length in the header where that is known and not longer than the lanes."""
+    seen = verdict.looked_at
+    looked = max(seen.sound_seconds, seen.picture_seconds)
+    spectrogram = verdict.evidence.spectrogram
+    return max(looked, spectrogram.stop_seconds if spectrogram else 0.0)
+
+
+def percent(probability: float) -> str:
+    """A probability for people; never a certainty.
+
+    >>> percent(0.934), percent(0.9999), percent(0.0001)
+    ('93 %', '> 99 %', '< 1 %')
+    """
+    if probability > 0.99:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
+def shown_name(name: str) -> str:
+    r"""A file's name on one line: control characters and broken bytes are shown escaped.
+
+    >>> shown_name("a" + chr(10) + "b.mp4")
+    'a\\nb.mp4'
+    """
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+@cache
+def page_file(name: str) -> str:
+    """A template, style or script of the pages."""
+    return files("ffdv.detect").joinpath("pages", name).read_text(encoding="utf-8")
+
+
+def script_hash(script: str) -> str:
+    """What the content policy calls a script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 -- our own file
+
+
+def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
+    opinion = next((one for one in verdict.opinions.values() if one.sense == sense), None)
+    nothing: dict[str, Any] = {
+        "name": sense,
+        "probability": None,
+        "logit": None,
+        "outside": (),
+        "numbers": "",
+        "why": "",
+    }
+    if opinion is None:
+        return nothing | {"why": say("not_judged", lang)}
+    if isinstance(opinion, SenseAbsent):
+        return nothing | {"why": note_text(opinion, lang)}
+    return nothing | {
+        "probability": opinion.probability,
+        "logit": opinion.logit,
+        "outside": opinion.outside,
+        "numbers": ", ".join(f"{key} {float(number):.4g}" for key, number in opinion.numbers.items()),
+    }
+
+
+METER = """<div class="meter" role="img" aria-label="{{ text }}"><i style="width: {{ width }}%"></i>{% for place in marks %}<b style="left: {{ place }}%"></b>{% endfor %}</div>"""
+
+
+def _meter(probability: float, band: AbstentionBand | None) -> Any:
+    """A bar from 0 to 100 %, with the band's edges."""
+    marks = [] if band is None else [round(100 * edge, 1) for edge in (band.low, band.high)]
+    return drawn(METER, text=percent(probability), width=round(100 * probability, 1), marks=marks)
+
+
+LANE = """<svg viewBox="0 0 {{ count }} 100" preserveAspectRatio="none" aria-hidden="true">{% for x, height, kind in bars %}<rect class="{{ kind }}" x="{{ x }}" y="{{ 100 - height }}" width="{{ width }}" height="{{ height }}" opacity="{{ 1 if kind == "none" else (0.45 + 0.0055 * height) | round(2) }}"/>{% endfor %}<line x1="0" y1="50" x2="{{ count }}" y2="50"/></svg>"""
+
+
+def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
+    """The bars of one sense over [0, length) seconds."""
+    lane = next((values for name, values in timeline.probabilities.items() if name == sense), None)
+    if lane is None or not np.isfinite(lane).any():
+        return {"bars": 0, "drawing": ""}
+    each = math.ceil(len(lane) / MOST_BARS)
+    count = length / (each * timeline.step_seconds)
+    bars = []
+    for x, start in enumerate(range(0, len(lane), each)):
+        part = lane[start : start + each]
+        if not np.isfinite(part).any():
+            continue
+        value = float(np.nanmax(part))
+        bars.append((x, round(max(3.0, 100 * value), 1), "" if value > 0.5 else "low"))
+    return {"bars": len(bars), "drawing": drawn(LANE, count=round(count, 4), bars=bars, width=0.92)}
+
+
+def _spectrogram(view: Spectrogram | None, length: float) -> dict[str, Any] | None:
+    if view is None:
+        return None
+    grey = np.repeat(view.levels[::-1, :, None], 3, axis=2)
+    overlay = None if view.activation is None else _overlay(np.asarray(view.activation[::-1] / 255, np.float32))
+    return {
+        "picture": _data(grey, "JPEG"),
+        "overlay": overlay,
+        "left": round(100 * view.start_seconds / length, 3),
+        "width": round(100 * (view.stop_seconds - view.start_seconds) / length, 3),
+    }
+
+
+def _overlay(activation: FloatArray) -> str:
+    """Where a model looked, as a see-through orange picture."""
+    pixels = np.zeros((*activation.shape, 4), np.uint8)
+    pixels[..., :3] = OVERLAY_COLOUR
+    pixels[..., 3] = np.clip(activation, 0, 1) * OVERLAY_MOST
+    return _data(pixels, "PNG")
+
+
+def _strip_shot(shot: FaceShot, length: float) -> dict[str, Any]:
+    left = min(100 * shot.seconds / length, 93.75)
+    return {"picture": _data(shrunk_picture(shot.pixels, STRIP_SIDE), "JPEG"), "left": round(left, 2)}
+
+
+def _suspect(shot: FaceShot, lang: Lang) -> dict[str, Any]:
+    text = f"{shot.seconds:.1f} {say('seconds_unit', lang)}"
+    if shot.probability is not None:
+        text += f" · {percent(shot.probability)}"
+    overlay = None
+    if shot.activation is not None:
+        small = _picture((np.clip(shot.activation, 0, 1) * 255).astype(np.uint8))
+        grown = np.asarray(np.asarray(small.resize((SUSPECT_SIDE, SUSPECT_SIDE))) / 255, np.float32)
+        overlay = _overlay(grown)
+    picture = _data(shrunk_picture(shot.pixels, SUSPECT_SIDE), "JPEG")
+    return {"seconds": round(shot.seconds, 2), "text": text, "picture": picture, "overlay": overlay}
+
+
+def _range(one: TimeRange, lang: Lang) -> dict[str, Any]:
+    text = f"{one.start_seconds:.0f}–{one.stop_seconds:.0f} {say('seconds_unit', lang)}"
+    return {"start": one.start_seconds, "text": text, "sense": one.sense, "probability": one.probability}
+
+
+def _ticks(length: float, lang: Lang) -> list[dict[str, Any]]:
+    """Four to eight round moments; the last stands at the end."""
+    steps = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+    step = next((one for one in steps if length / one <= 7), 3600)
+    moments = [k * step for k in range(math.ceil(length / step)) if length - k * step > 0.6 * step] or [0.0]
+    return [{"left": round(100 * at / length, 2), "text": _clock(at, lang)} for at in [*moments, length]]
+
+
+def _clock(seconds: float, lang: Lang) -> str:
+    if seconds >= 60:
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return f"{seconds:.3g} {say('seconds_unit', lang)}"
+
+
+CUE_PLOT = """<svg viewBox="0 0 144 18" role="img" aria-label="{{ text }}"><line x1="2" y1="9" x2="142" y2="9" stroke="var(--line)"/><rect x="{{ low }}" y="3" width="{{ width }}" height="12" rx="2" fill="var(--real)" opacity="0.35"/><line x1="{{ middle }}" y1="3" x2="{{ middle }}" y2="15" stroke="var(--real)" stroke-width="2"/><circle cx="{{ place }}" cy="9" r="5" fill="var(--{{ "fake" if unusual else "ink" }})" stroke="var(--paper)"/></svg>"""
+CUE_TABLE = """<div class="wide"><table class="full"><thead><tr><th>{{ t("cue") }}</th><th class="number">{{ t("value") }}</th><th></th><th class="number hide-small">{{ t("usual") }}</th></tr></thead><tbody>
+{% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number{{ " unusual" if cue.unusual }}">{{ cue.value }} {{ cue.unit }}<br><span class="small">{{ t("unusual" if cue.unusual else "as_usual") }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
+</tbody></table></div>"""
+
+
+def _cue(cue: CueView, lang: Lang) -> dict[str, Any]:
+    name, about = cue_words(cue.code, lang)
+    low, middle, high = cue.usual
+    least, most = min(low, cue.value), max(high, cue.value)
+    spread = max(most - least, 1e-9)
+
+    def place(value: float) -> float:
+        return round(8 + 128 * (value - least) / spread, 1)
+
+    usual = f"{low:.3g} … {high:.3g}"
+    plot = drawn(
+        CUE_PLOT,
+        text=f"{cue.value:.3g}, {usual}",
+        low=place(low),
+        width=round(max(2.0, place(high) - place(low)), 1),
+        middle=place(middle),
+        place=place(cue.value),
+        unusual=cue.unusual,
+    )
+    return {
+        "name": name,
+        "about": about,
+        "value": f"{cue.value:.3g}",
+        "unit": unit_word(cue.unit, lang),
+        "usual": usual,
+        "plot": plot,
+        "unusual": cue.unusual,
+        "informative": cue.separates,
+    }
+
+
+def _cue_table(cues: Sequence[dict[str, Any]], *, t: Any) -> Any:
+    return drawn(CUE_TABLE, cues=cues, t=t)
+
+
+def _looked(verdict: Verdict, lang: Lang) -> list[tuple[str, str]]:
+    seen, unit = verdict.looked_at, say("seconds_unit", lang)
+    rows = [] if seen.length_seconds is None else [("looked_length", f"{seen.length_seconds:.1f} {unit}")]
+    rows += [
+        ("looked_sound", f"{seen.sound_seconds:.1f} {unit}"),
+        ("looked_picture", f"{seen.picture_seconds:.1f} {unit}"),
+        ("looked_frames", str(seen.frames)),
+        ("looked_with_face", str(seen.frames_with_face)),
+        ("looked_faces", str(seen.faces)),
+        ("looked_mouth", f"{seen.mouth_seconds:.1f} {unit}"),
+    ]
+    return [(say(code, lang), text) for code, text in rows]
+
+
+def _file_facts(verdict: Verdict) -> list[str]:
+    facts = verdict.facts
+    lines = [f"{facts.container.split(',')[0]}, {facts.size_bytes / 1e6:.2f} MB"]
+    lines += [
+        f"{picture.codec}, {picture.width}×{picture.height}" + (f", {picture.fps:.4g} fps" if picture.fps else "")
+        for picture in facts.pictures
+    ]
+    return lines + [f"{sound.codec}, {sound.rate} Hz, {sound.channels} ch" for sound in facts.sounds]
+
+
+def _picture(pixels: PixelArray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(pixels)
+
+
+def _encoded(pixels: PixelArray, kind: str) -> bytes:
+    target = io.BytesIO()
+    _picture(pixels).save(target, kind, **({"quality": 82} if kind == "JPEG" else {}))
+    return target.getvalue()
+
+
+def _data(pixels: PixelArray, kind: str) -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(_encoded(pixels, kind)).decode()}"

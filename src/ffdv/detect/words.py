@@ -1,0 +1,376 @@
+"""Everything that a verdict says in sentences, in English and Chinese, for readers who know nothing of nets.
+
+Codes travel, sentences are made here: `say(code, lang, **values)`. What comes from a file's reading or from a sense in
+its own words (notes, reasons for being absent) has a translation by code and is shown as it is where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ffdv.detect.senses import SenseAbsent
+from ffdv.detect.verdict import Verdict
+from ffdv.records import Note
+
+Lang = Literal["en", "zh"]
+LANGUAGES: tuple[Lang, ...] = ("en", "zh")
+
+# code → (English, Chinese); {names} are filled by say().
+WORDS: Mapping[str, tuple[str, str]] = {
+    # the verdict
+    "fake": ("Probably fake", "很可能是伪造"),
+    "real": ("No sign of forgery found", "未发现伪造迹象"),
+    "cannot tell": ("Cannot tell", "无法判断"),
+    "word_fake": ("fake", "伪造"),
+    "word_real": ("real", "真实"),
+    "word_cannot tell": ("cannot tell", "无法判断"),
+    "voice": ("voice", "声音"),
+    "picture": ("picture", "画面"),
+    "agreement": ("agreement", "声画一致性"),
+    "voice_asks": ("Does the voice sound synthetic?", "声音像合成的吗？"),
+    "picture_asks": ("Does the face look manipulated?", "人脸像被改动过吗？"),
+    "agreement_asks": ("Do lips and speech belong together?", "口型与语音相配吗？"),
+    # reasons
+    "nothing_judged": (
+        "Nothing in this file could be judged: it shows no face that can be followed and holds no speech that can be heard.",
+        "文件中没有可判断的内容：既没有可跟踪的人脸，也没有可分析的语音。",
+    ),
+    "too_short": (
+        "There are only {seconds:.1f} s of material that can be judged; {needed:.0f} s are needed.",
+        "可判断的内容只有 {seconds:.1f} 秒，至少需要 {needed:.0f} 秒。",
+    ),
+    "undecided": (
+        "The score lies where real and forged clips both occur, so either answer would be a guess.",
+        "得分落在真实与伪造都可能出现的区间，给出任何一种结论都等于猜测。",
+    ),
+    "senses_disagree": (
+        "The senses disagree: one suspects a forgery, another finds none, and together they are not sure enough.",
+        "各项判断不一致：一项怀疑伪造，另一项没有发现，综合起来不足以下结论。",
+    ),
+    "sense_suspects": ("The {sense} seems forged rather than not ({p:.0%}).", "{sense}更像是伪造的（{p:.0%}）。"),
+    "sense_clear": ("The {sense} shows little sign of forgery ({p:.0%}).", "{sense}几乎没有伪造迹象（{p:.0%}）。"),
+    "outside": (
+        "This clip is unlike what the detector learned from ({sense}): {text}",
+        "该片段与检测器的训练材料不同（{sense}）：{text}",
+    ),
+    "absent": ("The {sense} was not judged.", "未判断{sense}。"),
+    # how sure, and thresholds
+    "how_sure": (
+        "The detector gives {p:.0%} that the clip is forged in any way. It says fake above {high:.0%} and real below {low:.0%}.",
+        "检测器认为该片段以任何方式伪造的可能性为 {p:.0%}。高于 {high:.0%} 判为伪造，低于 {low:.0%} 判为真实。",
+    ),
+    "threshold": (
+        "At this threshold at most {rate} of real development clips are called fake (measured on {count} independent sources).",
+        "在此阈值下，最多有 {rate} 的真实开发片段会被误判为伪造（在 {count} 个独立来源上测得）。",
+    ),
+    "threshold_unmeasured": (
+        "This threshold has not been measured yet; take it as a rough line.",
+        "该阈值尚未经过测量，只能作为粗略界线。",
+    ),
+    "no_probability": ("No probability is given: no sense could judge.", "没有给出概率：没有任何一项可供判断。"),
+    "limits": (
+        (
+            "What this can and cannot show. The numbers come from statistical models that learned from a limited collection of real "
+            "and forged clips. They say how much this clip resembles those forgeries; they prove nothing about a person, an event or "
+            "what was said. New methods of forgery, strong compression, music, noise, filters and face editing that is not meant to "
+            "deceive can raise or lower a score. “No sign of forgery found” does not mean genuine. A clip whose sound and "
+            "picture are genuine can still be misleading by its cut or its caption. Do not publish an accusation on this page alone: "
+            "look at the seconds that it points to, find the source, and ask a person who knows."
+        ),
+        (
+            "本结果能说明什么、不能说明什么。数字来自统计模型，这些模型只从有限的真实与伪造片段中学习。它们表示该片段与那些伪造品有多相似，"
+            "并不能证明某个人、某件事或某句话的真假。新的伪造方法、高度压缩、音乐、噪声、滤镜以及并非为了欺骗的美颜都可能使得分升高或降低。"
+            "“未发现伪造迹象”并不等于真实；声音和画面都真实的片段，也可能因剪辑或说明文字而误导人。"
+            "请不要仅凭本页面公开指控他人：请亲自查看所指出的时间段，寻找原始来源，并请教专业人士。"
+        ),
+    ),
+    # page headings and labels
+    "title": ("Forgery check of {name}", "{name} 的伪造检测"),
+    "overall": ("Overall", "总体"),
+    "probability_short": ("probability of forgery", "伪造概率"),
+    "why": ("Why", "依据"),
+    "when": ("When", "时间"),
+    "not_judged": ("not judged", "未判断"),
+    "player": ("Clip", "片段"),
+    "player_missing": (
+        "This browser cannot play the file; the timeline works all the same.",
+        "浏览器无法播放该文件，但时间轴仍可使用。",
+    ),
+    "timeline": ("Second by second", "逐秒结果"),
+    "timeline_help": (
+        "Each lane is one sense; a taller, darker bar is a more suspicious second. Click, or use the arrow keys, to jump there.",
+        "每一行是一项判断；柱越高、越深，该秒越可疑。点击或用方向键可跳转。",
+    ),
+    "spectrogram": ("Sound: pitch from low (bottom) to high (top)", "声音：自下而上由低到高"),
+    "spectrogram_overlay": ("orange: where the voice model looked", "橙色：声音模型关注的位置"),
+    "strip": ("The leading face", "主要人脸"),
+    "suspects": ("Faces that look most suspicious", "最可疑的人脸"),
+    "suspects_help": (
+        "Orange marks where the picture model looked. It need not be where a forgery is.",
+        "橙色表示画面模型关注的位置，不一定就是伪造之处。",
+    ),
+    "ranges": ("Seconds worth a look", "值得查看的时间段"),
+    "no_ranges": ("No second stands out.", "没有特别可疑的时间段。"),
+    "cues": ("Measured details", "测量细节"),
+    "cues_help": (
+        (
+            "Single measurements, each beside what nine of ten real development clips show (band). None of them is proof. A cue marked "
+            "“informative” told real from fake on development clips better than chance by itself; the others did not and are "
+            "for orientation only."
+        ),
+        (
+            "各项测量值及十段真实开发片段中九段的范围（色带）。单项都不是证据。标有“有参考价值”的项目在开发片段上单独区分真伪优于随机，"
+            "其余项目不能区分，仅供了解。"
+        ),
+    ),
+    "other_cues": (
+        "{count} more, which by themselves do not tell real from fake",
+        "另外 {count} 项（单独不能区分真伪）",
+    ),
+    "cue": ("detail", "项目"),
+    "value": ("this clip", "本片段"),
+    "usual": ("real clips", "真实片段"),
+    "informative": ("informative", "有参考价值"),
+    "unusual": ("unusual", "不寻常"),
+    "as_usual": ("usual", "正常"),
+    "looked_at": ("What was looked at", "检查了什么"),
+    "looked_length": ("length by the file's header", "文件标明的长度"),
+    "looked_sound": ("sound heard", "分析的声音"),
+    "looked_picture": ("picture seen", "分析的画面"),
+    "looked_frames": ("frames searched for faces", "搜索人脸的帧数"),
+    "looked_with_face": ("of them with a face", "其中有人脸的帧数"),
+    "looked_faces": ("faces followed", "跟踪的人脸数"),
+    "looked_mouth": ("mouth in sight, watched closely", "仔细观察口型的时间"),
+    "missing": ("What was missing, damaged or limited", "缺失、损坏或受限的内容"),
+    "nothing_missing": ("Nothing.", "无。"),
+    "details": ("Details for experts", "专业细节"),
+    "faces_table": ("Faces followed", "跟踪的人脸"),
+    "face": ("face", "人脸"),
+    "from_to": ("seen", "出现时间"),
+    "sightings": ("sightings", "次数"),
+    "seconds_unit": ("s", "秒"),
+    "weights": ("weight files", "权重文件"),
+    "sense": ("sense", "判断项"),
+    "score": ("score (logit)", "得分（logit）"),
+    "file_facts": ("File", "文件"),
+    "made_by": ("Made by ffdv {version}. Works without network.", "由 ffdv {version} 生成，无需网络。"),
+    "back": ("All clips", "全部片段"),
+    # the index
+    "index_title": ("Clips, most suspicious first", "片段列表（按可疑程度排序）"),
+    "index_summary": (
+        "{total} clips: {fake} probably fake, {cannot} cannot tell, {real} without sign of forgery, {failed} not readable.",
+        "共 {total} 个片段：{fake} 个很可能是伪造，{cannot} 个无法判断，{real} 个未发现伪造迹象，{failed} 个无法读取。",
+    ),
+    "filter": ("Filter by name", "按名称筛选"),
+    "all": ("all", "全部"),
+    "failed": ("failed", "失败"),
+    "clip": ("clip", "片段"),
+    "verdict": ("verdict", "结论"),
+    "reason": ("reason", "原因"),
+    "sort_help": ("Click a heading to sort.", "点击表头可排序。"),
+    "shown": ("shown", "已显示"),
+}
+
+# What every cue measures: name and one sentence in each language.
+CUE_WORDS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "blink_rate": (
+        ("blinks a minute", "People blink about 10 to 25 times a minute; short clips may show none."),
+        ("每分钟眨眼次数", "人每分钟眨眼约 10 到 25 次；短片段可能没有。"),
+    ),
+    "longest_stare": (
+        ("longest stare", "The longest time without a blink."),
+        ("最长不眨眼时间", "两次眨眼之间最长的间隔。"),
+    ),
+    "sharpness_difference": (
+        ("face sharper than background", "How much sharper the face is than what is behind it."),
+        ("人脸与背景清晰度差", "人脸比背景清晰多少。"),
+    ),
+    "noise_difference": (
+        ("face noisier than background", "A pasted face may bring its own grain, or none."),
+        ("人脸与背景噪点差", "贴上去的人脸可能带有自己的噪点，或者没有噪点。"),
+    ),
+    "blockiness_difference": (
+        ("compression blocks in the face", "Compression blocks in the face beyond those around it."),
+        ("人脸压缩块", "人脸上的压缩块比周围明显多少。"),
+    ),
+    "resampling_difference": (
+        ("traces of enlarging", "Regular patterns that enlarging or turning a face leaves."),
+        ("缩放痕迹", "放大或旋转人脸后留下的规则纹路。"),
+    ),
+    "border_sharpness": (
+        ("edge around the face", "Detail along the outline of the face against detail inside it."),
+        ("人脸边缘", "人脸轮廓处与内部的细节对比。"),
+    ),
+    "light_angle": (
+        ("light on face and surroundings", "Angle between the light on the face and around it."),
+        ("光线方向差", "人脸与周围光照方向的夹角。"),
+    ),
+    "light_slope": (
+        ("light from one side", "How much brighter one side of the face is."),
+        ("侧光程度", "人脸一侧比另一侧亮多少。"),
+    ),
+    "background_repetition": (
+        ("repeating background", "How much the background repeats itself."),
+        ("背景重复", "背景图案重复的程度。"),
+    ),
+    "face_flicker": (
+        ("flicker of the face", "How much more than its surroundings the face changes from frame to frame."),
+        ("人脸闪烁", "人脸在相邻帧之间的变化比周围多多少。"),
+    ),
+    "frozen_share": (
+        ("frozen frames", "Share of frames in which nothing at all moves."),
+        ("静止帧比例", "完全没有变化的帧所占比例。"),
+    ),
+    "longest_freeze": (
+        ("longest freeze", "Longest time in which nothing at all moves."),
+        ("最长静止", "画面完全静止的最长时间。"),
+    ),
+    "repeated_frames": (
+        ("repeated frames", "Share of frames that were shown before (a loop)."),
+        ("重复帧", "先前已经出现过的帧所占比例（循环）。"),
+    ),
+    "repeated_sound": (
+        ("repeated sound", "How alike the two most similar pieces of sound are; 1 is a copy."),
+        ("重复声音", "最相似的两段声音有多像；1 表示完全复制。"),
+    ),
+    "longest_silence": (
+        ("digital silence", "Longest time of perfect silence, which no room and microphone have."),
+        ("数字静音", "绝对无声的最长时间；真实录音几乎没有。"),
+    ),
+    "pause_depth": (
+        ("quiet of the pauses", "How far below speech the quietest moments lie; very clean pauses are unusual."),
+        ("停顿安静程度", "停顿比说话声低多少；过于干净的停顿不寻常。"),
+    ),
+    "band_limit": (
+        ("highest frequency", "Above this the sound is nearly empty."),
+        ("最高频率", "高于该频率几乎没有声音。"),
+    ),
+    "pitch_spread": (
+        ("liveliness of the melody", "How much the pitch moves; 2 to 4 semitones in lively speech."),
+        ("语调起伏", "音高变化的幅度；生动的说话为 2 到 4 个半音。"),
+    ),
+    "pitch_jitter": (
+        ("unevenness of the pitch", "Small irregularities of a living throat."),
+        ("音高微颤", "真实嗓音的细微不规则。"),
+    ),
+    "lip_sound_offset": (
+        ("offset of lips and sound", "How far lips and sound seem shifted against each other."),
+        ("口型与声音错位", "口型与声音之间的时间差。"),
+    ),
+    "lip_sound_correlation": (
+        ("lips move with the sound", "How closely lip opening follows loudness."),
+        ("口型与声音同步度", "嘴唇开合跟随音量的紧密程度。"),
+    ),
+    "lip_sound_confidence": (
+        ("clearness of that match", "How much the best match stands out."),
+        ("同步清晰度", "最佳匹配有多突出。"),
+    ),
+}
+
+UNITS_ZH: Mapping[str, str] = {
+    "per minute": "次/分",
+    "s": "秒",
+    "dB": "dB",
+    "degrees": "度",
+    "share": "比例",
+    "correlation": "相关",
+    "Hz": "Hz",
+    "semitones": "半音",
+    "%": "%",
+    "ms": "毫秒",
+    "log brightness per face width": "对数亮度/脸宽",
+}
+
+# Notes and absences by code, in Chinese; in English their own text is shown.
+NOTES_ZH: Mapping[str, str] = {
+    "no_sound": "文件没有声音。",
+    "no_picture": "文件没有活动画面。",
+    "no_face": "没有找到人脸。",
+    "no_speech": "没有听到语音。",
+    "no_mouth": "看不清嘴部。",
+    "too_short": "可用内容太短。",
+    "short_sound": "声音太短，无法判断。",
+    "silent_sound": "声音完全无声。",
+    "low_rate": "声音采样率太低，无法分析语音。",
+    "damaged": "文件有部分损坏。",
+    "damaged_sound": "声音已损坏，无法解码。",
+    "damaged_picture": "画面已损坏，无法解码。",
+    "truncated": "文件似乎被截断。",
+    "limited": "只检查了文件的前一部分。",
+    "sanitised": "部分采样值无效，已修正。",
+    "late_sound": "声音晚于画面开始。",
+    "sound_gap": "声音中有缺失，已用静音填补。",
+    "rate_change": "采样率在文件中发生变化。",
+    "size_change": "画面尺寸在文件中发生变化。",
+    "audio_track": "文件有多条音轨，只检查其中一条。",
+    "faces_left_out": "人脸过多，只保留了主要的几张。",
+}
+
+
+def say(code: str, lang: Lang = "en", **values: object) -> str:
+    """The sentence or label for a code, filled with values.
+
+    >>> say("word_fake"), say("word_fake", "zh")
+    ('fake', '伪造')
+    """
+    return WORDS[code][LANGUAGES.index(lang)].format(**values)
+
+
+def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
+    """Why the verdict is what it is, one sentence each."""
+    said = []
+    for reason in verdict.reasons:
+        values = dict(reason.values)
+        if "sense" in values:
+            values["sense"] = say(str(values["sense"]), lang)
+        said.append(say(reason.code, lang, **values))
+    return tuple(said)
+
+
+def note_text(note: Note | SenseAbsent, lang: Lang = "en") -> str:
+    """A note or an absence as a sentence; its own words where there is no translation."""
+    text = note.text if lang == "en" else NOTES_ZH.get(note.code, note.text)
+    return text if text.endswith((".", "。")) else f"{text}."
+
+
+def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
+    """What was missing, damaged or limited, each once: notes on the file, then the senses that could not judge."""
+    notes = [note_text(note, lang) for note in verdict.notes]
+    codes = {note.code for note in verdict.notes}
+    colon = ": " if lang == "en" else "："
+    absent = [
+        f"{say('absent', lang, sense=say(one.sense, lang)).rstrip('.。')}{colon}{note_text(one, lang)}"
+        for one in verdict.absent
+        if one.code not in codes
+    ]
+    return tuple(dict.fromkeys([*notes, *absent]))
+
+
+def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
+    """The probability in words, and what the threshold means."""
+    fused = verdict.fused
+    if fused is None:
+        return (say("no_probability", lang),)
+    first = say("how_sure", lang, p=fused.probability, low=fused.band.low, high=fused.band.high)
+    if not fused.measured:
+        return first, say("threshold_unmeasured", lang)
+    rate = _share(fused.band.false_alarm_rate, lang)
+    return first, say("threshold", lang, rate=rate, count=fused.band.num_real_groups)
+
+
+def cue_words(code: str, lang: Lang = "en") -> tuple[str, str]:
+    """Name of a cue and one sentence on what it measures."""
+    return CUE_WORDS[code][LANGUAGES.index(lang)]
+
+
+def unit_word(unit: str, lang: Lang = "en") -> str:
+    """A unit as readers know it."""
+    return unit if lang == "en" else UNITS_ZH.get(unit, unit)
+
+
+def _share(rate: float, lang: Lang) -> str:
+    one_in = round(1 / rate) if rate > 0 else 0
+    if not one_in or abs(rate * one_in - 1) > 0.02:
+        return f"{rate:.1%}"
+    return f"1 in {one_in}" if lang == "en" else f"{one_in} 段中 1 段"
