@@ -7,10 +7,10 @@ their work changes a single value, and an epoch can be entered in its middle.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import finish_sound, resample_mono, window_starts
-from ffdv.records import FloatArray
+from ffdv.records import FAKE, REAL, FloatArray
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from torch.utils.data import DataLoader
 
 # (samples (n,) float32, rate in Hz, generator) → samples (m,) float32; must be picklable where workers are spawned.
 Augment = Callable[[FloatArray, int, np.random.Generator], FloatArray]
+# Another real clip's samples at the same rate, by chance; None where there is none.
+Borrow = Callable[[np.random.Generator], "FloatArray | None"]
+# (real samples (n,), rate in Hz, generator, borrow) → forged samples, or None to leave it real.
+Forge = Callable[[FloatArray, int, np.random.Generator, Borrow], "FloatArray | None"]
 IntArray = npt.NDArray[np.int64]
+Kept = Literal["sound", "faces", "motion", "mouth"]  # what shards may hold of a clip
 
 
 class LoaderSpec(BaseModel):
@@ -55,11 +59,12 @@ class LoaderSpec(BaseModel):
 class Batch:
     """Windows side by side: samples (rows, n) float32, zero after each row's length; lengths, labels, clips (rows,) int64.
 
+    Loaders of other senses put there what their nets look at: see face_loader.py, vector_loader.py, joint_loader.py.
     labels: 1 = fake, -1 unknown; names (rows,): the clip that each row is a window of; clips: its row in the shards;
     start_seconds (rows,) float64: where in the clip the window begins.
     """
 
-    samples: Tensor
+    samples: Tensor | tuple[Tensor, ...]
     lengths: Tensor
     labels: Tensor
     names: tuple[str, ...]
@@ -71,25 +76,31 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
         """The same batch with what a net needs on `device`."""
-        samples, lengths, labels = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.samples, self.lengths, self.labels)
-        )
-        return replace(self, samples=samples, lengths=lengths, labels=labels)
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory (the data loader calls this)."""
-        samples, lengths, labels = (tensor.pin_memory() for tensor in (self.samples, self.lengths, self.labels))
-        return replace(self, samples=samples, lengths=lengths, labels=labels)
+        return self._changed(lambda tensor: tensor.pin_memory())
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with `change` done to every tensor that a net needs."""
+        samples = self.samples
+        changed = tuple(map(change, samples)) if isinstance(samples, tuple) else change(samples)
+        return replace(self, samples=changed, lengths=change(self.lengths), labels=change(self.labels))
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Clips that take no part, by row: extraction failed, no usable sound, no label; and those cut to max_seconds."""
+    """Clips that take no part, by row: extraction failed, nothing that the senses need, no label; and those cut to max_seconds.
+
+    no_sound: what `lacking` says is missing, a sound unless the net needs something else.
+    """
 
     failed: tuple[int, ...] = ()
     no_sound: tuple[int, ...] = ()
     no_label: tuple[int, ...] = ()
     cut: tuple[int, ...] = ()
+    lacking: str = "sound"
 
     def sentence(self) -> str:
         """One line for the user; empty when every clip takes part whole.
@@ -99,7 +110,7 @@ class LeftOut:
         """
         counts = (
             (len(self.failed), "failed in prepare"),
-            (len(self.no_sound), "without sound"),
+            (len(self.no_sound), f"without {self.lacking}"),
             (len(self.no_label), "without a label"),
         )
         left = ", ".join(f"{count} {what}" for count, what in counts if count)
@@ -113,7 +124,7 @@ class ClipLoader:
     rows: the clips that take part, by row; left_out: the others, and why.
     """
 
-    def __init__(self, loader: DataLoader[Any], sampler: EpochSampler, rows: IntArray, left_out: LeftOut) -> None:
+    def __init__(self, loader: Iterable[Batch], sampler: EpochSampler, rows: IntArray, left_out: LeftOut) -> None:
         self.loader = loader
         self.sampler = sampler
         self.rows = rows
@@ -137,6 +148,7 @@ def make_loader(
     training: bool,
     rows: Sequence[int] | None = None,
     augment: Augment | None = None,
+    forge: Forge | None = None,
     need_labels: bool = True,
     rank: int = 0,
     num_ranks: int = 1,
@@ -144,35 +156,71 @@ def make_loader(
 ) -> ClipLoader:
     """Batches of sound at `rate` Hz from the clips `rows` (all by default).
 
-    Training: shuffled, one window a clip, augmented; evaluation: in order, every window, untouched. Each of num_ranks processes
+    Training: shuffled, one window a clip, a real one perhaps forged (its label is then fake), augmented; evaluation: in order, every window, untouched. Each of num_ranks processes
     gets its share; in training all get equally many batches. Raises ShardError when no clip can take part.
     """
     shards = shards if isinstance(shards, Shards) else open_shards(shards)
     taken, left_out = choose_rows(shards, spec, rows=rows, need_labels=need_labels)
     sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
-    windows = ClipWindows(shards, spec, rate=rate, training=training, augment=augment)
-    return ClipLoader(_torch_loader(windows, sampler, spec, pin_memory=pin_memory), sampler, taken, left_out)
+    windows = ClipWindows(
+        shards,
+        spec,
+        rate=rate,
+        training=training,
+        augment=augment,
+        forge=forge,
+        others=taken[shards.labels[taken] == REAL],
+    )
+    return ClipLoader(torch_loader(windows, sampler, spec, pin_memory=pin_memory), sampler, taken, left_out)
+
+
+# What a net can look at → (how many of it each clip has, what to call it where it has none).
+_KEPT: dict[Kept, tuple[Callable[[Shards], npt.NDArray[Any]], str]] = {
+    "sound": (lambda shards: shards.sound_seconds, "sound"),
+    "faces": (lambda shards: shards.face_crops, "a face"),
+    "motion": (lambda shards: shards.motion_numbers, "a moving picture"),
+    "mouth": (lambda shards: shards.mouth_frames, "a mouth"),
+}
+
+
+def has_any(shards: Shards, senses: Sequence[Kept]) -> npt.NDArray[np.bool_]:
+    """(clips,) which have at least one of these. Raises ShardError where none of them was prepared at all."""
+    prepared = [sense for sense in senses if sense in shards.index.senses]
+    if not prepared:
+        raise ShardError(
+            f"{shards.folder}: {_KEPT[senses[0]][1]} was not looked for when it was prepared; prepare the clips again, "
+            "into another folder, without --senses"
+        )
+    present = [np.asarray(_KEPT[sense][0](shards) > 0) for sense in prepared]
+    return np.asarray(np.any(present, axis=0), np.bool_)
 
 
 def choose_rows(
-    shards: Shards, spec: LoaderSpec, *, rows: Sequence[int] | None = None, need_labels: bool = True
+    shards: Shards,
+    spec: LoaderSpec,
+    *,
+    rows: Sequence[int] | None = None,
+    need_labels: bool = True,
+    senses: Sequence[Kept] = ("sound",),
 ) -> tuple[IntArray, LeftOut]:
-    """The clips that can take part, and the others with why. Raises ShardError when none can."""
+    """The clips that can take part, having any of `senses`, and the others with why. Raises ShardError when none can."""
     asked = np.arange(len(shards)) if rows is None else np.asarray(rows, np.int64)
     failed = shards.failed[asked]
-    silent = ~failed & (shards.sound_seconds[asked] <= 0)
+    silent = ~failed & ~has_any(shards, senses)[asked]
     unlabelled = ~failed & ~silent & (shards.labels[asked] < 0) if need_labels else np.zeros(len(asked), np.bool_)
     taken = ~(failed | silent | unlabelled)
-    longest = spec.max_seconds if spec.window_seconds is None else np.inf
+    longest = spec.max_seconds if spec.window_seconds is None and senses == ("sound",) else np.inf
     cut = taken & (shards.sound_seconds[asked] > longest)
-    left_out = LeftOut(*(tuple(asked[mask].tolist()) for mask in (failed, silent, unlabelled, cut)))
+    lacking = " and without ".join(_KEPT[sense][1] for sense in senses)
+    masks = {"failed": failed, "no_sound": silent, "no_label": unlabelled, "cut": cut}
+    left_out = LeftOut(**{why: tuple(asked[mask].tolist()) for why, mask in masks.items()}, lacking=lacking)
     if not taken.any():
         raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence() or 'there are none'})")
     return asked[taken], left_out
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """One sample to make: the clip's row, and how often this epoch has drawn it before."""
 
     epoch: int
@@ -204,7 +252,7 @@ class EpochSampler:
     def __len__(self) -> int:
         return len(self._cuts(len(range(self._rank, self._padded_length(), self._num_ranks))))
 
-    def __iter__(self) -> Iterator[list[_Draw]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         draws = self._order()[self._rank :: self._num_ranks]
         for start, stop in self._cuts(len(draws))[self._skip :]:
             yield draws[start:stop]
@@ -222,13 +270,13 @@ class EpochSampler:
             del starts[-1]
         return list(itertools.pairwise([*starts, count]))
 
-    def _order(self) -> list[_Draw]:
+    def _order(self) -> list[Draw]:
         if not self._training:
-            return [_Draw(self._epoch, int(row), 0) for row in self._rows]
+            return [Draw(self._epoch, int(row), 0) for row in self._rows]
         rng = np.random.default_rng([self._spec.seed, self._epoch])
         places, draws = self._balanced(rng) if self._spec.balance_classes else _shuffled(len(self._rows), rng)
         order = [
-            _Draw(self._epoch, int(self._rows[place]), int(draw)) for place, draw in zip(places, draws, strict=True)
+            Draw(self._epoch, int(self._rows[place]), int(draw)) for place, draw in zip(places, draws, strict=True)
         ]
         return list(itertools.islice(itertools.cycle(order), self._padded_length()))
 
@@ -262,26 +310,37 @@ class _Item:
 
 
 class ClipWindows:
-    """The map-style data set behind the loader: a draw → its windows."""
+    """The map-style data set behind the loader: a draw → its windows. others: rows of real clips that forgeries may borrow."""
 
     def __init__(
-        self, shards: Shards, spec: LoaderSpec, *, rate: int, training: bool, augment: Augment | None = None
+        self,
+        shards: Shards,
+        spec: LoaderSpec,
+        *,
+        rate: int,
+        training: bool,
+        augment: Augment | None = None,
+        forge: Forge | None = None,
+        others: IntArray | None = None,
     ) -> None:
         # A copy of its own: a forked worker must not share the caller's open files.
         self._shards = Shards(shards.folder, shards.index)
         self._names, self._labels = shards.names, shards.labels
         self._spec, self._rate, self._training, self._augment = spec, rate, training, augment
+        self._forge, self._others = forge, np.zeros(0, np.int64) if others is None else others
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def __getitem__(self, draw: _Draw) -> _Item:
+    def __getitem__(self, draw: Draw) -> _Item:
         sound = self._shards.sound(draw.row)
         if sound is None:
             raise ShardError(f"{self._names[draw.row]!r} has no sound in {self._shards.folder}")
+        label = int(self._labels[draw.row])
         if self._training:
             rng = np.random.default_rng([self._spec.seed, draw.epoch, draw.row, draw.draw])
             window, start = self._training_window(resample_mono(sound, self._rate), rng)
+            window, label = self._forged(window, label, rng)
             windows, starts = self._augmented(window, rng, draw.row)[None], np.asarray([start / self._rate])
         elif self._spec.window_seconds is None:
             windows, starts = finish_sound(sound, rate=self._rate, window_seconds=None, hop_seconds=None)
@@ -289,7 +348,19 @@ class ClipWindows:
         else:
             seconds, hop = self._spec.window_seconds, self._spec.hop_seconds
             windows, starts = finish_sound(sound, rate=self._rate, window_seconds=seconds, hop_seconds=hop)
-        return _Item(windows, starts, self._names[draw.row], int(self._labels[draw.row]), draw.row)
+        return _Item(windows, starts, self._names[draw.row], label, draw.row)
+
+    def _forged(self, window: FloatArray, label: int, rng: np.random.Generator) -> tuple[FloatArray, int]:
+        """A real window after the forging hook, and what it is then."""
+        if self._forge is None or label != REAL:
+            return window, label
+        forged = self._forge(window, self._rate, rng, self._other_voice)
+        return (window, label) if forged is None else (np.asarray(forged, np.float32)[: len(window)], FAKE)
+
+    def _other_voice(self, rng: np.random.Generator) -> FloatArray | None:
+        """Another real clip's sound, at the same rate."""
+        sound = self._shards.sound(int(rng.choice(self._others))) if len(self._others) else None
+        return None if sound is None else resample_mono(sound, self._rate)
 
     def _training_window(self, mono: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, int]:
         """One window of the clip and its first sample."""
@@ -328,13 +399,16 @@ def collate(items: Sequence[_Item]) -> Batch:
     )
 
 
-def _torch_loader(windows: ClipWindows, sampler: EpochSampler, spec: LoaderSpec, *, pin_memory: bool) -> Any:
+def torch_loader(
+    clips: object, sampler: EpochSampler, spec: LoaderSpec, *, pin_memory: bool, collate: Callable[..., Batch] = collate
+) -> Any:
+    """Torch's loader over a data set of draws (len and getitem), whose items `collate` puts together."""
     try:
         from torch.utils.data import DataLoader
     except ModuleNotFoundError as error:
         raise ExtraMissing("training", "train") from error
     return DataLoader(
-        cast("Any", windows),  # torch asks only for __getitem__ and __len__
+        cast("Any", clips),  # torch asks only for __getitem__ and __len__
         batch_sampler=cast("Any", sampler),  # its items are draws, not numbers
         num_workers=spec.workers,
         collate_fn=collate,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ffdv.records import FloatArray, PixelArray
 
@@ -99,6 +100,29 @@ def cut_square(pixels: PixelArray, square: Square, size: int) -> PixelArray:
         region.transform((size, size), Image.Transform.AFFINE, (cosine, -sine, x0, sine, cosine, y0), way)
     )
     return crop
+
+
+def evenly(count: int, wanted: int) -> npt.NDArray[np.int64]:
+    """At most `wanted` of the numbers 0 … count - 1, evenly spread, each in the middle of its share.
+
+    >>> evenly(10, 3), evenly(2, 8)
+    (array([1, 5, 8]), array([0, 1]))
+    """
+    if count <= wanted:
+        return np.arange(count, dtype=np.int64)
+    return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
+
+
+def as_planes(crops: PixelArray, size: int) -> PixelArray:
+    """Crops (n, h, w, 3) as what nets take, (n, 3, size, size): shrunk with every pixel counted, enlarged bilinearly."""
+    from PIL import Image
+
+    if not len(crops):
+        return np.zeros((0, 3, size, size), np.uint8)
+    if crops.shape[1:3] != (size, size):
+        way = Image.Resampling.BILINEAR  # Pillow's has support as wide as the shrinking
+        crops = np.stack([np.asarray(Image.fromarray(crop).resize((size, size), way)) for crop in crops])
+    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
 
 
 def _region(pixels: PixelArray, left: int, top: int, side: int) -> PixelArray:

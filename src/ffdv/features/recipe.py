@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
+from ffdv.features.crops import as_planes, evenly
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import FaceSpec, find_faces
 from ffdv.features.landmarks import FaceMesh, follow_mesh
@@ -29,7 +30,17 @@ from ffdv.features.probes import SoundProbes, container_probes
 from ffdv.features.sync import MouthSpec, gather_mouths, iter_mouths
 from ffdv.media.limits import Limits
 from ffdv.media.read import Media, iter_samples, open_media, read_frames
-from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
+from ffdv.records import (
+    FacesSeen,
+    FaceTrack,
+    Features,
+    FloatArray,
+    Frame,
+    MouthTrack,
+    Note,
+    PixelArray,
+    Samples,
+)
 
 # The published pipeline reads sound at 22,050 Hz; higher bands are kept only as probes.
 MAX_SAMPLE_RATE = 22_050
@@ -37,6 +48,7 @@ MIN_SOUND_SECONDS = 0.1  # less holds no syllable: no opinion can stand on it
 MIN_SOUND_RATE = 4000  # below telephone quality there is no speech to judge
 # Movement and mouth are followed so long from the first sighting of the face: a minute of mouths takes 14 MB.
 FOLLOWED_SECONDS = 60.0
+MAX_FACES = 4  # judged of a clip: each further one is another chance of a false alarm
 
 
 class ExtractSpec(BaseModel):
@@ -103,6 +115,21 @@ def finish_sound(
     starts, length = window_starts(len(mono), rate=rate, window_seconds=window_seconds, hop_seconds=hop_seconds)
     windows = np.stack([mono[start : start + length] for start in starts])
     return windows, samples.start_seconds + starts / rate
+
+
+@dataclass(frozen=True)
+class FinishedFace:
+    """One face as a net for pictures takes it: crops uint8 (n, 3, size, size), seconds (n,), which track it is."""
+
+    track_id: int
+    crops: PixelArray
+    seconds: npt.NDArray[np.float64]
+
+
+def finish_faces(seen: FacesSeen, *, frames: int, size: int) -> tuple[FinishedFace, ...]:
+    """The MAX_FACES most prominent faces of a clip, each as at most `frames` crops, evenly spread over its sightings."""
+    chosen = [track.chosen(evenly(len(track.crops), frames)) for track in seen.tracks[:MAX_FACES]]
+    return tuple(FinishedFace(track.track_id, as_planes(track.crops, size), track.seconds) for track in chosen)
 
 
 def window_starts(
@@ -199,10 +226,7 @@ def _thinned(seen: FacesSeen | None, crops_kept: int | None) -> FacesSeen | None
 
 
 def _thinned_track(track: FaceTrack, crops_kept: int) -> FaceTrack:
-    count = len(track.seconds)
-    if count <= crops_kept:
-        return track
-    return track.chosen(np.round(np.linspace(0, count - 1, crops_kept)).astype(np.int64))
+    return track.chosen(evenly(len(track.seconds), crops_kept))
 
 
 @cache

@@ -167,10 +167,12 @@ def _under_our_names(alexnet_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _with_channels(tensors: dict[str, Tensor], in_channels: int) -> dict[str, Tensor]:
-    """The first convolution (the first four-dimensional tensor of the encoder) for 1 or 3 channels, its response to grey kept."""
+    """The first convolution (the first four-dimensional tensor of the encoder) for 1, 3 or 6 channels, its response to grey kept."""
     first = next((name for name, each in tensors.items() if name.startswith(ENCODER) and each.ndim == 4), None)
     if first is None or tensors[first].shape[1] == in_channels or tensors[first].shape[1] not in (1, 3):
         return tensors
+    if in_channels == 6:  # two pictures side by side, each seen as before, at half the strength
+        return {**tensors, first: tensors[first].repeat(1, 6 // tensors[first].shape[1], 1, 1) / 2}
     tensors = {
         name: each for name, each in tensors.items() if name not in ("mean", "deviation")
     }  # of the other channels

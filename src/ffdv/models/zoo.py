@@ -10,9 +10,10 @@ import difflib
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 from torch import Tensor, nn
 
+from ffdv.augment.image import ViewSpec
 from ffdv.errors import CheckpointError, RecipeError, WeightsError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import AlexNetHead, MeanMapHead, PictureSize, SoundPictureNet
@@ -86,6 +87,7 @@ def restore_model(checkpoint: Checkpoint) -> SoundPictureNet:
         model = ModelSpec.model_validate(checkpoint.header.recipe.get("model"))
         front_end = FrontEndSpec.model_validate(checkpoint.header.recipe.get("front_end"))
         net = build_model(model, front_end, initial=False)
+        net.views = _views_of(checkpoint.header.recipe.get("augment"))
     except (ValidationError, RecipeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise CheckpointError(
@@ -98,6 +100,12 @@ def restore_model(checkpoint: Checkpoint) -> SoundPictureNet:
         )
     net.load_state_dict(dict(checkpoint.tensors))
     return net.eval()
+
+
+def _views_of(augment: JsonValue) -> ViewSpec | None:
+    """The views of a recipe's table augment, None where it asks for none."""
+    views = augment.get("views") if isinstance(augment, dict) else None
+    return None if views is None else ViewSpec.model_validate(views)
 
 
 def backbone_names() -> list[str]:
@@ -126,18 +134,47 @@ class MapEncoder(nn.Module):
         return features
 
 
-def _random_net(model: ModelSpec, front_end: FrontEndSpec) -> SoundPictureNet:
+def image_encoder(
+    model: ModelSpec, front_end: FrontEndSpec | None = None, *, channels: int | None = None
+) -> tuple[MapEncoder, int, Levels]:
+    """An image net of timm without its classifier, random: the module, its features, the levels that it was trained with.
+
+    channels: of its input, model.in_channels when not given. Raises RecipeError for an unknown or unfit backbone.
+    """
     if model.backbone == ALEXNET:
-        return _alexnet(model, front_end)
+        raise RecipeError(
+            "model.backbone alexnet judges spectrograms only; resnet18 and tf_efficientnet_lite0 see faces too"
+        )
     name = _timm_name(model)
     timm = import_timm()
     if not timm.is_model(name):
         raise RecipeError(f"model.backbone {model.backbone!r} is unknown; {_nearest(model.backbone)}")
+    front_end = FrontEndSpec() if front_end is None else front_end  # only its height is looked at, for native pictures
+    if channels is not None:
+        model = model.model_copy(update={"in_channels": channels})
     facts = timm.get_pretrained_cfg(name, allow_unregistered=True)
     encoder = MapEncoder(_timm_backbone(name, model, front_end, fixed_size=bool(facts and facts.fixed_input_size)))
-    channels = _num_features(encoder, model, front_end)
-    levels = (facts.mean, facts.std) if facts else _IMAGENET
-    return _net(model, front_end, encoder, MeanMapHead(channels, model.dropout), levels=levels)
+    return encoder, _num_features(encoder, model, front_end), (facts.mean, facts.std) if facts else _IMAGENET
+
+
+def load_encoder(net: nn.Module, model: ModelSpec, *, channels: int) -> None:
+    """Overwrite net.encoder with the weights that the recipe asks for, and nothing else; all of it or WeightsError."""
+    tensors = initial_tensors(_timm_name(model), model.initial_weights, in_channels=channels)
+    wanted = {name: tensor for name, tensor in net.state_dict().items() if name.startswith(ENCODER)}
+    found = {name: tensor for name, tensor in tensors.items() if name in wanted}
+    fault = first_fault(wanted, found)
+    if fault:
+        raise WeightsError(
+            f"model.initial_weights = {model.initial_weights!r} does not fit {model.backbone}: {fault}; choose the file or the backbone that belong together"
+        )
+    net.load_state_dict(found, strict=False)
+
+
+def _random_net(model: ModelSpec, front_end: FrontEndSpec) -> SoundPictureNet:
+    if model.backbone == ALEXNET:
+        return _alexnet(model, front_end)
+    encoder, num_features, levels = image_encoder(model, front_end)
+    return _net(model, front_end, encoder, MeanMapHead(num_features, model.dropout), levels=levels)
 
 
 def _timm_backbone(name: str, model: ModelSpec, front_end: FrontEndSpec, *, fixed_size: bool) -> nn.Module:

@@ -1,0 +1,80 @@
+"""Clips as vectors of numbers, all in memory: the movement of each clip, or what several senses say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, Kept, LoaderSpec, choose_rows
+from ffdv.data.shards import Shards
+from ffdv.features.motion import VECTOR_NAMES
+from ffdv.records import FloatArray
+
+# (rows of the shards) → vectors float32 (rows, n), NaN where a number is not known
+Vectors = Callable[[Sequence[int]], FloatArray]
+
+
+def make_vector_loader(
+    shards: Shards,
+    spec: LoaderSpec,
+    vectors: Vectors,
+    *,
+    senses: Sequence[Kept],
+    training: bool,
+    rows: Sequence[int] | None = None,
+    rank: int = 0,
+    num_ranks: int = 1,
+) -> ClipLoader:
+    """Batches of vectors of the clips `rows` that have any of `senses`: samples (rows, n), lengths (rows,) all n.
+
+    Raises ShardError when no clip can take part.
+    """
+    taken, left_out = choose_rows(shards, spec, rows=rows, senses=senses)
+    sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
+    held = _Held(shards, taken, vectors(taken.tolist()), sampler)
+    return ClipLoader(held, sampler, taken, left_out)
+
+
+def motion_vectors(shards: Shards) -> Vectors:
+    """The movement of clips; all NaN where a clip has none."""
+
+    def read(rows: Sequence[int]) -> FloatArray:
+        table = np.full((len(rows), len(VECTOR_NAMES)), np.nan, np.float32)
+        for place, row in enumerate(rows):
+            values = shards.motion(row)
+            if values is not None:
+                table[place] = values
+        return table
+
+    return read
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What DataLoader is to clips on a disk."""
+
+    shards: Shards
+    rows: npt.NDArray[np.int64]
+    table: FloatArray
+    sampler: EpochSampler
+
+    def __iter__(self) -> Iterator[Batch]:
+        place_of = {int(row): place for place, row in enumerate(self.rows)}
+        for draws in self.sampler:
+            yield self._batch(draws, [place_of[draw.row] for draw in draws])
+
+    def _batch(self, draws: Sequence[Draw], places: Sequence[int]) -> Batch:
+        import torch
+
+        rows = [draw.row for draw in draws]
+        return Batch(
+            samples=torch.from_numpy(self.table[places]),
+            lengths=torch.full((len(rows),), self.table.shape[1]),
+            labels=torch.from_numpy(self.shards.labels[rows].astype(np.int64)),
+            names=tuple(self.shards.names[row] for row in rows),
+            clips=torch.tensor(rows),
+            start_seconds=torch.zeros(len(rows), dtype=torch.float64),
+        )
