@@ -19,6 +19,7 @@ _HOMES = {
     "predict": "ffdv.detect.detector",
     "prepare": "ffdv.data.prepare",
     "probe": "ffdv.media.probe",
+    "scan": "ffdv.detect.scan",
     "submit": "ffdv.detect.submission",
     "train": "ffdv.training.run",
 }

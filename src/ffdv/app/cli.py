@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ffdv.app.verbs_augment import augment, forge
+from ffdv.app.verbs_scan import scan
 from ffdv.errors import FfdvError
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
@@ -32,6 +33,9 @@ Data = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+app.command()(scan)
 
 
 @app.command()

@@ -52,6 +52,10 @@ class Detector:
         self._senses = tuple(senses)
         self._threads = threads
 
+    def on_one_thread(self) -> Detector:
+        """The same senses for a worker of a pool, which has one core to itself."""
+        return Detector(self._senses, threads=1)
+
     def judge(
         self, path: Path | str, *, max_minutes: float = 10.0, progress: Callable[[float], None] | None = None
     ) -> Verdict:
@@ -90,7 +94,9 @@ def shipped_detector(*, threads: int = 0) -> Detector:
 def _shipped_senses() -> tuple[Sense, ...]:
     there = [(home, name) for home, name in SHIPPED.values() if find_spec(home) is not None]
     if not there:
-        raise CheckpointError("this version ships no detector; train one (ffdv train) and use: ffdv predict --model RUN")
+        raise CheckpointError(
+            "this version ships no detector; train one (ffdv train) and use: ffdv predict --model RUN"
+        )
     return tuple(getattr(import_module(home), name)() for home, name in there)
 
 

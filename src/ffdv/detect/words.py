@@ -60,6 +60,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "The detector gives {p:.0%} that the clip is forged in any way. It says fake above {high:.0%} and real below {low:.0%}.",
         "检测器认为该片段以任何方式伪造的可能性为 {p:.0%}。高于 {high:.0%} 判为伪造，低于 {low:.0%} 判为真实。",
     ),
+    "sure_heading": ("How sure", "把握有多大"),
+    "looked_line": (
+        "{sound:.1f} s of sound, {picture:.1f} s of picture, {frames} frames ({shown} with a face), {faces} faces followed",
+        "声音 {sound:.1f} 秒，画面 {picture:.1f} 秒，{frames} 帧（其中 {shown} 帧有人脸），跟踪 {faces} 张人脸",
+    ),
     "threshold": (
         "At this threshold at most {rate} of real development clips are called fake (measured on {count} independent sources).",
         "在此阈值下，最多有 {rate} 的真实开发片段会被误判为伪造（在 {count} 个独立来源上测得）。",

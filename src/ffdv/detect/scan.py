@@ -1,0 +1,399 @@
+"""One clip or ten thousand → verdicts with their evidence: what `ffdv scan` does.
+
+    file                        ─▶ Verdict
+    folder, table, several      ─▶ ScanSummary, and in `out`:
+        index.html  scores.csv  clips/NAME-1a2b3c4d.html  .json  .jpg
+
+A clip's JSON is written last, so a clip that has one is done: a scan that was stopped goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from ffdv.data.manifest import load_corpus
+from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.sources.table import TABLE_SUFFIXES
+from ffdv.detect.index_page import IndexRow, index_page
+from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
+from ffdv.detect.report import Linked, clip_page, data_link, thumbnail
+from ffdv.detect.scan_json import SCHEMA, as_text, failure_json, verdict_json
+from ffdv.detect.scores import write_scores
+from ffdv.detect.senses import SENSES
+from ffdv.detect.verdict import Verdict
+from ffdv.detect.words import LANGUAGES, Lang
+from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
+from ffdv.records import Clip, Score
+
+# The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
+SECONDS_PER_MINUTE = 90.0
+LEAST_TIMEOUT_SECONDS = 900.0
+# A clip up to this size lies inside its page, which can then be passed on alone; in a batch pages link to their clips.
+MOST_INSIDE_BYTES = 4_000_000
+CLIPS = "clips"
+Make = Callable[[], Detector]
+
+
+@dataclass(frozen=True)
+class ScanProgress:
+    """Where a scan stands; done counts resumed clips and failures too."""
+
+    done: int
+    total: int
+    failures: int
+    clips_per_second: float
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class ScannedClip:
+    """One clip of a scan: its verdict in numbers, or why it has none. page: its HTML file, None without `out`."""
+
+    name: str
+    status: str
+    word: str = ""
+    fake_probability: float | None = None
+    senses: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    page: Path | None = None
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan of many clips found, most suspicious first; out: the folder of its pages, None when none were asked for."""
+
+    clips: tuple[ScannedClip, ...]
+    out: Path | None
+    resumed: int
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[ScannedClip, ...]:
+        """The files that gave no verdict, each with its reason."""
+        return tuple(clip for clip in self.clips if clip.status == "failed")
+
+
+def scan(
+    data: Path | str | Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    lang: str = "en",
+    workers: int | None = None,
+    max_minutes: float = 10.0,
+    progress: Callable[[ScanProgress], None] | None = None,
+) -> Verdict | ScanSummary:
+    """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
+
+    data: a media file; or a folder, a table of clips, or several of these. out: a folder for pages, JSON and scores.csv. lang:
+    "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when not given.
+    max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
+    row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used.
+    """
+    speech = _language(lang)
+    if max_minutes <= 0:
+        raise RecipeError(f"max_minutes must be positive, got {max_minutes:g}")
+    single = _single_file(data)
+    if single is not None:
+        verdict = shipped_detector().judge(single, max_minutes=max_minutes)
+        if out is not None:
+            _write_single(verdict, Path(out), speech, max_minutes)
+        return verdict
+    clips, problems = _clips_of(data)
+    job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
+    return scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """How clips are scanned and where their pages go; picklable. make: what builds the detector in each worker."""
+
+    out: Path | None
+    lang: Lang = "en"
+    max_minutes: float = 10.0
+    make: Make = shipped_detector
+
+
+def scan_clips(
+    clips: Sequence[Clip],
+    job: ScanJob,
+    *,
+    unusable: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    progress: Callable[[ScanProgress], None] | None = None,
+) -> ScanSummary:
+    """Scan clips in worker processes; unusable: further inputs that have no file to look at, with the reason."""
+    began = time.monotonic()
+    job.make()  # weights that cannot be used are told at once, not by every clip
+    with _folder(job.out) as folder:
+        todo = [clip for clip in clips if not is_done(clip, folder, job)]
+        tally = _Tally(len(clips), len(clips) - len(todo), progress)
+        timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
+        parts = [Part(number, (clip,)) for number, clip in enumerate(todo)]
+        work = PartScanner(folder, job, pages=job.out is not None)
+        for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
+            if report.kind == "item":
+                tally.take(report.part, report.reason)
+        scanned = [_read_back(clip, folder, pages=job.out is not None) for clip in clips]
+        scanned += [ScannedClip(name, "failed", reason=reason) for name, reason in (unusable or {}).items()]
+        scanned.sort(key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name))
+        if job.out is not None:
+            _write_lists(scanned, job.out, job.lang)
+    return ScanSummary(tuple(scanned), job.out, len(clips) - len(todo), time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class PartScanner:
+    """Scans the clips of one part in a worker process and writes their files; the detector is loaded once a process."""
+
+    folder: Path
+    job: ScanJob
+    pages: bool
+
+    def __call__(self, part: Part, tell: Callable[[int, str], None]) -> None:
+        """Scan the part and tell of every clip as it is finished."""
+        for position, clip in enumerate(part.items):
+            reason = part.given_up.get(position) or scan_clip(clip, self.folder, self.job, pages=self.pages)
+            if position in part.given_up:
+                _write_failure(clip, self.folder, self.job, reason)
+            tell(position, reason)
+
+
+def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
+    """Judge one clip and write its files; returns why there is no verdict, "" when there is one."""
+    try:
+        verdict = _detector(job.make).judge(clip.path, max_minutes=job.max_minutes)
+    except MediaError as error:
+        return _write_failure(clip, folder, job, error.reason)
+    except MemoryError:
+        return _write_failure(clip, folder, job, "reading it needs more memory than there is")
+    except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
+        return _write_failure(clip, folder, job, f"unexpected {type(error).__name__} while reading: {error}")
+    _write_verdict(
+        verdict, clip, folder, job, media=_relative_link(clip.path, folder / CLIPS, verdict) if pages else None
+    )
+    return ""
+
+
+def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
+    """Whether this clip was scanned with the same weights, language and limit, and has not changed since."""
+    path = _base(clip.name, folder).with_suffix(".json")
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(known, dict) and known.get("schema") == SCHEMA and known.get("request") == _request(clip, job)
+
+
+def page_name(name: str) -> str:
+    """A file name, without suffix, for the pages of a clip, whatever its own name holds; different clips never share one.
+
+    >>> page_name("a b/<i>.mp4")
+    'a-b-i-.mp4-c93be707'
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip(".-_")[:60].rstrip(".-_")
+    return f"{plain}-{digest}" if plain else digest
+
+
+class _Tally:
+    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
+
+    def __init__(self, total: int, resumed: int, progress: Callable[[ScanProgress], None] | None) -> None:
+        self._total, self._resumed, self._progress = total, resumed, progress
+        self._reasons: dict[int, str] = {}
+        self._began = time.monotonic()
+
+    def take(self, place: int, reason: str) -> None:
+        self._reasons[place] = reason
+        if self._progress is None:
+            return
+        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
+        done = self._resumed + len(self._reasons)
+        self._progress(
+            ScanProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, (self._total - done) / rate)
+        )
+
+
+@cache
+def _detector(make: Make) -> Detector:
+    """One detector a worker process, on one thread: the pool uses the cores."""
+    detector = make()
+    return detector.on_one_thread()
+
+
+def _language(lang: str) -> Lang:
+    for known in LANGUAGES:
+        if lang == known:
+            return known
+    raise RecipeError(f"lang {lang!r} is not known; choose one of {', '.join(LANGUAGES)}")
+
+
+def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
+    """The one media file that was asked for; None when it is more, or a table."""
+    items = [data] if isinstance(data, (str, Path)) else list(data)
+    if len(items) != 1:
+        return None
+    path = Path(items[0])
+    if path.is_dir() or path.suffix.lower() in TABLE_SUFFIXES or (path.suffix.lower() == ".txt" and path.is_file()):
+        return None
+    return path
+
+
+def _clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[str, str]]:
+    """All clips by unique names, and the inputs without a file."""
+    items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
+    if not items:
+        raise ManifestError("nothing to scan; give a file, a folder or a table of clips")
+    clips: dict[str, Clip] = {}
+    unusable: dict[str, str] = {}
+    seen: set[Path] = set()
+    for item in items:
+        if len(items) > 1 and not item.exists():
+            unusable[str(item)] = "no such file"
+            continue
+        corpus = load_corpus(item)
+        for clip in corpus.clips:
+            if clip.path in seen:
+                continue
+            seen.add(clip.path)
+            name = clip.name if clip.name not in clips else str(clip.path)
+            clips[name] = Clip(name, clip.path)
+        for problem in corpus.problems:
+            if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
+                unusable.setdefault(problem.name, problem.text)
+    return list(clips.values()), {name: text for name, text in unusable.items() if name not in clips}
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """Where clips' files go: `out`, or a folder that lives as long as the scan."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="ffdv-scan-") as folder:
+            (Path(folder) / CLIPS).mkdir()
+            yield Path(folder)
+        return
+    try:
+        (out / CLIPS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SubmissionError(f"cannot write into {out}: {error.strerror or error}") from error
+    yield out
+
+
+def _base(name: str, folder: Path) -> Path:
+    # The name holds dots; a suffix is added, never replaced: with_suffix would eat what follows the last dot.
+    return folder / CLIPS / (page_name(name) + ".x")
+
+
+def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
+    try:
+        facts: os.stat_result | None = clip.path.stat()
+    except OSError:
+        facts = None  # it is gone; reading it says so
+    return {
+        "file_bytes": facts.st_size if facts else None,
+        "file_modified_ns": facts.st_mtime_ns if facts else None,
+        "language": job.lang,
+        "max_minutes": job.max_minutes,
+        "weights": dict(shipped_weights()),
+    }
+
+
+def _write_single(verdict: Verdict, out: Path, lang: Lang, max_minutes: float) -> None:
+    clip = Clip(verdict.path.name.encode("utf-8", "backslashreplace").decode(), verdict.path)
+    job = ScanJob(out=out, lang=lang, max_minutes=max_minutes)
+    with _folder(out) as folder:
+        media = None
+        if verdict.facts.size_bytes <= MOST_INSIDE_BYTES:
+            media = data_link(verdict.path.read_bytes(), verdict.facts.container, is_video=verdict.facts.has_picture)
+        link = media or _relative_link(verdict.path, folder / CLIPS, verdict)
+        _write_verdict(verdict, clip, folder, job, media=link)
+        _write_lists([_read_back(clip, folder, pages=True)], out, lang)
+
+
+def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, media: Linked | None) -> None:
+    base = _base(clip.name, folder)
+    if job.out is not None:
+        small = thumbnail(verdict)
+        if small is not None:
+            _write(base.with_suffix(".jpg"), small)
+        page = clip_page(verdict, clip.name, lang=job.lang, media=media, back="../index.html")
+        _write(base.with_suffix(".html"), page.encode("utf-8", "backslashreplace"))
+    told = verdict_json(verdict, clip.name, lang=job.lang) | {"request": _request(clip, job)}
+    _write(base.with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
+
+
+def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str) -> str:
+    told = failure_json(clip.name, reason, lang=job.lang) | {"request": _request(clip, job)}
+    _write(_base(clip.name, folder).with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
+    return reason
+
+
+def _read_back(clip: Clip, folder: Path, *, pages: bool) -> ScannedClip:
+    base = _base(clip.name, folder)
+    try:
+        told = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ScannedClip(clip.name, "failed", reason="its result was not written; scan it again")
+    if told["status"] == "failed":
+        return ScannedClip(clip.name, "failed", reason=told["reason"])
+    senses: dict[str, float] = {
+        name: told["senses"][name]["probability"] for name in SENSES if told["senses"][name]["state"] == "judged"
+    }
+    why = "; ".join(reason["text"] for reason in told["reasons"][:2])
+    page = base.with_suffix(".html") if pages else None
+    return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
+
+
+def _write_lists(scanned: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
+    """index.html and scores.csv; a clip that no sense could judge is a failed score with its reason."""
+    rows = []
+    for one in scanned:
+        page = f"{CLIPS}/{one.page.name}" if one.page is not None else ""
+        picture = out / CLIPS / (page_name(one.name) + ".jpg")
+        small = f"{CLIPS}/{picture.name}" if one.page is not None and picture.is_file() else ""
+        rows.append(
+            IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
+        )
+    _write(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
+    write_scores(out / "scores.csv", [as_score(one) for one in scanned])
+
+
+def as_score(one: ScannedClip) -> Score:
+    """A row of scores.csv; nothing is invented where no sense could judge."""
+    if one.fake_probability is None:
+        return Score(one.name, None, "failed", one.reason or "no sense could judge it")
+    return Score(one.name, one.fake_probability, senses=dict(one.senses))
+
+
+def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:
+    """How a page in `folder` reaches the clip; None where no relative path leads there (another drive)."""
+    try:
+        relative = os.path.relpath(path.resolve(), folder.resolve())
+    except ValueError:
+        return None
+    # "./" keeps a name with a colon from being taken for an address of its own.
+    return Linked("./" + quote_from_bytes(os.fsencode(relative.replace(os.sep, "/"))), verdict.facts.has_picture)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The file appears whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
