@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffdv.data.loader import Batch, EpochSampler, LeftOut, LoaderSpec, choose_rows, make_loader
+from ffdv.data.loader import Batch, Borrow, EpochSampler, LeftOut, LoaderSpec, choose_rows, make_loader
 from ffdv.data.shards import ShardIndex, ShardRow, Shards, encode_row, open_shards, write_index, write_part
 from ffdv.errors import ShardError
 from ffdv.features.recipe import ExtractSpec, finish_sound, resample_mono
@@ -256,3 +256,48 @@ def test_a_batch_moves_to_a_device_with_its_names(shards: Shards) -> None:
 
     assert moved.samples.device.type == moved.labels.device.type == moved.lengths.device.type == "meta"
     assert moved.names == batch.names
+
+
+def silence(samples: FloatArray, rate: int, rng: np.random.Generator, borrow: Borrow) -> FloatArray:
+    return np.zeros_like(samples)
+
+
+def sometimes(samples: FloatArray, rate: int, rng: np.random.Generator, borrow: Borrow) -> FloatArray | None:
+    return np.zeros_like(samples) if rng.random() < 0.5 else None
+
+
+def lend(samples: FloatArray, rate: int, rng: np.random.Generator, borrow: Borrow) -> FloatArray:
+    other = borrow(rng)
+    assert other is not None
+    return np.resize(other, len(samples) + 100)
+
+
+def test_a_forged_real_window_is_fake_and_fakes_are_left_alone(shards: Shards) -> None:
+    spec = LoaderSpec(batch_size=4, workers=0, window_seconds=0.5, balance_classes=False)
+    (real, forged) = (
+        list(make_loader(shards, spec, rate=RATE, training=True, forge=forge).epoch(1)) for forge in (None, silence)
+    )
+
+    for before, after in zip(real, forged, strict=True):
+        assert (after.labels == 1).all()
+        assert (after.samples[before.labels == 0] == 0).all()
+        assert torch.equal(after.samples[before.labels == 1], before.samples[before.labels == 1])
+
+
+def test_a_forgery_that_is_not_made_leaves_a_real_clip_real(shards: Shards) -> None:
+    spec = LoaderSpec(batch_size=16, workers=0, window_seconds=0.5, balance_classes=False)
+    loader = make_loader(shards, spec, rate=RATE, training=True, forge=sometimes)
+
+    real = sum(int((batch.labels == 0).sum()) for epoch in range(1, 6) for batch in loader.epoch(epoch))
+    unforged = int((shards.labels[loader.rows] == 0).sum()) * 5
+    assert 0.25 * unforged < real < 0.75 * unforged
+
+
+def test_a_borrowed_voice_is_cut_to_the_window_and_evaluation_forges_nothing(shards: Shards) -> None:
+    spec = LoaderSpec(batch_size=4, workers=0, window_seconds=0.5)
+
+    trained = next(make_loader(shards, spec, rate=RATE, training=True, forge=lend).epoch(1))
+    judged = [*make_loader(shards, spec, rate=RATE, training=False, forge=lend).epoch(1)]
+
+    assert trained.samples.shape[1] == RATE // 2
+    assert {int(label) for batch in judged for label in batch.labels} == {0, 1}

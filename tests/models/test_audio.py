@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from ffdv.augment.image import ViewSpec
 from ffdv.errors import RecipeError
 from ffdv.features.spectrogram import FrontEndSpec, log_spectrogram, mel_picture, resize_bilinear, to_picture
 from ffdv.models.audio import (
@@ -232,3 +233,22 @@ def test_gradients_reach_the_sound() -> None:
     assert samples.grad is not None
     assert samples.grad[0].abs().sum() > 0
     assert (samples.grad[1, 2_500:] == 0).all()
+
+
+def test_views_are_averaged_when_judging_and_left_out_while_training() -> None:
+    torch.manual_seed(0)
+    spec = FrontEndSpec(sample_rate=8000, n_fft=256, hop_length=80, n_bands=32, fmax=4000)
+    model = ModelSpec(backbone="resnet18", initial_weights="none", picture_size=(64, 64))
+    net = build_model(model, spec).eval()
+    samples = torch.randn(2, 8000)
+    pictures = net.pictures(samples)
+
+    net.views = ViewSpec(name="FiveCrop", size=(48, 48))
+    corners = [pictures[..., y : y + 48, x : x + 48] for y, x in ((0, 0), (0, 16), (16, 0), (16, 16), (8, 8))]
+    by_hand = torch.stack([net.head(net.encoder((corner - net.mean) / net.deviation)) for corner in corners]).mean(0)
+
+    torch.testing.assert_close(net(samples), by_hand)
+    torch.testing.assert_close(net.activation_map(samples)[0], by_hand)
+    net.train()
+    net.picture_change = lambda batch: batch
+    assert net(samples).shape == (2, 2)

@@ -52,6 +52,8 @@ FORGE_SOUND: dict[str, Callable[..., ForgedSound]] = {
     "delay_sound": delay_sound,
     "swap_sound": swap_sound,
 }
+# Of these, what leaves the voice genuine: only that sound and picture belong together is forged.
+FORGE_AGREEMENT = frozenset({"delay_sound", "swap_sound"})
 FORGE_PICTURE: dict[str, Callable[..., ForgedPicture]] = {
     "self_blend": self_blend,
     "blend_other": blend_other,

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffdv.augment.chain import FORGE_PICTURE, FORGE_SOUND
+from ffdv.augment.chain import FORGE_AGREEMENT, FORGE_PICTURE, FORGE_SOUND
 from ffdv.augment.forgery import Segments
 from ffdv.augment.pixels import resized
 from ffdv.augment.steps import material_of, sample_rng, unknown
@@ -156,7 +156,7 @@ class Material:
 
     def can(self, method: str) -> bool:
         """Whether the streams that a method works on are there; what belongs together takes both."""
-        if method in ("delay_sound", "swap_sound"):
+        if method in FORGE_AGREEMENT:
             return self.sound is not None and self.frames is not None
         if method in FORGE_SOUND:
             return self.sound is not None

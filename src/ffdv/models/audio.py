@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ffdv.augment.image import ViewSpec, average_views, make_views
 from ffdv.errors import RecipeError
 from ffdv.features.spectrogram import PUBLISHED_TOP_DB, SMALLEST_POWER, FrontEndSpec, cosine_transform
 from ffdv.models.power import BandPower, BandPowerByProducts, ConstantQPower
@@ -206,6 +207,7 @@ class SoundPictureNet(nn.Module):
     alone and in any batch of longer ones. in_channels 3 repeats the picture for encoders that expect colours; mean and deviation
     (in_channels,) are what the initial weights were made with, and are saved with them.
     picture_change: what training does to pictures (clips, 1, h, w) with values around [0, 1] (flips, masks); used in training mode only.
+    views: crops of the picture (FiveCrop, TenCrop) whose logits are averaged in evaluation mode; the activation is the whole picture's.
     """
 
     mean: Tensor
@@ -228,6 +230,7 @@ class SoundPictureNet(nn.Module):
         self.head = head
         self.picture_size = picture_size
         self.picture_change: PictureChange | None = None
+        self.views: ViewSpec | None = None
         if picture_size != "native":
             self.register_buffer("row_shares", row_shares_of(front_end.num_rows, picture_size[1]), persistent=False)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
@@ -236,7 +239,7 @@ class SoundPictureNet(nn.Module):
     def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits (clips, 2); lengths None = all samples of every clip are sound."""
         groups = self._alike(samples, lengths)
-        return _in_order([(rows, self.head(self._feature_map(some, theirs))) for rows, some, theirs in groups])
+        return _in_order([(rows, self._logits(some, theirs)) for rows, some, theirs in groups])
 
     def activation_map(self, samples: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (clips, 2), and where they come from: (clips, h, w), positive = speaks for fake, w along time, row 0 lowest.
@@ -246,7 +249,7 @@ class SoundPictureNet(nn.Module):
         logits, activations = [], []
         for rows, some, theirs in self._alike(samples, lengths):
             feature_map = self._feature_map(some, theirs)
-            logits.append((rows, self.head(feature_map)))
+            logits.append((rows, self.head(feature_map) if self.views is None else self._logits(some, theirs)))
             activations.append((rows, self.head.activation(feature_map)))
         widest = max(activation.shape[2] for _, activation in activations)
         padded = [(rows, functional.pad(each, (0, widest - each.shape[2]))) for rows, each in activations]
@@ -264,6 +267,16 @@ class SoundPictureNet(nn.Module):
             if self.picture_size != "native":
                 pictures = resize_pictures(pictures, num_frames, self.picture_size[0], self.row_shares)
         return pictures.unsqueeze(1)  # (clips, h, w) -> (clips, 1, h, w)
+
+    def _logits(self, samples: Tensor, lengths: Tensor | None) -> Tensor:
+        """(clips, 2), the mean over views where there are any."""
+        if self.training or self.views is None:
+            logits: Tensor = self.head(self._feature_map(samples, lengths))
+            return logits
+        crops = make_views(self.pictures(samples, lengths), self.views)  # (views, clips, 1, h, w)
+        feature_map: Tensor = self.encoder((crops.flatten(0, 1) - self.mean) / self.deviation)
+        mean: Tensor = average_views(self.head(feature_map).unflatten(0, (self.views.count, -1)))
+        return mean
 
     def _feature_map(self, samples: Tensor, lengths: Tensor | None) -> Tensor:
         """(clips, channels, h, w)."""

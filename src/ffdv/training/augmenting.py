@@ -1,6 +1,6 @@
 """Where a recipe's augmentations take place: sounds in the loader, batches before the net, pictures within it.
 
-    clip ─ sound chain (loader's workers) ─▶ batch ─ MixUp, CutMix ─▶ net: spectrogram ─ masks, picture chain ─▶ encoder
+    clip ─ forgery, sound chain (loader's workers) ─▶ batch ─ MixUp, CutMix ─▶ net: spectrogram ─ masks, picture chain ─▶ encoder
 
 Luck in the loader is the clip's own; on the batch and in the net it comes from torch's generator, which a checkpoint keeps.
 """
@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ffdv.augment.chain import AugmentSpec, SoundChain
+from ffdv.augment.chain import FORGE_AGREEMENT, FORGE_SOUND, AugmentSpec, ForgeChain, SoundChain
+from ffdv.augment.forgery import ForgedSound
 from ffdv.augment.mix import MixSpec, mix_batch
-from ffdv.augment.steps import Step
-from ffdv.data.loader import Augment
+from ffdv.augment.steps import Step, material_of
+from ffdv.data.loader import Augment, Borrow, Forge
 from ffdv.records import FloatArray
 
 # (samples (rows, n), lengths (rows,), labels (rows,), share of the training done) → the same three, mixed
@@ -25,10 +26,15 @@ Mix = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor]]
 
 
 def refuse_unused(spec: AugmentSpec) -> None:
-    """Raise ValueError for steps that training on sound would silently leave out."""
-    for name in ("forge_sound", "forge_picture", "views"):
-        if getattr(spec, name):
-            raise ValueError(f"augment.{name} is not used in training on sound yet; remove it")
+    """Raise ValueError for steps that training on sound would leave out, or that would teach it nonsense."""
+    if spec.forge_picture:
+        raise ValueError("augment.forge_picture is not used in training on sound; remove it")
+    unheard = [step.name for step in spec.forge_sound if step.name in FORGE_AGREEMENT]
+    if unheard:
+        raise ValueError(
+            f"augment.forge_sound: {unheard[0]} leaves the voice genuine and forges only that it belongs to the picture, "
+            "which a net on sound cannot know; remove it"
+        )
 
 
 def sound_augment(spec: AugmentSpec) -> Augment | None:
@@ -45,6 +51,25 @@ class SoundAugment:
     def __call__(self, samples: FloatArray, rate: int, rng: np.random.Generator) -> FloatArray:
         """Samples (n,) → (m,), at `rate` Hz."""
         return SoundChain(self.steps, rate)(samples, rng)
+
+
+def sound_forge(spec: AugmentSpec) -> Forge | None:
+    """What makes forgeries of real windows while training; None when nothing does."""
+    return SoundForge(spec.forge_sound) if spec.forge_sound else None
+
+
+@dataclass(frozen=True)
+class SoundForge:
+    """The forging steps as the loader calls them; picklable, for its workers. Another voice is read only where one is needed."""
+
+    steps: tuple[Step, ...]
+
+    def __call__(self, samples: FloatArray, rate: int, rng: np.random.Generator, borrow: Borrow) -> FloatArray | None:
+        """A forgery of samples (n,), or None to leave them real: also where it would have no forged stretch."""
+        chain = ForgeChain(self.steps, FORGE_SOUND)
+        needs = any("other" in material_of(FORGE_SOUND[step.name]) for step in self.steps)
+        forged = chain(samples, rate, rng=rng, other=borrow(rng) if needs else None)
+        return forged.samples if isinstance(forged, ForgedSound) and forged.segments else None
 
 
 def picture_change(spec: AugmentSpec) -> Callable[[Tensor], Tensor] | None:
