@@ -128,3 +128,15 @@ def test_a_foreign_parts_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / PARTS_NAME).write_text("")
     with pytest.raises(CheckpointError, match=r"parts\.csv"):
         read_parts(tmp_path)
+
+
+def test_a_corpus_without_a_validation_part_gets_one_out_of_its_training_part(tmp_path: Path) -> None:
+    clips = [replace(clip, split="train") for clip in corpus_clips(96, splits=False)]
+    clips[-16:] = [replace(clip, split="dev") for clip in clips[-16:]]
+
+    parts = parts_of(tmp_path, clips, SplitSpec(by="corpus", validation=(), test=("dev",), leaks="report"))
+
+    assert [its == "test" for its in parts.of_row] == [clip.split == "dev" for clip in clips]
+    assert parts.counts()["validation"] > 0
+    assert not people(clips, parts, "train") & people(clips, parts, "validation")
+    assert any("validation out of train" in note for note in parts.notes)

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
+from ffdv.data.loader import Kept, has_any
 from ffdv.data.seen import PARTS_NAME, data_hash
 from ffdv.data.shards import Shards
 from ffdv.data.splits import find_leaks, split_by_group
@@ -32,7 +33,7 @@ ENOUGH_PER_CLASS = 30
 class SplitSpec(BaseModel):
     """How the labelled clips are divided.
 
-    by: `corpus` (its own split), `group` (drawn by us), `auto` (corpus where it names both a train and a validation split,
+    by: `corpus` (its own split; a validation part that it lacks is drawn from its training part), `group` (drawn by us), `auto` (corpus where it names both a train and a validation split,
     else group); train, validation, test: the corpus's names for them; groups: columns whose values must not be on two sides
     of a split that we draw; validation_share, test_share: of the clips; calibration_share: of the validation clips, set apart in
     whole groups for calibration and thresholds where that leaves both sides enough of each class, else they share; leaks: what to do with validation and test clips of
@@ -91,13 +92,16 @@ class Parts:
         return {part: counted[part] for part in _PARTS if counted[part]}
 
 
-def choose_parts(shards: Shards, spec: SplitSpec) -> Parts:
-    """Divide the labelled clips that can be heard. Raises ManifestError when a part would lack clips, or one of the classes."""
-    usable = (shards.labels >= 0) & ~shards.failed & (shards.sound_seconds > 0)
+def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sound",)) -> Parts:
+    """Divide the labelled clips that have any of `senses`. Raises ManifestError when a part would lack clips, or one of the classes."""
+    usable = (shards.labels >= 0) & ~shards.failed & has_any(shards, senses)
     rows = np.flatnonzero(usable).tolist()
     clips = [clip for clip, fit in zip(shards.clips(), usable, strict=True) if fit]
     by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
     parts, notes = _by_corpus(clips, spec) if by_corpus else _by_group(clips, spec)
+    if by_corpus and "validation" not in parts:
+        parts, drawn = _with_validation(clips, parts, spec)
+        notes = [*notes, drawn]
     _check(clips, parts)
     parts = _set_calibration_apart(clips, parts, spec)
     of_row: list[Part] = ["left_out"] * len(shards)
@@ -144,6 +148,14 @@ def _by_corpus(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list
         return parts, [*notes, f"{what}; {sum(touched)} validation and test clips leak, their scores flatter"]
     kept: list[Part] = ["left_out" if leaks_here else part for part, leaks_here in zip(parts, touched, strict=True)]
     return kept, [*notes, f"{what}; the {sum(touched)} validation and test clips of these are left out"]
+
+
+def _with_validation(clips: Sequence[Clip], parts: Sequence[Part], spec: SplitSpec) -> tuple[list[Part], str]:
+    """A validation part taken out of a corpus's training part by whole groups, for a corpus that names none."""
+    inside = [clip for clip, part in zip(clips, parts, strict=True) if part == "train"]
+    drawn, notes = _by_group(inside, spec.model_copy(update={"test_share": 0.0}))
+    taken = iter(drawn)
+    return [next(taken) if part == "train" else part for part in parts], f"validation out of train; {notes[0]}"
 
 
 def _by_group(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[str]]:
@@ -205,6 +217,6 @@ def _check(clips: Sequence[Clip], parts: Sequence[Part]) -> None:
         if not real or not fake:
             named = ", ".join(sorted({clip.split for clip in clips if clip.split})) or "none"
             raise ManifestError(
-                f"the {part} part has {real} real and {fake} fake clips that can be heard, it needs both; the corpus's splits "
+                f"the {part} part has {real} real and {fake} fake clips that can be judged, it needs both; the corpus's splits "
                 f"are {named}; try --set split.by=group, another --set split.seed=1, or fewer --set 'split.groups=[\"identity\"]'"
             )
