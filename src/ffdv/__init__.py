@@ -20,6 +20,7 @@ _HOMES = {
     "prepare": "ffdv.data.prepare",
     "probe": "ffdv.media.probe",
     "scan": "ffdv.detect.scan",
+    "stress": "ffdv.detect.stress",
     "submit": "ffdv.detect.submission",
     "train": "ffdv.training.run",
 }

@@ -25,13 +25,14 @@ PROGRAM_ONLY = {
     "train": {"progress", "accelerator", "export"},
     "evaluate": {"resamples"},
     "predict": {"progress"},
+    "stress": {"progress", "resamples"},
     "scan": {"progress"},
     "augment": {"progress"},
     "forge": {"progress"},
 }
 # `ffdv.augment` is a room of the house, so the verb's function has another name.
 FUNCTIONS = {"augment": "gallery"}
-VERBS = ("audit", "prepare", "train", "evaluate", "predict", "submit", "doctor", "scan", "augment", "forge")
+VERBS = ("audit", "prepare", "train", "evaluate", "predict", "stress", "submit", "doctor", "scan", "augment", "forge")
 
 
 def run_cli(*arguments: str | Path, status: int = 0) -> tuple[str, str]:

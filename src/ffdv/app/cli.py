@@ -15,6 +15,7 @@ import typer
 
 from ffdv.app.verbs_augment import augment, forge
 from ffdv.app.verbs_scan import scan
+from ffdv.app.verbs_stress import stress
 from ffdv.errors import FfdvError
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
@@ -194,6 +195,9 @@ def evaluate(
     from ffdv.training.evaluate import evaluate as evaluate_run
 
     console.show_evaluation(evaluate_run(model, data=data, by=by, split=split, json=json_file))
+
+
+app.command()(stress)
 
 
 @app.command()

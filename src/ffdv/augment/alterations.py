@@ -304,12 +304,14 @@ FAMILIES: dict[str, tuple[Alteration, ...]] = {
     "gain": _each(
         "gain",
         (-6, -20, 6, 20),
-        lambda family, db: Alteration(family, f"{db:+g} dB".replace("-", "−"), sound=partial(_louder, decibels=db)),
+        lambda family, db: Alteration(
+            family, f"{abs(db):g} dB {'louder' if db > 0 else 'quieter'}", sound=partial(_louder, decibels=db)
+        ),
     ),
     "trim": _each(
         "trim",
         (-50, -35, -25),
-        lambda family, db: Alteration(family, f"{db:g} dB".replace("-", "−"), sound=partial(_trimmed, below_db=db)),
+        lambda family, db: Alteration(family, f"below −{-db:g} dB", sound=partial(_trimmed, below_db=db)),
     ),
     "speed": _each(
         "speed", (0.9, 0.95, 1.05, 1.1), lambda family, factor: Alteration(family, f"× {factor:g}", speed=factor)

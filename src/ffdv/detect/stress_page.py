@@ -1,0 +1,368 @@
+"""A stress table for people and machines: stress.html (heat maps, then every number), stress.png, stress.csv, stress.json."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffdv.detect.stress_table import OVERALL, StressRow, StressTable
+from ffdv.detect.tables import write_table
+from ffdv.errors import RecipeError
+from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
+
+LANGUAGES = ("en", "zh")
+# Where a cell's colour is full: an AUC lower by so much, a false-alarm rate higher by so much.
+FULL_AUC_DROP, FULL_ALARM_RISE = 0.3, 0.5
+DEEPEST_SHADE = 55  # per cent of colour in a cell, so that ink can be read on it
+
+PAGE = """{% extends "page" %}
+{% block title %}{{ w.title }} · {{ table.model }}{% endblock %}
+{% block style %}
+table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th { font-weight: 500; white-space: nowrap; padding-right: .6rem; vertical-align: middle; }
+table.heat td { border: 0; border-radius: .3rem; padding: .3rem .5rem; min-width: 6.2rem; line-height: 1.25; } table.heat td b { font-weight: 700; }
+table.heat small { display: block; opacity: .85; font-size: .75rem; } table.heat td, table.heat th { font-size: .85rem; }
+.key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
+{% endblock %}
+{% block body %}
+<h1>{{ w.title }}</h1>
+<p>{{ w.of | format(table.model, table.data, table.part) }}<br>
+<span class="soft small">{{ w.how | format(100 * table.wanted, table.max_seconds, table.seconds_per_score) }}</span></p>
+{% for text in table.warnings %}<p class="note">{{ text }}</p>{% endfor %}
+<ul>{% for text in findings %}<li>{{ text }}</li>{% endfor %}</ul>
+{% for sense in table.senses %}
+{% set plain = table.unaltered(sense) %}
+{% if table.senses | length > 1 %}<h2>{{ w.senses[sense] }}</h2>{% endif %}
+<h{{ 3 if table.senses | length > 1 else 2 }}>{{ w.auc_map }}</h{{ 3 if table.senses | length > 1 else 2 }}>
+<p class="soft small key">{{ w.auc_key }}<span style="background: {{ shade(-1) }}"></span>{{ w.worse }}<span style="background: {{ shade(1) }}"></span>{{ w.better }}</p>
+{{ heat(sense, "auc") }}
+<h{{ 3 if table.senses | length > 1 else 2 }}>{{ w.alarm_map }}</h{{ 3 if table.senses | length > 1 else 2 }}>
+<p class="soft small key">{{ w.alarm_key }}<span style="background: {{ shade(-1) }}"></span>{{ w.more }}<span style="background: {{ shade(1) }}"></span>{{ w.fewer }}</p>
+{{ heat(sense, "false_alarms") }}
+{% endfor %}
+<h2>{{ w.all }}</h2>
+<p class="soft small">{{ w.by_groups | format(table.groups_by) if table.groups_by else w.by_clips }}</p>
+<div class="wide"><table class="full"><tr><th>{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th>{{ w.sense }}</th>{% endif %}<th class="number">{{ w.clips }}</th><th class="number">AUC</th><th class="number">{{ w.change }}</th>
+<th class="number">{{ w.alarms }}</th><th class="number">{{ w.change }}</th><th class="number">{{ w.hits }}</th><th class="number">{{ w.change }}</th></tr>
+{% for row in table.rows %}<tr{% if worse(row) %} class="found"{% endif %}>
+<td>{{ w.families.get(row.family, row.family) }} {{ level(row) }}</td>{% if table.senses | length > 1 %}<td>{{ w.senses[row.sense] }}</td>{% endif %}<td class="number">{{ row.num_real }} + {{ row.num_fake }}{% if row.num_failed %} <span class="soft">({{ w.failed | format(row.num_failed) }})</span>{% endif %}</td>
+<td class="number">{{ number(row.auc) }}</td><td class="number">{{ change(row.auc_change) }}</td><td class="number">{{ percent(row.false_alarms) }}</td><td class="number">{{ points(row.false_alarms_change) }}</td>
+<td class="number">{{ percent(row.hits) }}</td><td class="number">{{ points(row.hits_change) }}</td></tr>
+{% endfor %}</table></div>
+<footer>{{ w.footer }}</footer>
+{% endblock %}
+"""
+HEAT = """<div class="wide"><table class="heat">
+{% for family, cells in rows %}<tr><th>{{ family }}</th>{% for text, below, colour, sure, hint in cells %}<td style="background: {{ colour }}" title="{{ hint }}">{% if sure %}<b>{{ text }}</b>{% else %}{{ text }}{% endif %}<small>{{ below }}</small></td>{% endfor %}</tr>
+{% endfor %}</table></div>"""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The page's words in one language; with % where numbers go."""
+
+    title: str
+    of: str
+    how: str
+    auc_map: str
+    auc_key: str
+    alarm_map: str
+    alarm_key: str
+    worse: str
+    better: str
+    more: str
+    fewer: str
+    all: str
+    by_clips: str
+    by_groups: str
+    alteration: str
+    sense: str
+    clips: str
+    change: str
+    alarms: str
+    hits: str
+    failed: str
+    footer: str
+    unaltered: str
+    best: str
+    weakest: str
+    loudest: str
+    steady: str
+    count: str
+    senses: Mapping[str, str]
+    families: Mapping[str, str]
+    levels: Mapping[str, str]
+
+
+ENGLISH = Words(
+    title="What the detector stands",
+    of="%s on %s (%s).",
+    how="The threshold gives %.0f %% false alarms on the clips as they are, and stays there. The first %g s of each clip; %.2f s a score.",
+    auc_map="AUC under each alteration",
+    auc_key="Below each number: the alteration, and the change. Bold: the 95 % interval of the change leaves zero out.",
+    alarm_map="False alarms at the fixed threshold",
+    alarm_key="Share of real clips called fake.",
+    worse="worse",
+    better="better",
+    more="more",
+    fewer="fewer",
+    all="Every number",
+    by_clips="95 % intervals, bootstrap over clips; changes are paired. Shaded: worse, and the interval leaves zero out.",
+    by_groups="95 %% intervals, bootstrap over %s; changes are paired. Shaded: worse, and the interval leaves zero out.",
+    alteration="alteration",
+    sense="sense",
+    clips="real + fake",
+    change="change",
+    alarms="false alarms",
+    hits="fakes found",
+    failed="%d failed",
+    footer="Alterations are simulated; no messenger publishes what it does. Written by ffdv.",
+    unaltered="as they are",
+    best="Unaltered: AUC %s, %s of real clips called fake, %s of fakes found.",
+    weakest="AUC suffers most from %s: %s, a change of %s.",
+    loudest="False alarms rise most under %s: %s of real clips, a change of %s points.",
+    steady="No alteration lowers the AUC, or raises false alarms, beyond chance.",
+    count="%d of %d alterations lower the AUC beyond chance, %d raise false alarms; by luck alone about %.0f of each would.",
+    senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "agreement"},
+    families={},
+    levels={},
+)
+CHINESE = Words(
+    title="检测器经得起什么",
+    of="%s，数据 %s（%s）。",
+    how="阈值按未处理片段的误报率 %.0f %% 确定，此后不变。每个片段取前 %g 秒；每次评分 %.2f 秒。",
+    auc_map="各种处理下的 AUC",
+    auc_key="数字下方：处理方式及变化量。粗体：变化量的 95 % 区间不含零。",
+    alarm_map="固定阈值下的误报率",
+    alarm_key="真实片段被判为伪造的比例。",
+    worse="变差",
+    better="变好",
+    more="增多",
+    fewer="减少",
+    all="全部数字",
+    by_clips="95 % 区间，按片段自助抽样；变化量为配对比较。底色：变差且区间不含零。",
+    by_groups="95 %% 区间，按 %s 分组自助抽样；变化量为配对比较。底色：变差且区间不含零。",
+    alteration="处理",
+    sense="依据",
+    clips="真实 + 伪造",
+    change="变化",
+    alarms="误报率",
+    hits="检出率",
+    failed="%d 个失败",
+    footer="处理均为模拟；没有聊天软件公开其参数。由 ffdv 生成。",
+    unaltered="未处理",
+    best="未处理：AUC %s，误报率 %s，检出率 %s。",
+    weakest="AUC 受损最大的是 %s：%s，变化 %s。",
+    loudest="误报率上升最多的是 %s：%s，变化 %s 个百分点。",
+    steady="没有任何处理使 AUC 下降或误报率上升超出偶然范围。",
+    count="%d / %d 种处理使 AUC 下降超出偶然范围，%d 种使误报率上升；仅凭偶然各约 %.0f 种。",
+    senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "音画一致"},
+    families={
+        "telephone": "电话",
+        "low-pass": "低通",
+        "white-noise": "白噪声",
+        "pink-noise": "粉红噪声",
+        "re-recorded": "翻录",
+        "gain": "音量",
+        "trim": "剪去静音",
+        "speed": "变速",
+        "resize": "缩小",
+        "crop": "裁剪",
+        "grain": "画面噪点",
+        "blur": "模糊",
+        "chat": "聊天软件",
+    },
+    levels={
+        "good speaker, near": "好音箱，近距",
+        "laptop, desk": "笔记本，桌面",
+        "telephone, across the room": "手机，隔房间",
+        "telephone, hall": "手机，大厅",
+        "sent": "发送一次",
+        "passed on": "转发一次",
+        "passed on often": "多次转发",
+        "by telephone": "经电话",
+    },
+)
+_WORDS = {"en": ENGLISH, "zh": CHINESE}
+
+
+def words(lang: str) -> Words:
+    """The words of a language. Raises RecipeError for one that there is not."""
+    if lang not in _WORDS:
+        raise RecipeError(f"there is no page in the language {lang!r}; choose one of {', '.join(LANGUAGES)}")
+    return _WORDS[lang]
+
+
+def write_pages(table: StressTable, out: Path, *, lang: str = "en") -> None:
+    """Write stress.csv, stress.json, stress.html and stress.png into the folder `out`, each whole or not at all."""
+    write_table(out / "stress.csv", table.headings(), table.cells())
+    for name, content in (
+        ("stress.json", (table.to_json() + "\n").encode()),
+        ("stress.html", as_html(table, lang=lang).encode("utf-8", "backslashreplace")),
+        ("stress.png", as_png(table)),
+    ):
+        part = out / f".{name}.part"
+        part.write_bytes(content)
+        part.replace(out / name)
+
+
+def as_html(table: StressTable, *, lang: str = "en") -> str:
+    """One self-contained page: findings in words, heat maps of AUC and false alarms, every number with its interval."""
+    w = words(lang)
+
+    def heat(sense: str, number: str) -> object:
+        return drawn(
+            HEAT,
+            rows=[
+                (w.families.get(family, family), [_cell(row, number, w) for row in rows])
+                for family, rows in _by_family(table, sense)
+            ],
+        )
+
+    return render(
+        PAGE,
+        lang=lang,
+        table=table,
+        w=w,
+        findings=findings(table, w),
+        heat=heat,
+        shade=_shade,
+        worse=is_worse,
+        level=lambda row: _level(row, w),
+        number=lambda number: "" if number is None else str(number),
+        change=lambda number: "" if number is None else _interval(number, "{:+.3f}"),
+        percent=lambda number: "" if number is None else _interval(number, "{:.1%}"),
+        points=lambda number: "" if number is None else _interval(number, "{:+.1f}", 100),
+    )
+
+
+def findings(table: StressTable, w: Words = ENGLISH) -> list[str]:
+    """What the table says, in a few sentences: the overall score unaltered, what hurts most, and how much luck could do."""
+    plain, rows = table.unaltered(OVERALL), [row for row in table.altered(OVERALL) if row.auc_change is not None]
+    if plain.auc is None or plain.false_alarms is None or plain.hits is None:
+        return [f"{plain.num_real} + {plain.num_fake}"]
+    said = [w.best % (plain.auc, _interval(plain.false_alarms, "{:.1%}"), _interval(plain.hits, "{:.1%}"))]
+    lower = [row for row in rows if row.auc_change and row.auc_change.high < 0]
+    louder = [row for row in rows if row.false_alarms_change and row.false_alarms_change.low > 0]
+    if lower:
+        row = min(lower, key=lambda row: row.auc_change.value)  # type: ignore[union-attr]
+        said.append(w.weakest % (_name(row, w), row.auc, _interval(row.auc_change, "{:+.3f}")))
+    if louder:
+        row = max(louder, key=lambda row: row.false_alarms_change.value)  # type: ignore[union-attr]
+        said.append(
+            w.loudest
+            % (_name(row, w), _interval(row.false_alarms, "{:.1%}"), _interval(row.false_alarms_change, "{:+.1f}", 100))
+        )
+    if not lower and not louder:
+        said.append(w.steady)
+    if rows:
+        said.append(w.count % (len(lower), len(rows), len(louder), 0.025 * len(rows)))
+    return said
+
+
+def is_worse(row: StressRow) -> bool:
+    """Whether the AUC fell, or false alarms rose, by more than its interval allows for chance."""
+    fell = row.auc_change is not None and row.auc_change.high < 0
+    rose = row.false_alarms_change is not None and row.false_alarms_change.low > 0
+    return fell or rose
+
+
+def as_png(table: StressTable) -> bytes:
+    """Both heat maps of the overall score as a picture on white, in English; by Pillow alone."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    families = _by_family(table, OVERALL)
+    columns = max((len(rows) for _, rows in families), default=1)
+    left, cell_width, cell_height, top = 130, 168, 38, 74
+    width, height = 2 * (left + columns * cell_width) + 30, top + cell_height * len(families) + 16
+    image = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(image)
+    title, text, small = (ImageFont.load_default(size) for size in (17, 13, 11))
+    for number, heading, start in (
+        ("auc", "AUC under each alteration", 0),
+        ("false_alarms", "False alarms at the fixed threshold", left + columns * cell_width + 30),
+    ):
+        plain = _number(table.unaltered(OVERALL), number)
+        pen.text((start + 10, 12), heading, fill="black", font=title)
+        pen.text(
+            (start + 10, 40), f"as they are: {plain}; below: the change (* beyond chance)", fill="#555555", font=text
+        )
+        for place, (family, rows) in enumerate(families):
+            y = top + place * cell_height
+            pen.text((start + 10, y + 10), family, fill="black", font=text)
+            for column, row in enumerate(rows):
+                x = start + left + column * cell_width
+                pen.rectangle((x, y, x + cell_width - 4, y + cell_height - 4), fill=_blend(_badness(row, number)))
+                value, below, _, sure, _ = _cell(row, number, ENGLISH)
+                pen.text((x + 6, y + 2), f"{value}{' *' if sure else ''}", fill="black", font=text)
+                pen.text((x + 6, y + 18), _plain(below), fill="black", font=small)
+    content = io.BytesIO()
+    image.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def _by_family(table: StressTable, sense: str) -> list[tuple[str, list[StressRow]]]:
+    families: dict[str, list[StressRow]] = {}
+    for row in table.altered(sense):
+        families.setdefault(row.family, []).append(row)
+    return list(families.items())
+
+
+def _cell(row: StressRow, number: str, w: Words) -> tuple[str, str, str, bool, str]:
+    """Text, the small line below it, colour, whether the change is beyond chance, and the hint with the intervals."""
+    value, change = getattr(row, number), getattr(row, f"{number}_change")
+    if value is None or change is None:
+        return "–", f"{_level(row, w)} · {row.num_real} + {row.num_fake}", "transparent", False, ""
+    moved = f"{change.value:+.2f}" if number == "auc" else f"{100 * change.value:+.0f}"
+    hint = f"{_interval(value, '{:.3f}')}, {_interval(change, '{:+.3f}')}"
+    return _number(row, number), f"{_level(row, w)} · {moved}", _shade(_badness(row, number)), change.significant, hint
+
+
+def _number(row: StressRow, number: str) -> str:
+    value = getattr(row, number)
+    if value is None:
+        return "–"
+    return f"{value.value:.3f}" if number == "auc" else f"{value.value:.0%}"
+
+
+def _badness(row: StressRow, number: str) -> float:
+    """From -1 (full orange: worse) to 1 (full blue: better)."""
+    change = getattr(row, f"{number}_change")
+    if change is None:
+        return 0.0
+    share = change.value / FULL_AUC_DROP if number == "auc" else -change.value / FULL_ALARM_RISE
+    return float(min(1.0, max(-1.0, share)))
+
+
+def _shade(share: float) -> str:
+    """A colour of the page's own: orange for worse, blue for better, as deep as it is."""
+    return (
+        f"color-mix(in srgb, var(--{'fake' if share < 0 else 'real'}) {DEEPEST_SHADE * abs(share):.0f}%, var(--card))"
+    )
+
+
+def _blend(share: float) -> str:
+    """The same on white."""
+    full = FAKE_COLOUR if share < 0 else REAL_COLOUR
+    depth = DEEPEST_SHADE / 100 * abs(share)
+    mixed = (round(255 + depth * (int(full[at : at + 2], 16) - 255)) for at in (1, 3, 5))
+    return "#" + "".join(f"{level:02x}" for level in mixed)
+
+
+def _interval(number: object, form: str, times: float = 1) -> str:
+    value, low, high = (form.format(times * getattr(number, name)) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _level(row: StressRow, w: Words) -> str:
+    return w.levels.get(row.level, row.level) or w.unaltered
+
+
+def _name(row: StressRow, w: Words) -> str:
+    return f"{w.families.get(row.family, row.family)} {_level(row, w)}"
+
+
+def _plain(text: str) -> str:
+    """What the font of Pillow can draw."""
+    return text.replace("σ", "sigma").replace("−", "-").replace("·", ":")

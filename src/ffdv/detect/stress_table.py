@@ -1,0 +1,179 @@
+"""What each alteration does to a detector, in numbers: AUC, false alarms and hits, beside the same clips unaltered.
+
+The threshold is fixed once, on the unaltered real clips, as a user would have it; then the clips change and it does not.
+Differences are paired: a resample takes the same people altered and unaltered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.metrics.ranking import Groups, Numbers, check_labels, check_scores, tpr_at_fpr
+from ffdv.metrics.uncertainty import Difference, Estimate, Metric, Statistic, bootstrap, compare
+
+FORMAT_VERSION = 1
+UNALTERED = "unaltered"
+OVERALL = "overall"  # the score itself, beside those of single senses
+FEWEST = 5  # real and fake clips that a row needs before it has numbers
+
+
+@dataclass(frozen=True)
+class StressRow:
+    """One alteration as one sense judges it ("overall": the score).
+
+    Counts are of clips scored both altered and unaltered; num_failed: scored unaltered, but not altered. AUC, share of reals
+    called fake and share of fakes found at the fixed threshold, each with its interval and with its change against the same
+    clips unaltered (None in the row of the unaltered clips, and where there are too few).
+    """
+
+    family: str
+    level: str
+    sense: str
+    num_real: int
+    num_fake: int
+    num_failed: int
+    auc: Estimate | None = None
+    false_alarms: Estimate | None = None
+    hits: Estimate | None = None
+    auc_change: Difference | None = None
+    false_alarms_change: Difference | None = None
+    hits_change: Difference | None = None
+
+
+@dataclass(frozen=True)
+class StressTable:
+    """All rows, the unaltered first for each sense; thresholds by sense, fixed at `wanted` false alarms on unaltered clips.
+
+    part: which clips, in words; groups_by: the column whose values stay together in intervals ("" = none);
+    seconds_per_score: median wall time to alter and to judge one clip once; failures: scores that are not there, each a row
+    with its reason in scores.csv; warnings: what a reader must know.
+    """
+
+    model: str
+    data: str
+    part: str
+    wanted: float
+    thresholds: Mapping[str, float]
+    groups_by: str
+    rows: tuple[StressRow, ...]
+    max_seconds: float
+    seconds_per_score: float
+    failures: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def senses(self) -> tuple[str, ...]:
+        """The score first, then single senses where there are several."""
+        return tuple(dict.fromkeys(row.sense for row in self.rows))
+
+    def unaltered(self, sense: str) -> StressRow:
+        """The row that the others are compared with."""
+        return next(row for row in self.rows if row.family == UNALTERED and row.sense == sense)
+
+    def altered(self, sense: str) -> tuple[StressRow, ...]:
+        """All other rows of a sense."""
+        return tuple(row for row in self.rows if row.family != UNALTERED and row.sense == sense)
+
+    def to_json(self) -> str:
+        """Everything, for machines, with the format's version."""
+        return json.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=1, ensure_ascii=False)
+
+    def headings(self) -> list[str]:
+        """Columns of `cells`."""
+        numbers = [f"{name}{end}" for name in ("auc", "false_alarms", "hits") for end in ("", "_low", "_high")]
+        changes = [f"{name}_change{end}" for name in ("auc", "false_alarms", "hits") for end in ("", "_low", "_high")]
+        return ["family", "level", "sense", "num_real", "num_fake", "num_failed", *numbers, *changes]
+
+    def cells(self) -> list[list[str]]:
+        """The table as text for a CSV; a number that is not there is empty."""
+        return [
+            [row.family, row.level, row.sense, str(row.num_real), str(row.num_fake), str(row.num_failed)]
+            + [
+                text
+                for number in (
+                    row.auc, row.false_alarms, row.hits, row.auc_change, row.false_alarms_change, row.hits_change
+                )
+                for text in _three(number)
+            ]
+            for row in self.rows
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was said of the chosen clips (n,) under each alteration: name → sense → scores (n,), NaN where there is none."""
+
+    labels: npt.NDArray[np.int64]
+    groups: Groups | None
+    by_alteration: Mapping[tuple[str, str], Mapping[str, Numbers]]
+
+
+def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[StressRow, ...], dict[str, float]]:
+    """Rows for every sense and alteration, and the threshold of each sense. The unaltered scores are at (UNALTERED, "").
+
+    Raises MetricError when the unaltered clips that could be judged lack a class.
+    """
+    plain = answers.by_alteration[UNALTERED, ""]
+    rows: list[StressRow] = []
+    thresholds = {}
+    for sense, before in plain.items():
+        known = np.isfinite(before)
+        if sense != OVERALL and min(np.bincount(answers.labels[known], minlength=2)) < FEWEST:
+            continue  # a sense that judged next to nothing
+        thresholds[sense] = tpr_at_fpr(answers.labels[known], before[known], fpr=wanted).threshold
+        names = ((UNALTERED, ""), *(name for name in answers.by_alteration if name != (UNALTERED, "")))
+        rows += [_row(answers, name, sense, threshold=thresholds[sense], resamples=resamples) for name in names]
+    return tuple(rows), thresholds
+
+
+def share_above(threshold: float, *, of_fakes: bool) -> Metric:
+    """The share of fakes (hits) or of reals (false alarms) that scores above a fixed threshold, as a metric for bootstrap and compare."""
+
+    def prepare(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:
+        values = check_scores(scores)
+        fake = check_labels(labels, len(values))
+        chosen = (fake if of_fakes else ~fake).astype(np.float64)
+        above = chosen * (values > threshold)
+        return lambda weights: (weights @ above) / (weights @ chosen)
+
+    return Metric(prepare)
+
+
+def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: float, resamples: int) -> StressRow:
+    before = answers.by_alteration[UNALTERED, ""][sense]
+    after = answers.by_alteration[name].get(sense, np.full(len(before), np.nan))
+    both = np.isfinite(before) & np.isfinite(after)
+    labels = answers.labels[both]
+    real, fake = np.bincount(labels, minlength=2).tolist()
+    row = StressRow(*name, sense, real, fake, int((np.isfinite(before) & ~both).sum()))
+    if min(real, fake) < FEWEST:
+        return row
+    groups = None if answers.groups is None else [answers.groups[at] for at in np.flatnonzero(both).tolist()]
+    metrics: dict[str, str | Metric] = {
+        "auc": "auc",
+        "false_alarms": share_above(threshold, of_fakes=False),
+        "hits": share_above(threshold, of_fakes=True),
+    }
+    numbers: dict[str, Estimate | Difference] = {
+        number: bootstrap(labels, after[both], metric=metric, groups=groups, resamples=resamples)
+        for number, metric in metrics.items()
+    }
+    if name != (UNALTERED, ""):
+        numbers |= {
+            f"{number}_change": compare(
+                labels, before[both], after[both], metric=metric, groups=groups, resamples=resamples
+            )
+            for number, metric in metrics.items()
+        }
+    return StressRow(row.family, row.level, sense, real, fake, row.num_failed, **numbers)  # type: ignore[arg-type]
+
+
+def _three(number: Estimate | Difference | None) -> Sequence[str]:
+    return (
+        ("", "", "") if number is None else tuple(f"{value:.6g}" for value in (number.value, number.low, number.high))
+    )

@@ -1,0 +1,250 @@
+"""Stress: clips are compared with themselves, at a threshold fixed before they change; a stopped job goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from stand_ins import BrightPicture, LoudVoice
+from test_detector import write_loudness_net
+
+from ffdv.augment.alterations import FAMILIES
+from ffdv.detect import judges
+from ffdv.detect.judges import DetectorJudge, hold, write_held
+from ffdv.detect.judging import Detector
+from ffdv.detect.stress import Item, _limited, _StressPart, stress
+from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
+from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, share_above, tabulate
+from ffdv.errors import ManifestError, RecipeError
+from ffdv.media.read import open_media, read_frames, read_samples
+from ffdv.media.write import write_media
+from ffdv.records import Clip, Samples
+
+RATE = 16_000
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Ten soft real tones and ten louder fakes of five people, one of them broken."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    seconds = np.arange(RATE // 2) / RATE
+    lines = ["file,label,identity"]
+    for number in range(20):
+        fake = number % 2
+        level = (0.12 if fake else 0.06) + 0.002 * number
+        values = (level * np.sin(2 * np.pi * 300 * seconds)).astype(np.float32)
+        write_media(folder / f"{number:02d}.wav", sound=Samples(values[None], RATE))
+        lines.append(f"{number:02d}.wav,{fake},person{number // 4}")
+    (folder / "20.wav").write_bytes(b"nothing that plays")
+    lines.append("20.wav,0,person9")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def table_of(answers: Answers) -> StressTable:
+    rows, thresholds = tabulate(answers, wanted=0.05, resamples=200)
+    return StressTable("run", "data", "all labelled clips", 0.05, thresholds, "", rows, 10.0, 0.1)
+
+
+def answers_of(num: int = 60, *, shift: float = 0.3) -> Answers:
+    """Scores of half real and half fake clips; under `opus` the reals rise by `shift`; `gain` changes nothing."""
+    labels = np.arange(num) % 2
+    plain = np.clip(np.random.default_rng(0).normal(0.3 + 0.4 * labels, 0.12), 0.0, 1.0)
+    harmed = np.clip(plain + shift * (labels == 0), 0.0, 1.0)
+    return Answers(
+        labels,
+        None,
+        {
+            (UNALTERED, ""): {OVERALL: plain},
+            ("opus", "8 kbit/s"): {OVERALL: harmed},
+            ("gain", "6 dB louder"): {OVERALL: plain},
+        },
+    )
+
+
+def test_the_threshold_stays_where_unaltered_reals_put_it_and_changes_are_paired() -> None:
+    table = table_of(answers_of())
+    plain, opus, gain = table.rows
+
+    assert plain.false_alarms.value <= 0.05
+    assert opus.false_alarms.value > 0.3
+    assert opus.false_alarms_change.value == pytest.approx(opus.false_alarms.value - plain.false_alarms.value)
+    assert opus.auc_change.high < 0
+    assert opus.hits == plain.hits
+    assert gain.auc_change.value == gain.auc_change.low == gain.auc_change.high == 0.0
+    assert not gain.auc_change.significant
+
+
+def test_a_share_above_a_threshold_is_what_counting_gives() -> None:
+    labels, scores = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.6, 0.7, 0.6, 0.9])
+    once = np.ones((1, 5))
+
+    assert share_above(0.6, of_fakes=False).prepare(labels, scores)(once) == pytest.approx([1 / 3])
+    assert share_above(0.6, of_fakes=True).prepare(labels, scores)(once) == pytest.approx([1 / 2])
+
+
+def test_clips_that_fail_under_an_alteration_are_counted_and_left_out_of_its_pair() -> None:
+    answers = answers_of()
+    answers.by_alteration["opus", "8 kbit/s"][OVERALL][:10] = np.nan
+
+    _, opus, _ = table_of(answers).rows
+
+    assert (opus.num_real, opus.num_fake, opus.num_failed) == (25, 25, 10)
+
+
+def test_too_few_clips_give_no_number_rather_than_a_bad_one() -> None:
+    answers = answers_of()
+    answers.by_alteration["opus", "8 kbit/s"][OVERALL][8:] = np.nan
+
+    _, opus, _ = table_of(answers).rows
+
+    assert opus.auc is None
+    assert "–" in as_html(table_of(answers))
+
+
+def test_the_page_stands_alone_in_both_languages_and_names_the_worst() -> None:
+    table = replace(table_of(answers_of()), model="<script>x</script>")
+
+    english, chinese = as_html(table), as_html(table, lang="zh")
+
+    for page in (english, chinese):
+        assert not re.search(r"https?://|<script", page)
+    assert "opus 8 kbit/s" in findings(table)[1]
+    assert "固定阈值" in chinese
+    assert len(Image.open(BytesIO(as_png(table))).size) == 2
+    with pytest.raises(RecipeError, match="en, zh"):
+        as_html(table, lang="xx")
+
+
+def test_every_family_and_named_level_has_a_chinese_word_or_is_a_codec() -> None:
+    codecs = {"mp3", "aac", "opus", "amr", "h264", "hevc", "vp9", "av1"}
+    named = {one.level for rows in FAMILIES.values() for one in rows if not re.search(r"\d", one.level)}
+
+    assert set(FAMILIES) == codecs | set(CHINESE.families)
+    assert named == set(CHINESE.levels)
+    assert set(ENGLISH.senses) == set(CHINESE.senses)
+
+
+def test_half_of_the_drawn_clips_are_fake_and_the_draw_is_repeatable() -> None:
+    items = [Item(Clip(f"{number}", Path("x"), int(number < 20))) for number in range(100)]
+
+    kept, said = _limited(items, 40, seed=1)
+
+    assert sum(item.clip.label for item in kept) == 20
+    assert [item.clip.name for item in kept] == [item.clip.name for item in _limited(items, 40, seed=1)[0]]
+    assert "40 of 100" in said
+    assert len(_limited(items, 60, seed=1)[0]) == 60  # all fakes, the rest reals
+
+
+@pytest.mark.slow
+def test_the_whole_road_writes_every_file_and_a_stopped_job_goes_on(corpus: Path, tmp_path: Path) -> None:
+    net = write_loudness_net(tmp_path / "net.onnx", metadata={"window_seconds": "null"})
+    out = tmp_path / "out"
+
+    table = stress(model=net, data=corpus, out=out, only=("gain", "trim"), workers=1, false_alarms=0.1, resamples=100)
+
+    quieter = next(row for row in table.rows if row.level == "20 dB quieter")
+    assert quieter.auc.value == table.unaltered(OVERALL).auc.value == 1.0  # the order stays,
+    assert quieter.hits.value == 0.0  # the threshold too
+    assert table.groups_by == "identity"
+    assert {path.name for path in out.iterdir()} == {
+        "stress.csv",
+        "stress.json",
+        "stress.html",
+        "stress.png",
+        "scores.csv",
+    }
+    rows = list(csv.DictReader((out / "scores.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 21 * 8
+    broken = [row for row in rows if row["clip"] == "20.wav"]
+    assert {row["status"] for row in broken} == {"failed"}
+    assert all(row["reason"] for row in broken)
+    assert "8 of 168 scores failed" in table.warnings[-1]
+    assert json.loads((out / "stress.json").read_text())["version"] == 1
+
+
+def test_a_part_that_is_there_is_not_judged_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = write_loudness_net(tmp_path / "net.onnx")
+    done: list[int] = []
+
+    def run_here(parts, work, **_):  # noqa: ANN001, ANN003, ANN202 -- the pool without processes; stops after a part
+        for part in parts:
+            work(part, lambda *_: None)
+            done.append(part.number)
+            if len(done) == 2:
+                raise KeyboardInterrupt
+        return iter(())
+
+    monkeypatch.setattr("ffdv.detect.stress.run_parts", run_here)
+    settings = {"model": net, "data": corpus, "only": ("gain",), "resamples": 50}
+    with pytest.raises(KeyboardInterrupt):
+        stress(out=tmp_path / "out", **settings)
+    stress(out=tmp_path / "out", **settings)
+
+    assert done == [0, 1, 2, 3, 4, 5]
+
+
+def test_clips_of_one_class_are_refused(tmp_path: Path, tone: Samples) -> None:
+    write_media(tmp_path / "a.wav", sound=tone)
+    (tmp_path / "labels.csv").write_text("file,label\na.wav,1\n")
+
+    with pytest.raises(ManifestError, match="one class only"):
+        stress(model=write_loudness_net(tmp_path / "net.onnx"), data=tmp_path / "labels.csv", out=tmp_path / "out")
+
+
+def test_clips_that_a_run_was_trained_on_are_left_out(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    write_loudness_net(run / "model.onnx")
+    parts = [(f"{number:02d}.wav", "train" if number < 8 else "test") for number in range(20)]
+    (run / "parts.csv").write_text("name,part\n" + "".join(f"{name},{part}\n" for name, part in parts))
+
+    from ffdv.detect.judges import find_judge
+    from ffdv.detect.stress import _choose
+
+    chosen = _choose(corpus, find_judge(run), run, None)
+
+    assert {item.clip.name for item in chosen.items} == {name for name, part in parts if part == "test"}
+    assert chosen.part == "the run's test part"
+
+
+def test_a_held_clip_survives_its_file_without_loss(tmp_path: Path, tone: Samples) -> None:
+    frames = [np.random.default_rng(k).integers(0, 255, (64, 80, 3), np.uint8) for k in range(10)]
+    film = write_media(tmp_path / "film.mp4", sound=tone, frames=frames, fps=25, video_options={"crf": "0"})
+    held = hold("film", film, looks_at=frozenset(("sound", "picture")), max_seconds=10.0)
+
+    copy = write_held(held, tmp_path)
+
+    with open_media(film) as first, open_media(copy) as second:
+        seen, again = ([frame.pixels for frame in read_frames(media)] for media in (first, second))
+        heard, heard_again = (read_samples(media) for media in (first, second))
+    assert np.array_equal(np.stack(seen), np.stack(again))
+    assert heard.values.shape[1] == pytest.approx(heard_again.values.shape[1], abs=2048)
+    assert np.abs(heard.values[:, :8000] - heard_again.values[:, :8000]).max() < 1e-4
+
+
+def test_the_whole_detector_judges_altered_pictures_and_sound(
+    tmp_path: Path, tone: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_media(tmp_path / "film.mp4", sound=tone, frames=[np.full((64, 64, 3), 90, np.uint8)] * 25)
+    monkeypatch.setattr(judges, "_detector", lambda: Detector([LoudVoice(), BrightPicture()], threads=1))
+    altered = (FAMILIES["gain"][1], FAMILIES["resize"][1], FAMILIES["speed"][3])
+    part = _StressPart(DetectorJudge(), altered, None, tmp_path, 10.0, 0)
+
+    plain, quiet, small, fast = (score for _, score, _ in part._scores(Item(Clip("film", film, 0))))
+
+    assert plain.senses["voice"] == pytest.approx(3 * 0.3 / np.sqrt(2), abs=0.05)
+    assert quiet.senses["voice"] == pytest.approx(plain.senses["voice"] / 10, abs=0.02)
+    assert small.senses["voice"] == pytest.approx(plain.senses["voice"], abs=0.02)
+    assert "picture" not in plain.senses  # a grey wall shows no face
+    assert fast.status == "ok"
