@@ -54,7 +54,7 @@ class ShyAgreement:
 
     name: SenseName = "agreement"
 
-    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
+    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:  # noqa: ARG002
         return SenseAbsent("agreement", "no_mouth", "no mouth was in sight long enough")
 
 

@@ -40,7 +40,7 @@ def index_page(rows: Sequence[IndexRow], *, lang: Lang = "en") -> str:
     counts = Counter(_word(row) for row in rows)
     number = "number"
     columns = [("name", t("clip"), "", False), ("word", t("verdict"), "", False)]
-    columns.append(("p", t("probability_short"), number, False))
+    columns.append(("p", t("overall"), number, False))
     columns += [(sense, t(sense), number, True) for sense in SENSES]
     return render(
         page_file("index.html"),

@@ -180,13 +180,17 @@ def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
     }
 
 
-METER = """<div class="meter" role="img" aria-label="{{ text }}"><i style="width: {{ width }}%"></i>{% for place in marks %}<b style="left: {{ place }}%"></b>{% endfor %}</div>"""
+METER = """<div class="meter" role="img" aria-label="{{ text }}"><i class="{{ tone }}" style="width: {{ width }}%"></i>{% for place in marks %}<b style="left: {{ place }}%"></b>{% endfor %}</div>"""
 
 
 def _meter(probability: float, band: AbstentionBand | None) -> Any:
     """A bar from 0 to 100 %, with the band's edges."""
     marks = [] if band is None else [round(100 * edge, 1) for edge in (band.low, band.high)]
-    return drawn(METER, text=percent(probability), width=round(100 * probability, 1), marks=marks)
+    if band is None:
+        tone = "fake" if probability > 0.5 else "real"
+    else:
+        tone = TONES[band.verdict(probability)]
+    return drawn(METER, text=percent(probability), tone=tone, width=round(100 * probability, 1), marks=marks)
 
 
 LANE = """<svg viewBox="0 0 {{ count }} 100" preserveAspectRatio="none" aria-hidden="true">{% for x, height, kind in bars %}<rect class="{{ kind }}" x="{{ x }}" y="{{ 100 - height }}" width="{{ width }}" height="{{ height }}" opacity="{{ 1 if kind == "none" else (0.45 + 0.0055 * height) | round(2) }}"/>{% endfor %}<line x1="0" y1="50" x2="{{ count }}" y2="50"/></svg>"""

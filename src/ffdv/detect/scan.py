@@ -351,7 +351,7 @@ def _read_back(clip: Clip, folder: Path, *, pages: bool) -> ScannedClip:
     senses: dict[str, float] = {
         name: told["senses"][name]["probability"] for name in SENSES if told["senses"][name]["state"] == "judged"
     }
-    why = "; ".join(reason["text"] for reason in told["reasons"][:2])
+    why = next((reason["text"] for reason in told["reasons"]), "")
     page = base.with_suffix(".html") if pages else None
     return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
 

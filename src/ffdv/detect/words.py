@@ -62,7 +62,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "sure_heading": ("How sure", "把握有多大"),
     "looked_line": (
-        "{sound:.1f} s of sound, {picture:.1f} s of picture, {frames} frames ({shown} with a face), {faces} faces followed",
+        "{sound:.1f} s of sound, {picture:.1f} s of picture, {frames} frames ({shown} with a face), faces followed: {faces}",
         "声音 {sound:.1f} 秒，画面 {picture:.1f} 秒，{frames} 帧（其中 {shown} 帧有人脸），跟踪 {faces} 张人脸",
     ),
     "threshold": (
