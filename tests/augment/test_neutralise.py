@@ -16,6 +16,7 @@ from ffdv.augment.neutralise import (
     neutralise_frames,
     set_loudness,
     set_rms,
+    trim_edges,
     trim_silence,
 )
 
@@ -116,3 +117,11 @@ def test_frames_of_both_classes_get_one_codec() -> None:
 
     assert neutralise_frames(frames).shape == frames.shape
     assert not np.array_equal(neutralise_frames(frames), frames)
+
+
+def test_edges_are_trimmed_to_the_sample() -> None:
+    sound = np.concatenate([np.full(7, 0.001), [0.5, -0.02, 0.9], np.zeros(331)]).astype(np.float32)
+
+    assert trim_edges(sound).tolist() == sound[7:10].tolist()
+    assert trim_edges(np.zeros(9, np.float32)).shape == (9,)
+    assert trim_edges(np.zeros(0, np.float32)).shape == (0,)

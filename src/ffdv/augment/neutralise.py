@@ -74,6 +74,19 @@ def trim_silence(
     return samples[max(0, loud[0] * size - keep) : min(len(samples), (loud[-1] + 1) * size + keep)]
 
 
+def trim_edges(samples: FloatArray, *, below_db: float = -35.0) -> FloatArray:
+    """From the first to the last sample that is at most -below_db dB under the loudest one; silence stays whole.
+
+    After trim_silence up to a frame of padding is left in the outermost frames, and 20 ms is what encoders leave behind.
+    """
+    size = np.abs(samples)
+    peak = float(size.max(initial=0.0))
+    if peak < SILENCE_RMS:
+        return samples
+    loud = np.flatnonzero(size >= peak * amplitude(below_db))
+    return samples[loud[0] : loud[-1] + 1]
+
+
 def set_rms(samples: FloatArray, *, dbfs: float) -> FloatArray:
     """Scaled to an RMS in dB re full scale (a full-scale sine has -3.01); silence stays. Peaks may pass ±1."""
     level = rms(samples)
@@ -129,6 +142,28 @@ def neutralise_frames(
 ) -> PixelArray:
     """Frames of both classes through one encoder; uint8 (frames, h, w, 3) in and out."""
     return transcode_frames(frames, name=codec, constant_quality=constant_quality)
+
+
+def set_brightness(
+    frames: PixelArray, *, mean: float = 110.0, deviation: float = 50.0, saturation: float = 50.0
+) -> PixelArray:
+    """Frames of one clip at one brightness, contrast and saturation; uint8 (frames, h, w, 3) in and out.
+
+    mean and deviation of the grey levels, saturation: mean of largest less smallest channel, all over the whole clip. A picture
+    without contrast or colour stays without; what would pass 0 or 255 is clipped, so a dark clip ends a little beside the mark.
+    """
+    if frames.size == 0:
+        return frames
+    # ITU-R BT.601, as the probes of the picture weigh colours.
+    grey = frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    spread, middle = float(grey.std()), float(grey.mean())
+    gain = deviation / spread if spread > 1.0 else 1.0
+    colour = frames - grey[..., None]
+    vivid = float(np.mean(frames.max(axis=-1).astype(np.float32) - frames.min(axis=-1)))
+    colour *= np.float32(saturation / vivid if vivid > 1.0 else 1.0)
+    levelled = (grey[..., None] - middle) * np.float32(gain) + np.float32(mean) + colour
+    even: PixelArray = np.rint(np.clip(levelled, 0, 255)).astype(np.uint8)
+    return even
 
 
 def _k_weighted(samples: FloatArray, rate: int) -> np.ndarray:
