@@ -257,7 +257,7 @@ def test_scores_read_back_as_they_were_written(
 def test_scores_are_guarded_for_people(tmp_path: Path) -> None:
     path = write_scores(tmp_path / "scores.csv", [Score("=HYPERLINK(1).mp4", 0.5, senses={"picture": 0.5})])
 
-    assert path.read_text() == "video_name,y_pred,status,reason,picture\n'=HYPERLINK(1).mp4,0.5,ok,,0.5\n"
+    assert path.read_text() == "video_name,y_pred,picture,status,reason\n'=HYPERLINK(1).mp4,0.5,0.5,ok,\n"
 
 
 def test_undecodable_names_do_not_stop_the_table(tmp_path: Path) -> None:

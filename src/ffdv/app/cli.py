@@ -205,8 +205,16 @@ def predict(
     data: Annotated[
         Path, typer.Option(help="The challenge's folder, a CSV, a folder of clips, or one file.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="CSV to write: video_name, y_pred, status, reason.", show_default=False)],
-    model: Annotated[Path, typer.Option(help="Folder of a run, or an exported .onnx file.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="CSV to write: video_name, y_pred, each sense, status, reason.", show_default=False)
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a run, or an exported .onnx file; the detector inside the package when not given.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as there are cores when not given.")
     ] = None,

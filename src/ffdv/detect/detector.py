@@ -56,17 +56,20 @@ class PredictSummary:
 def predict(
     data: Path | str,
     *,
-    model: Path | str,
     out: Path | str,
+    model: Path | str | None = None,
     workers: int | None = None,
     progress: Callable[[PredictProgress], None] | None = None,
 ) -> PredictSummary:
     """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason ... verdict).
 
     data: the challenge's folder, a label table, a folder of clips or one file; labels are not looked at. model: a run's
-    folder or an exported .onnx file. A job that was stopped goes on when it is started again with the same arguments.
+    folder or an exported .onnx file; without one the detector inside the package judges voice, picture and agreement, each in a
+    column of its own. A job that was stopped goes on when it is started again with the same arguments.
     Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
     """
+    if model is None:
+        return _predict_shipped(data, Path(out), workers, progress)
     began = time.monotonic()
     network, target = find_network(Path(model)), Path(out)
     Network(network)  # a model that cannot be used is told at once, not by every clip
@@ -91,6 +94,22 @@ def predict(
     write_scores(target, scores)
     shutil.rmtree(folder)
     return PredictSummary(target, scores, resumed, time.monotonic() - began)
+
+
+def _predict_shipped(
+    data: Path | str, out: Path, workers: int | None, progress: Callable[[PredictProgress], None] | None
+) -> PredictSummary:
+    from ffdv.detect.scan import ScanProgress
+    from ffdv.detect.shipped_scores import score_shipped
+
+    def told(state: ScanProgress) -> None:
+        if progress is not None:
+            progress(
+                PredictProgress(state.done, state.total, state.failures, state.clips_per_second, state.eta_seconds)
+            )
+
+    scores, summary = score_shipped(data, out=out, workers=workers, progress=told)
+    return PredictSummary(out, scores, summary.resumed, summary.seconds)
 
 
 def score_clip(clip: Clip, network: Network) -> Score:

@@ -186,10 +186,7 @@ METER = """<div class="meter" role="img" aria-label="{{ text }}"><i class="{{ to
 def _meter(probability: float, band: AbstentionBand | None) -> Any:
     """A bar from 0 to 100 %, with the band's edges."""
     marks = [] if band is None else [round(100 * edge, 1) for edge in (band.low, band.high)]
-    if band is None:
-        tone = "fake" if probability > 0.5 else "real"
-    else:
-        tone = TONES[band.verdict(probability)]
+    tone = ("fake" if probability > 0.5 else "real") if band is None else TONES[band.verdict(probability)]
     return drawn(METER, text=percent(probability), tone=tone, width=round(100 * probability, 1), marks=marks)
 
 

@@ -110,19 +110,22 @@ def scan(
         if out is not None:
             _write_single(verdict, Path(out), speech, max_minutes)
         return verdict
-    clips, problems = _clips_of(data)
+    clips, problems = clips_of(data)
     job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
     return scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
 
 
 @dataclass(frozen=True)
 class ScanJob:
-    """How clips are scanned and where their pages go; picklable. make: what builds the detector in each worker."""
+    """How clips are scanned and where their pages go; picklable. make: what builds the detector in each worker; keep: a folder
+    for results alone, so that a job without pages resumes too.
+    """
 
     out: Path | None
     lang: Lang = "en"
     max_minutes: float = 10.0
     make: Make = shipped_detector
+    keep: Path | None = None
 
 
 def scan_clips(
@@ -136,7 +139,7 @@ def scan_clips(
     """Scan clips in worker processes; unusable: further inputs that have no file to look at, with the reason."""
     began = time.monotonic()
     job.make()  # weights that cannot be used are told at once, not by every clip
-    with _folder(job.out) as folder:
+    with _folder(job.out or job.keep) as folder:
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
         tally = _Tally(len(clips), len(clips) - len(todo), progress)
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
@@ -251,7 +254,7 @@ def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
     return path
 
 
-def _clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[str, str]]:
+def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[str, str]]:
     """All clips by unique names, and the inputs without a file."""
     items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
     if not items:
@@ -367,14 +370,14 @@ def _write_lists(scanned: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
             IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
         )
     _write(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
-    write_scores(out / "scores.csv", [as_score(one) for one in scanned])
+    write_scores(out / "scores.csv", [as_score(one) for one in scanned], all_senses=True)
 
 
 def as_score(one: ScannedClip) -> Score:
     """A row of scores.csv; nothing is invented where no sense could judge."""
     if one.fake_probability is None:
         return Score(one.name, None, "failed", one.reason or "no sense could judge it")
-    return Score(one.name, one.fake_probability, senses=dict(one.senses))
+    return Score(one.name, one.fake_probability, senses=dict(one.senses), verdict=one.word)
 
 
 def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:

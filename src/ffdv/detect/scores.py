@@ -1,8 +1,8 @@
-"""scores.csv: one row a clip, `video_name,y_pred,status,reason`, a column for each sense that was judged, and the verdict.
+"""scores.csv: one row a clip, `video_name,y_pred`, a column for each sense that was judged, `status,reason`, and the verdict.
 
-    video_name,y_pred,status,reason,voice,picture,agreement,verdict
-    a.mp4,0.93,ok,,0.95,0.41,,fake
-    b.mp4,,failed,"no sound, and no picture that shows a face",,,,
+    video_name,y_pred,voice,picture,agreement,status,reason,verdict
+    a.mp4,0.93,0.95,0.41,,ok,,fake
+    b.mp4,,,,,failed,"no sound, and no picture that shows a face",
 
 People open this file in spreadsheets, so a name or reason that would be taken for a formula is guarded by an
 apostrophe; read_scores takes it off again.
@@ -19,25 +19,24 @@ from ffdv.errors import SubmissionError
 from ffdv.records import Score, Status
 
 SENSES = ("voice", "picture", "agreement")
-_HEADER = ("video_name", "y_pred", "status", "reason")
 _NAMES = ("video_name", "name", "file", "path")
 _VALUES = ("y_pred", "score")
 
 
-def write_scores(path: Path | str, scores: Iterable[Score]) -> Path:
+def write_scores(path: Path | str, scores: Iterable[Score], *, all_senses: bool = False) -> Path:
     """Write every score as a row, in order; the file appears whole or not at all.
 
-    Columns of senses are written where any score has that sense: voice, picture, agreement, then others by name (read_scores knows
-    the three); a column `verdict` where any score has one.
+    Columns of senses are written where any score has that sense (all_senses: the three in any case): voice, picture, agreement,
+    then others by name (read_scores knows the three); a column `verdict` where any score has one.
     Raises SubmissionError when the file cannot be written or two scores have one name.
     """
     table = tuple(scores)
     _refuse_twins("scores", [score.name for score in table])
     seen = {sense for score in table for sense in score.senses}
-    senses = (*(sense for sense in SENSES if sense in seen), *sorted(seen.difference(SENSES)))
+    senses = (*(sense for sense in SENSES if all_senses or sense in seen), *sorted(seen.difference(SENSES)))
     last = ("verdict",) if any(score.verdict for score in table) else ()
     rows = ((*_row(score, senses), *((score.verdict,) if last else ())) for score in table)
-    return write_table(path, (*_HEADER, *senses, *last), rows)
+    return write_table(path, ("video_name", "y_pred", *senses, "status", "reason", *last), rows)
 
 
 def read_scores(path: Path | str) -> tuple[Score, ...]:
@@ -90,9 +89,9 @@ def _row(score: Score, senses: Sequence[str]) -> tuple[str, ...]:
     return (
         guard_formula(score.name),
         "" if score.y_pred is None else format_score(score.y_pred),
+        *(format_score(score.senses[sense]) if sense in score.senses else "" for sense in senses),
         score.status,
         guard_formula(score.reason),
-        *(format_score(score.senses[sense]) if sense in score.senses else "" for sense in senses),
     )
 
 

@@ -1,0 +1,39 @@
+"""predict without a model: the detector inside the package scores every clip, a column for each sense that was there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ffdv.detect.judging import shipped_detector
+from ffdv.detect.scan import Make, ScanJob, ScanProgress, ScanSummary, as_score, clips_of, scan_clips
+from ffdv.detect.scores import write_scores
+from ffdv.records import Score
+
+
+def score_shipped(
+    data: Path | str,
+    *,
+    out: Path,
+    workers: int | None = None,
+    progress: Callable[[ScanProgress], None] | None = None,
+    make: Make = shipped_detector,
+) -> tuple[tuple[Score, ...], ScanSummary]:
+    """Write `out` (video_name, y_pred, voice, picture, agreement, status, reason, verdict) in the corpus's order.
+
+    A clip that no sense could judge is a failed row with the reason; a stopped job goes on when started again. Raises what scan
+    raises for a folder.
+    """
+    clips, unusable = clips_of(data)
+    place = hashlib.sha256(str(Path(data).resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    keep = out.with_name(f".{out.name}.{place}.scans")
+    summary = scan_clips(
+        clips, ScanJob(None, keep=keep, make=make), unusable=unusable, workers=workers, progress=progress
+    )
+    found = {one.name: as_score(one) for one in summary.clips}
+    scores = tuple(found[name] for name in (*(clip.name for clip in clips), *unusable))
+    write_scores(out, scores, all_senses=True)
+    shutil.rmtree(keep, ignore_errors=True)
+    return scores, summary
