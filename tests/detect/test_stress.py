@@ -21,7 +21,7 @@ from ffdv.detect.judges import DetectorJudge, hold, write_held
 from ffdv.detect.judging import Detector
 from ffdv.detect.stress import Item, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
-from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, share_above, tabulate
+from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
 from ffdv.errors import ManifestError, RecipeError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
@@ -81,14 +81,6 @@ def test_the_threshold_stays_where_unaltered_reals_put_it_and_changes_are_paired
     assert opus.hits == plain.hits
     assert gain.auc_change.value == gain.auc_change.low == gain.auc_change.high == 0.0
     assert not gain.auc_change.significant
-
-
-def test_a_share_above_a_threshold_is_what_counting_gives() -> None:
-    labels, scores = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.6, 0.7, 0.6, 0.9])
-    once = np.ones((1, 5))
-
-    assert share_above(0.6, of_fakes=False).prepare(labels, scores)(once) == pytest.approx([1 / 3])
-    assert share_above(0.6, of_fakes=True).prepare(labels, scores)(once) == pytest.approx([1 / 2])
 
 
 def test_clips_that_fail_under_an_alteration_are_counted_and_left_out_of_its_pair() -> None:

@@ -20,6 +20,7 @@ from ffdv.metrics.uncertainty import (
     compare_delong,
     delong,
     enough_reals,
+    share_above,
     tpr_metric,
 )
 
@@ -325,3 +326,11 @@ def test_a_rate_that_the_reals_cannot_carry_is_refused_with_how_many_it_takes() 
         compare(labels, scores, scores, metric="tpr_at_fpr_0.01")
     assert bootstrap(labels, scores, metric="tpr_at_fpr_0.05", resamples=20).value == 1.0
     assert [enough_reals("tpr_at_fpr_0.05", num_real) for num_real in (85, 86)] == [False, True]
+
+
+def test_a_share_above_a_threshold_is_what_counting_gives() -> None:
+    labels, scores = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.6, 0.7, 0.6, 0.9])
+    once = np.ones((1, 5))
+
+    assert share_above(0.6, of_fakes=False).prepare(labels, scores)(once) == pytest.approx([1 / 3])
+    assert share_above(0.6, of_fakes=True).prepare(labels, scores)(once) == pytest.approx([1 / 2])

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.metrics.ranking import Groups, Numbers, check_labels, check_scores, tpr_at_fpr
-from ffdv.metrics.uncertainty import Difference, Estimate, Metric, Statistic, bootstrap, compare
+from ffdv.metrics.ranking import Groups, Numbers, tpr_at_fpr
+from ffdv.metrics.uncertainty import Difference, Estimate, Metric, bootstrap, compare, share_above
 
 FORMAT_VERSION = 1
 UNALTERED = "unaltered"
@@ -129,19 +129,6 @@ def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[
         names = ((UNALTERED, ""), *(name for name in answers.by_alteration if name != (UNALTERED, "")))
         rows += [_row(answers, name, sense, threshold=thresholds[sense], resamples=resamples) for name in names]
     return tuple(rows), thresholds
-
-
-def share_above(threshold: float, *, of_fakes: bool) -> Metric:
-    """The share of fakes (hits) or of reals (false alarms) that scores above a fixed threshold, as a metric for bootstrap and compare."""
-
-    def prepare(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:
-        values = check_scores(scores)
-        fake = check_labels(labels, len(values))
-        chosen = (fake if of_fakes else ~fake).astype(np.float64)
-        above = chosen * (values > threshold)
-        return lambda weights: (weights @ above) / (weights @ chosen)
-
-    return Metric(prepare)
 
 
 def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: float, resamples: int) -> StressRow:

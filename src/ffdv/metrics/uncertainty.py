@@ -62,6 +62,23 @@ def tpr_metric(fpr: float) -> Metric:
     return _ranked(ranking.weighted_tpr_at_fpr, fewest_reals=ranking.reals_needed(fpr), fpr=fpr)
 
 
+def share_above(threshold: float, *, of_fakes: bool) -> Metric:
+    """The share of fakes (hits) or of reals (false alarms) that scores above a fixed threshold, as a metric for bootstrap and compare.
+
+    >>> float(share_above(0.5, of_fakes=False).prepare([0, 0, 1], [0.1, 0.6, 0.9])(np.ones((1, 3)))[0])
+    0.5
+    """
+
+    def prepare(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:
+        values = ranking.check_scores(scores)
+        fake = ranking.check_labels(labels, len(values))
+        chosen = (fake if of_fakes else ~fake).astype(np.float64)
+        above = chosen * (values > threshold)
+        return lambda weights: (weights @ above) / (weights @ chosen)
+
+    return Metric(prepare)
+
+
 METRICS: Mapping[str, Metric] = {
     "auc": _ranked(ranking.weighted_roc_auc),
     "average_precision": _ranked(ranking.weighted_average_precision),
