@@ -237,6 +237,10 @@ class Shards:
         """The mouth of one clip's most prominent face; None where there is none."""
         return decode_mouth(self._blob(MOUTH, index)) if MOUTH in self.index.senses else None
 
+    def cells(self, sense: str, index: int) -> dict[str, Any]:
+        """One clip's heavy cells of a sense as they are stored, to be copied into other shards."""
+        return {name: value for name, value in self._blob(sense, index).items() if name != "name"}
+
     def _blob(self, sense: str, index: int) -> dict[str, Any]:
         part, inside = divmod(self._checked(index), self.index.clips_per_part)
         file = self._part(sense, part)
