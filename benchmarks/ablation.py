@@ -1,0 +1,164 @@
+"""Is an augmentation worth its place? The default recipe plus each family by itself, judged on generators never trained on.
+
+    python benchmarks/ablation.py --data SHARDS --out DIR [--only NAME ...] [--seeds 3] [--epochs 5] [--base voice]
+
+SHARDS must name a train and a dev split. Training and the choice of the epoch see the train split alone (validation is drawn from it by
+speakers and sources); the numbers are of the dev split. Runs that are there already are not trained again. The nets are smaller
+than the recipe's own (64 bands, 2 s, pictures 100×64), so that a table takes an evening on one core: read the differences.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+SMALL = (
+    "split.by=corpus",
+    "split.validation=[]",
+    'split.test=["dev"]',
+    "split.calibration_share=0.0",
+    "loader.window_seconds=2.0",
+    "loader.hop_seconds=2.0",
+    "loader.workers=0",
+    "front_end.n_bands=64",
+    "model.picture_size=[100, 64]",
+)
+NOTHING = ("augment.spectrogram=[]",)
+
+
+def sound(*steps: str) -> tuple[str, ...]:
+    """The recipe's masks, and these steps on the waveform."""
+    return (f"augment.sound=[{', '.join(steps)}]",)
+
+
+def picture(*steps: str) -> tuple[str, ...]:
+    """The recipe's masks, and these steps on the spectrogram picture."""
+    return (f"augment.picture=[{', '.join(steps)}]",)
+
+
+# family → settings on top of SMALL; "default" is the recipe as it stands
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "nothing": NOTHING,
+    "noise": sound('{name = "white_noise", probability = 0.4}', '{name = "pink_noise", probability = 0.4}'),
+    "codecs": sound(
+        '{name = "one_of", probability = 0.6, steps = [{name = "mp3"}, {name = "aac"}, {name = "opus"}, {name = "g711"}]}'
+    ),
+    "rooms": sound('{name = "reverberate", probability = 0.5}'),
+    "pitch, stretch, speed": sound(
+        '{name = "one_of", probability = 0.6, steps = [{name = "pitch_shift"}, {name = "time_stretch"}, {name = "change_speed"}]}'
+    ),
+    "gain and clipping": sound('{name = "gain", probability = 0.5}', '{name = "clip", probability = 0.3}'),
+    "band limit": sound('{name = "band_limit", probability = 0.5}'),
+    "rawboost": sound('{name = "rawboost", probability = 0.5}'),
+    "forged voices": (
+        (
+            'augment.forge_sound=[{name = "griffin_lim_copy", probability = 0.1}, {name = "world_copy", probability = 0.1}, '
+            '{name = "mel_smooth", probability = 0.1}]'
+        ),
+    ),
+    "MixUp": ("augment.mix.mixup_alpha=0.4",),
+    "CutMix": ("augment.mix.cutmix_alpha=1.0",),
+    "flips": picture('{name = "RandomHorizontalFlip"}', '{name = "RandomVerticalFlip"}'),
+    "geometry": picture(
+        '{name = "RandomRotation", degrees = 10}',
+        '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
+        '{name = "RandomPerspective", p = 0.3}',
+    ),
+    "crops": picture('{name = "RandomResizedCrop", size = [64, 100], scale = [0.6, 1.0]}'),
+    "colour and blur": picture(
+        '{name = "ColorJitter", brightness = 0.3, contrast = 0.3}',
+        '{name = "GaussianBlur", kernel_size = 3}',
+        '{name = "RandomInvert", p = 0.2}',
+        '{name = "RandomPosterize", bits = 4, p = 0.2}',
+        '{name = "RandomSolarize", threshold = 128, p = 0.2}',
+    ),
+    "AutoAugment": picture('{name = "AutoAugment"}'),
+    "RandAugment": picture('{name = "RandAugment"}'),
+    "TrivialAugmentWide": picture('{name = "TrivialAugmentWide"}'),
+    "AugMix": picture('{name = "AugMix"}'),
+    "TenCrop at test time": ('augment.views={name = "TenCrop", size = [56, 88]}',),
+}
+
+
+def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Train and judge once, or read what an earlier run wrote: auc, low, high, validation_auc."""
+    from ffdv.training.evaluate import evaluate
+    from ffdv.training.run import train
+
+    name = "".join(letter if letter.isalnum() else "-" for letter in family)
+    folder = options.out / f"{name}-{seed}"
+    result = folder / "ablation.json"
+    if not result.is_file():
+        summary = train(
+            options.base,
+            data=options.data,
+            out=folder,
+            epochs=options.epochs,
+            overrides=(*SMALL, *FAMILIES[family]),
+            seed=seed,
+            export=False,
+        )
+        table = evaluate(folder, data=options.data, split="test", resamples=500)
+        auc = table.overall.numbers["auc"]
+        numbers = {
+            "auc": auc.value,
+            "low": auc.low,
+            "high": auc.high,
+            "real": table.overall.num_real,
+            "fake": table.overall.num_fake,
+            "validation_auc": float("nan") if summary.best is None or summary.best.auc is None else summary.best.auc,
+            "seconds": summary.seconds,
+        }
+        result.write_text(json.dumps(numbers))
+    found: dict[str, float] = json.loads(result.read_text())
+    return found
+
+
+def rows(options: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, float]]]]:
+    """Every family with its seeds; the families of --once with one."""
+    for family in options.only or FAMILIES:
+        seeds = range(1 if family in options.once else options.seeds)
+        yield family, [run_one(family, seed, options) for seed in seeds]
+
+
+def main() -> None:
+    """Print the table, each family as it is done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
+    parser.add_argument("--once", nargs="*", choices=list(FAMILIES), default=[], help="families with one seed")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--base", default="voice")
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    base: list[dict[str, float]] = []
+    print(
+        "| family | dev AUC by seed | mean | against default | interval of the first | validation |\n|---|---|---|---|---|---|"
+    )
+    for family, found in rows(options):
+        base = found if family == "default" else base
+        aucs = np.array([each["auc"] for each in found])
+        same = np.array([each["auc"] for each in base[: len(found)]]) if base else np.array([])
+        gain = f"{(aucs - same).mean():+.3f} ± {(aucs - same).std():.3f}" if len(same) == len(aucs) else ""
+        print(
+            f"| {family} | {' '.join(f'{auc:.3f}' for auc in aucs)} | {aucs.mean():.3f} | {gain} | "
+            f"[{found[0]['low']:.3f}, {found[0]['high']:.3f}] | {np.mean([each['validation_auc'] for each in found]):.3f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
