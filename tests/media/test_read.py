@@ -77,6 +77,24 @@ def test_blocks_are_the_whole_whatever_their_length(noisy: dict[str, Path], rate
     assert {block.duration_seconds for block in blocks[:-1]} == {round(0.37 * blocks[0].rate) / blocks[0].rate}
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mp4", "aac"), (".mp4", "libmp3lame"), (".mov", "pcm_s16le"), (".mkv", "libopus"), (".avi", "mp3")],
+)
+def test_sound_is_the_same_whether_or_not_the_picture_is_wanted(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = write_media(
+        tmp_path / f"a{suffix}", sound=noise(1.5, 48_000), frames=numbered(30), fps=20, audio_codec=codec
+    )
+
+    with open_media(path, picture=False) as media:
+        alone = read_samples(media)
+        lengths = media.facts.duration_seconds, [sound.duration_seconds for sound in media.facts.sounds]
+
+    with open_media(path) as media:
+        assert np.array_equal(alone.values, read_samples(media).values)
+        assert lengths == (media.facts.duration_seconds, [sound.duration_seconds for sound in media.facts.sounds])
+
+
 @pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
 def test_streaming_resampling_equals_resampling_at_once(noisy: dict[str, Path], rate: int) -> None:
     native = sound_of(noisy[".wav"], mono=True)[0]

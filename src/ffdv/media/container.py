@@ -22,6 +22,9 @@ FORMATS = (
 
 # FFmpeg looks for DTS hidden in WAV files by probing again with every packet: 45 ms instead of 3 for a few seconds.
 WAVE_PROBE_BYTES = "32768"
+# The header of an MP4 says all that decoding needs. Without a picture's pixel format to look for, FFmpeg would read on through
+# five seconds of packets: 1.1 to 1.4 ms of opening instead of 0.4 to 0.7 (7 s at 384x384 and 10 s of 720p).
+HEADER_PROBE_BYTES = "2048"
 
 
 @dataclass(frozen=True)
@@ -55,32 +58,34 @@ def regular_file(path: Path | str, limits: Limits) -> RegularFile:
     return RegularFile(Path(path), resolved, status.st_size)
 
 
-def open_container(file: RegularFile, limits: Limits, *, again: bool = False) -> InputContainer:
+def open_container(file: RegularFile, limits: Limits, *, lean: bool = False) -> InputContainer:
     """Open a file for demuxing; no packet is decoded for the caller.
 
     Only the `file` protocol and FORMATS are let through, bad tags are replaced, and opening is bounded in time.
-    again: the facts are known already, so FFmpeg need not decode a picture to learn its pixel format (8 ms at 720p).
-    Raises MediaUnreadable or MediaLimit.
+    lean: the facts of the picture are known or not wanted, so FFmpeg need not decode a picture to learn its pixel format
+    (10 ms at 720p). Raises MediaUnreadable or MediaLimit.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_side**2)}
-    if again:
-        options["skip_frame"] = "all"
-    if _is_wave(file.resolved):
+    head = _head(file.resolved)
+    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         options["probesize"] = WAVE_PROBE_BYTES
+    if lean:
+        options["skip_frame"] = "all"
+        if head[4:8] == b"ftyp":
+            options["probesize"] = HEADER_PROBE_BYTES
     try:
         return av.open(str(file.resolved), "r", options=options, metadata_errors="replace", timeout=limits.open_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(file.path, error, limits) from error
 
 
-def _is_wave(path: Path) -> bool:
-    """Whether the file begins as a WAV does."""
+def _head(path: Path) -> bytes:
+    """The file's first 12 bytes: enough to know a WAV or an MP4."""
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            return file.read(12)
     except OSError:  # the container's own opening tells it better
-        return False
-    return head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
+        return b""
 
 
 def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:

@@ -72,7 +72,7 @@ class Media:
         A new one per reading keeps readings independent (rewinding is inexact in many formats); it costs 1 to 3 ms.
         """
         container, self._unread = self._unread, None
-        return contextlib.closing(container or open_container(self._file, self.limits, again=True))
+        return contextlib.closing(container or open_container(self._file, self.limits, lean=True))
 
     def stop_within_limits(self, start_seconds: float, stop_seconds: float | None) -> float:
         """The end of a range, no further than limits.max_seconds from its start."""
@@ -138,16 +138,18 @@ def open_media(
     *,
     limits: Limits | None = None,
     threads: int = 0,
+    picture: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Media:
     """Open a file for reading sound and pictures; a context manager with .facts and .notes.
 
-    threads: decoder threads (0: one per core; give 1 inside a pool of workers). clock: for the wall-time limit.
+    threads: decoder threads (0: one per core; give 1 inside a pool of workers). picture: False where only the sound is
+    wanted: opening is quicker, and the facts may lack what only decoding tells (pixel format, profiles). clock: for the wall-time limit.
     Raises MediaNotFound, MediaUnreadable, MediaLimit, MediaEncrypted, or StreamMissing when it holds neither sense.
     """
     bounds = limits or Limits()
     file = regular_file(path, bounds)
-    container = open_container(file, bounds)
+    container = open_container(file, bounds, lean=not picture)
     try:
         facts = read_facts(container, file)
         _check_usable(facts)

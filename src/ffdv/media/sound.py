@@ -97,13 +97,14 @@ class RawBlock:
 
     def mean(self) -> FloatArray:
         """The mean of the channels, float32 (1, n): FFmpeg's own down-mix to float mono is 3 dB louder."""
-        rows = self._rows()
+        first, *others = self._rows()
         with np.errstate(over="ignore", invalid="ignore"):
-            total = rows[0].astype(np.float32)
-            for row in rows[1:]:
+            if not others:
+                return self._scaled(first.astype(np.float32)[np.newaxis])
+            total = np.add(first, others[0], dtype=np.float32, casting="unsafe")
+            for row in others[1:]:
                 np.add(total, row, out=total, casting="unsafe")
-            if self.channels > 1:
-                total *= np.float32(1.0 / self.channels)
+            total *= np.float32(1.0 / self.channels)
         return self._scaled(total[np.newaxis])
 
     def clear(self) -> None:
