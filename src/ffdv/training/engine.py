@@ -64,15 +64,15 @@ class TrainingSpec(BaseModel):
 
 
 class ClipBatch(Protocol):
-    """What the loop needs of a batch: samples (rows, n) float32 zero-padded, lengths (rows,), labels (rows,), names."""
+    """What the loop needs of a batch: what the net looks at, lengths (rows,), labels (rows,), names."""
 
     @property
-    def samples(self) -> Tensor:
-        """Sound, (rows, n) float32."""
+    def samples(self) -> Tensor | tuple[Tensor, ...]:
+        """Sound (rows, n) float32, crops of faces (rows, frames, 3, s, s), vectors (rows, n), or several of these."""
 
     @property
     def lengths(self) -> Tensor:
-        """Samples of each row that are sound, (rows,)."""
+        """How much of each row is real, (rows,): samples of sound, crops of a face."""
 
     @property
     def labels(self) -> Tensor:
@@ -282,6 +282,24 @@ def train_epochs(state: TrainingState, work: Work, saves: Saves) -> Literal["fin
     return "finished"
 
 
+def fit_once(
+    state: TrainingState, work: Work, saves: Saves, fit: Callable[[nn.Module], None]
+) -> Literal["finished", "interrupted"]:
+    """For nets that are fitted in one go: that is their only epoch."""
+    if state.epochs_done:
+        return "finished"
+    fit(state.net)
+    if state.average is not None:
+        state.average.net.load_state_dict(state.net.state_dict())
+    scored = validate(state, work)
+    state.sums = Sums(scored.loss, 0, 1)
+    _finish_epoch(state, work, scored)
+    saves.best(state, scored)
+    saves.last(state)
+    _report_epoch(state, work)
+    return "finished"
+
+
 def train_epoch(state: TrainingState, work: Work, *, save: Callable[[TrainingState], None] | None = None) -> None:
     """Train one epoch, or what is left of it: after each optimiser step `state` is whole.
 
@@ -315,7 +333,7 @@ def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
     for position, batch in enumerate(group):
         samples, lengths, labels = work.fabric.to_device((batch.samples, batch.lengths, batch.labels))
         state.norm_start.before_batch(state.epochs_done * len(work.training) + state.batches_done + position)
-        if work.mix is not None:
+        if work.mix is not None and isinstance(samples, Tensor):
             samples, lengths, labels = work.mix(
                 samples, lengths, labels, work.share_done(state.epochs_done, state.batches_done)
             )
@@ -407,9 +425,18 @@ def restore_random(state: Mapping[str, Tensor]) -> None:
 
 def _logits(fabric: Fabric, net: nn.Module, batch: ClipBatch) -> Tensor:
     """(rows, 2) real, fake, float32; a long clip has many windows, so they go through the net some at a time."""
-    pieces = zip(torch.split(batch.samples, _ROWS_AT_ONCE), torch.split(batch.lengths, _ROWS_AT_ONCE), strict=True)
     with fabric.autocast():
-        return torch.cat([net(*fabric.to_device(piece)) for piece in pieces]).float()
+        return torch.cat([net(*fabric.to_device(piece)) for piece in _pieces(batch)]).float()
+
+
+def _pieces(batch: ClipBatch) -> Iterator[tuple[Tensor | tuple[Tensor, ...], Tensor]]:
+    """(samples, lengths) of some rows at a time: so many that a net sees _ROWS_AT_ONCE pictures."""
+    several = batch.samples if isinstance(batch.samples, tuple) else (batch.samples,)
+    pictures = max(part.shape[1] if part.ndim == 5 else 1 for part in several)  # (rows, frames, 3, s, s)
+    size = max(1, _ROWS_AT_ONCE // pictures)
+    for first in range(0, len(batch.names), size):
+        some = tuple(part[first : first + size] for part in several)
+        yield some if isinstance(batch.samples, tuple) else some[0], batch.lengths[first : first + size]
 
 
 def _finish_epoch(state: TrainingState, work: Work, scored: ScoredClips) -> None:

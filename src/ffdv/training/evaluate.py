@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.data.loader import make_loader
 from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ManifestError
@@ -161,16 +160,15 @@ def _scored(
     from lightning_fabric import Fabric
 
     from ffdv.models.checkpoint import load_checkpoint
-    from ffdv.models.zoo import restore_model
     from ffdv.training.engine import predict
+    from ffdv.training.kinds import Asked, kind_of, restore_net
     from ffdv.training.plan import recipe_from
 
     checkpoint = load_checkpoint(path)
     recipe = recipe_from(checkpoint.header.recipe, where=str(path))
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
-    net = fabric.to_device(restore_model(checkpoint))
-    rate = recipe.front_end.sample_rate
-    loader = make_loader(shards, recipe.loader, rate=rate, training=False, rows=rows.tolist())
+    net = fabric.to_device(restore_net(checkpoint))
+    loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False))
     scored = predict(fabric, net, loader.epoch(1))
     calibration = None
     if checkpoint.header.calibration:

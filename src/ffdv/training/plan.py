@@ -21,9 +21,13 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ffdv.augment.chain import AugmentSpec
+from ffdv.data.face_loader import FaceInputSpec
 from ffdv.data.loader import LoaderSpec
 from ffdv.errors import RecipeError
 from ffdv.features.spectrogram import FrontEndSpec
+from ffdv.models.audio import PictureSize
+from ffdv.models.motion import MotionSpec
+from ffdv.models.visual import VisualSpec
 from ffdv.models.zoo import ModelSpec
 from ffdv.training.augmenting import refuse_unused
 from ffdv.training.engine import TrainingSpec
@@ -37,7 +41,9 @@ _NO_VALUE = "none"  # TOML has no word for nothing
 class Recipe(BaseModel):
     """Everything that a run depends on, apart from the data and the machine.
 
-    format: of this file; name and about: for people; the tables in the order in which a clip meets them.
+    format: of this file; name and about: for people; kind: what the net looks at, see kinds.py; the tables in the order in which
+    a clip meets them. front_end is of sound, faces and visual of faces, motion of movement; model serves both nets that look at
+    pictures, of sounds and of faces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,11 +51,15 @@ class Recipe(BaseModel):
     format: Literal[1] = 1
     name: str = Field(min_length=1)
     about: str = ""
+    kind: Literal["sound", "faces", "motion"] = "sound"
     split: SplitSpec = SplitSpec()
     loader: LoaderSpec = LoaderSpec()
     front_end: FrontEndSpec = FrontEndSpec()
     augment: AugmentSpec = AugmentSpec()
+    faces: FaceInputSpec = FaceInputSpec()
     model: ModelSpec = ModelSpec()
+    visual: VisualSpec = VisualSpec()
+    motion: MotionSpec = MotionSpec()
     loss: LossSpec = LossSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()
@@ -58,7 +68,12 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _tables_agree(self) -> Self:
         """Refuse tables that contradict each other."""
-        refuse_unused(self.augment)
+        if self.kind == "sound":
+            refuse_unused(self.augment)
+        if self.kind == "faces" and self.faces.train_on == "real" and not self.augment.forge_picture:
+            raise ValueError(
+                "faces.train_on = 'real' leaves nothing to tell apart without forgeries; add [[augment.forge_picture]] steps"
+            )
         if self.schedule.warm_up_epochs >= self.training.epochs:
             raise ValueError(
                 f"schedule.warm_up_epochs = {self.schedule.warm_up_epochs:g} leaves nothing of training.epochs = "
@@ -70,6 +85,18 @@ class Recipe(BaseModel):
                 "set loader.balance_classes = false or loss.class_weights = 'none'"
             )
         return self
+
+    @property
+    def picture_side(self) -> int:
+        """Pixels of the crops that a net for faces gets. Raises RecipeError where model.picture_size is not a square."""
+        return _square_side(self.model.picture_size)
+
+
+def _square_side(size: PictureSize) -> int:
+    """The side of crops that a net for faces gets."""
+    if size == "native" or size[0] != size[1]:
+        raise RecipeError(f"faces are square; give model.picture_size = [160, 160], not {size}")
+    return size[0]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -20,17 +20,17 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 from pydantic import JsonValue
+from torch import nn
 
-from ffdv.augment.guards import domain_warnings
-from ffdv.data.loader import ClipLoader, make_loader
+from ffdv.augment.guards import Domain, domain_warnings
+from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.decision import SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
-from ffdv.models.zoo import build_model
-from ffdv.training.augmenting import batch_mix, picture_change, sound_augment
+from ffdv.training.augmenting import batch_mix
 from ffdv.training.averaging import WeightAverage
 from ffdv.training.calibrating import Calibrated, calibrate, seen_in_training
 from ffdv.training.engine import (
@@ -40,11 +40,13 @@ from ffdv.training.engine import (
     ScoredClips,
     TrainingState,
     Work,
+    fit_once,
     predict,
     seed_torch,
     train_epochs,
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
+from ffdv.training.kinds import Asked, Kind, kind_of
 from ffdv.training.log import Events, write_log
 from ffdv.training.losses import build_loss
 from ffdv.training.optimiser import build_optimiser
@@ -64,6 +66,10 @@ _FREE_SETTINGS = (
     ("training", "save_minutes"),
     ("loader", "workers"),
 )
+
+
+# What a kind's augmented pictures show: some changes make no sense in one of them.
+_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def train(
     recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
     folder = Path(out)
     shards = open_shards(data)
-    parts = choose_parts(shards, recipe.split)
+    parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
     _check_folder(folder, recipe, parts, resume=resume)
     run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator), with_export=export)
     state = run.build_state()
@@ -120,7 +126,7 @@ def train(
         restore_state(state, saved.tensors, saved.header.state)
     run.begin(state)
     with run.reports(state, progress) as report:
-        outcome = train_epochs(state, run.work(state, report, started), Saves(run.save_last, run.save_best))
+        outcome = run.learn(state, run.work(state, report, started))
     return run.finish(state, outcome, time.monotonic() - started)
 
 
@@ -148,6 +154,11 @@ class _Run:
     parts: Parts
     fabric: Fabric
     with_export: bool
+
+    @property
+    def kind(self) -> Kind:
+        """What a recipe of this kind is built of."""
+        return kind_of(self.recipe)
 
     @cached_property
     def training(self) -> ClipLoader:
@@ -180,23 +191,21 @@ class _Run:
         )
 
     def _loader(self, part: Part, *, training: bool) -> ClipLoader:
-        return make_loader(
+        asked = Asked(
             self.shards,
-            self.recipe.loader,
-            rate=self.recipe.front_end.sample_rate,
+            self.recipe,
+            self.parts.rows(part),
             training=training,
-            rows=self.parts.rows(part),
-            augment=sound_augment(self.recipe.augment) if training else None,
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
             pin_memory=self.fabric.device.type == "cuda",
         )
+        return self.kind.loader(asked)
 
     def build_state(self) -> TrainingState:
         """A fresh net and all that moves with it, from the recipe's seed, on the device."""
         seed_torch(self.recipe.training.seed)
-        net = build_model(self.recipe.model, self.recipe.front_end)
-        net.picture_change = picture_change(self.recipe.augment)
+        net = self.kind.build(self.recipe, True)
         self.fabric.to_device(net)
         decay = self.recipe.training.average_decay
         average = None if decay is None else WeightAverage(net, decay)
@@ -221,6 +230,20 @@ class _Run:
             started=started,
             mix=batch_mix(self.recipe.augment.mix),
         )
+
+    def learn(self, state: TrainingState, work: Work) -> str:
+        """What the kind asks for: one fit, the loop, or the loop from a fitted start. Returns how it ended."""
+        saves, fit = Saves(self.save_last, self.save_best), self.kind.fit
+
+        def fitted(net: nn.Module) -> None:
+            if fit is not None:
+                fit(net, self.training, self.recipe, self.shards)
+
+        if not self.kind.loops(self.recipe):
+            return fit_once(state, work, saves, fitted)
+        if not state.epochs_done and not state.batches_done:
+            fitted(state.net)
+        return train_epochs(state, work, saves)
 
     def begin(self, state: TrainingState) -> None:
         """Write what is known before the first step."""
@@ -289,7 +312,7 @@ class _Run:
 
     def finish(self, state: TrainingState, outcome: str, seconds: float) -> RunSummary:
         """Export, measure the shortcuts, write metrics.json."""
-        doubtful = [note.text for note in domain_warnings(self.recipe.augment, picture="spectrogram")]
+        doubtful = [note.text for note in domain_warnings(self.recipe.augment, picture=_SHOWN[self.recipe.kind])]
         notes = [*self.parts.notes, *_left_out(self.training, self.validation), *doubtful]
         if self.calibration is None:
             notes.append(

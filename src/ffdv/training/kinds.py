@@ -1,0 +1,169 @@
+"""What a recipe of each kind is built of: which clips it can use, its batches, its net, and how that is fitted and exported.
+
+    recipe.kind ─▶ KINDS ─▶ Kind(senses, loader, build, fit, export) ─▶ the one road of run.py, evaluate.py and export.py
+
+A new kind is a few functions and one line in KINDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from ffdv.augment.image import PictureChain
+from ffdv.data.face_loader import FaceChange, FaceRequest, make_face_loader
+from ffdv.data.loader import ClipLoader, Kept, make_loader
+from ffdv.data.shards import Shards
+from ffdv.data.splits import families
+from ffdv.data.vector_loader import make_vector_loader, motion_vectors
+from ffdv.errors import CheckpointError, RecipeError
+from ffdv.features.motion import VECTOR_NAMES
+from ffdv.models.checkpoint import Checkpoint
+from ffdv.models.initial_weights import first_fault
+from ffdv.models.motion import VectorNet, build_motion, fit_vectors
+from ffdv.models.visual import build_visual
+from ffdv.models.zoo import build_model
+from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
+from ffdv.training.plan import Recipe, recipe_from
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which batches are wanted: clips by row, for training or not, and this process's share of them."""
+
+    shards: Shards
+    recipe: Recipe
+    rows: Sequence[int]
+    training: bool
+    rank: int = 0
+    num_ranks: int = 1
+    pin_memory: bool = False
+
+
+Fit = Callable[[nn.Module, ClipLoader, Recipe, Shards], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of recipe is run.
+
+    senses: a clip takes part when it has any of these; loader: batches; build: the net (False: without reading initial weights);
+    fit: what sets the net's tensors at once from the training clips before the loop, None where there is nothing to; loop:
+    whether gradient steps follow.
+    """
+
+    senses: tuple[Kept, ...]
+    loader: Callable[[Asked], ClipLoader]
+    build: Callable[[Recipe, bool], nn.Module]
+    fit: Fit | None = None
+    loops: Callable[[Recipe], bool] = lambda _: True
+
+
+def kind_of(recipe: Recipe) -> Kind:
+    """The parts of this recipe."""
+    return KINDS[recipe.kind]
+
+
+def restore_net(checkpoint: Checkpoint) -> nn.Module:
+    """The trained net of a checkpoint of any kind; in evaluation mode, on the CPU.
+
+    Raises CheckpointError when its recipe cannot be built, or its tensors are not that net's.
+    """
+    try:
+        recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path))
+        net = kind_of(recipe).build(recipe, False)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: its recipe is not one that this ffdv can build ({error}); use the ffdv that wrote it"
+        ) from None
+    fault = first_fault(net.state_dict(), checkpoint.tensors)
+    if fault:
+        raise CheckpointError(f"{checkpoint.path}: its weights are not those of its recipe: {fault}; train it again")
+    net.load_state_dict(dict(checkpoint.tensors))
+    return net.eval()
+
+
+def _sound_loader(asked: Asked) -> ClipLoader:
+    recipe = asked.recipe
+    return make_loader(
+        asked.shards,
+        recipe.loader,
+        rate=recipe.front_end.sample_rate,
+        training=asked.training,
+        rows=asked.rows,
+        augment=sound_augment(recipe.augment) if asked.training else None,
+        forge=sound_forge(recipe.augment) if asked.training else None,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+        pin_memory=asked.pin_memory,
+    )
+
+
+def _sound_net(recipe: Recipe, initial: bool) -> nn.Module:
+    net = build_model(recipe.model, recipe.front_end, initial=initial)
+    net.picture_change = picture_change(recipe.augment)
+    net.views = recipe.augment.views
+    return net
+
+
+def _face_loader(asked: Asked) -> ClipLoader:
+    recipe = asked.recipe
+    augment = recipe.augment
+    change = FaceChange(
+        forge=augment.forge_picture_chain() if augment.forge_picture else None,
+        picture=PictureChain(augment.picture) if augment.picture else None,
+    )
+    request = FaceRequest(recipe.faces.frames, recipe.picture_side, change if asked.training else FaceChange())
+    return make_face_loader(
+        asked.shards,
+        recipe.loader,
+        request,
+        training=asked.training,
+        rows=asked.rows,
+        train_on=recipe.faces.train_on,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+        pin_memory=asked.pin_memory,
+    )
+
+
+def _face_net(recipe: Recipe, initial: bool) -> nn.Module:
+    return build_visual(recipe.model, recipe.visual, initial=initial)
+
+
+def _motion_loader(asked: Asked) -> ClipLoader:
+    return make_vector_loader(
+        asked.shards,
+        asked.recipe.loader,
+        motion_vectors(asked.shards),
+        senses=("motion",),
+        training=asked.training,
+        rows=asked.rows,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+    )
+
+
+def _motion_net(recipe: Recipe, _initial: bool) -> nn.Module:
+    return build_motion(recipe.motion, len(VECTOR_NAMES))
+
+
+def _fit_motion(net: nn.Module, training: ClipLoader, recipe: Recipe, shards: Shards) -> None:
+    assert isinstance(net, VectorNet)
+    rows = training.rows
+    vectors = motion_vectors(shards)(rows.tolist())
+    clips = shards.clips()
+    groups = np.asarray(families([clips[row] for row in rows.tolist()], by=recipe.split.groups), np.int64)
+    fit_vectors(net, vectors, shards.labels[rows], groups, spec=recipe.motion, seed=recipe.training.seed)
+
+
+KINDS: dict[str, Kind] = {
+    "sound": Kind(("sound",), _sound_loader, _sound_net),
+    "faces": Kind(("faces",), _face_loader, _face_net),
+    "motion": Kind(
+        ("motion",), _motion_loader, _motion_net, _fit_motion, loops=lambda recipe: recipe.motion.classifier == "net"
+    ),
+}
