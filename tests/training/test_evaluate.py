@@ -12,7 +12,7 @@ import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
 from ffdv.data.shards import Shards, open_shards
-from ffdv.errors import CheckpointError, ManifestError, ShardError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import roc_auc
 from ffdv.training.engine import ScoredClips
@@ -80,6 +80,41 @@ def test_a_test_part_is_untouched_in_training_and_is_what_is_reported(tmp_path: 
     assert table.part == "the run's test part"
     assert (table.overall.num_real, table.overall.num_fake) == (6, 6)
     assert not any("flatter" in text for text in table.warnings)
+
+
+def test_raw_and_neutralised_numbers_stand_side_by_side(run: RunSummary, shards: Path, tmp_path: Path) -> None:
+    """The whistle at 2.5 kHz survives one loudness and one encoder, and does not survive a band that ends below it."""
+    table = quick(run.folder, data=shards, by="method", neutralise=True, json=tmp_path / "table.json")
+
+    beside = table.neutralised
+    assert beside is not None
+    assert beside.steps == ("trim", "band", "loudness", "re-encode")
+    assert {row.name for row in beside.rows} == {row.name for row in table.rows}
+    assert beside.rows[0].num_real == table.overall.num_real
+    assert set(beside.rows[0].numbers) == set(table.overall.numbers)
+    assert beside.rows[0].numbers["log_loss"] != table.overall.numbers["log_loss"]
+    assert beside.row("nobody") is None
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert written["neutralised"]["rows"][0]["numbers"]["auc"]["value"] == beside.rows[0].numbers["auc"].value
+
+
+def test_a_choice_of_steps_implies_neutralising(run: RunSummary, shards: Path) -> None:
+    table = quick(run.folder, data=shards, steps="loudness")
+
+    assert table.neutralised is not None
+    assert table.neutralised.steps == ("loudness",)
+    assert quick(run.folder, data=shards).neutralised is None
+
+
+def test_confidence_tells_calibration_before_and_after_and_the_stored_band(run: RunSummary, shards: Path) -> None:
+    table = quick(run.folder, data=shards)
+
+    found = table.confidence
+    assert found is not None
+    assert found.ece_after == pytest.approx(table.overall.numbers["ece"].value)
+    assert found.brier_after == pytest.approx(table.overall.numbers["brier"].value)
+    assert found.band is not None
+    assert [each.wanted for each in found.thresholds] == [0.05, 0.01, 0.001]
 
 
 def test_training_clips_are_judged_only_on_request_and_it_says_so(run: RunSummary, shards: Path) -> None:
@@ -188,6 +223,7 @@ def test_one_class_alone_has_no_numbers_but_a_sentence(run: RunSummary, tmp_path
         ),
         ({"data": "absent"}, ShardError, r"absent"),
         ({"model": "absent"}, CheckpointError, r"absent"),
+        ({"steps": "trimm"}, RecipeError, r"no step 'trimm'; nearest: trim"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_there_is(

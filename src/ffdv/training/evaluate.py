@@ -1,6 +1,7 @@
 """How well a run does on labelled clips: a table with intervals, beside what shortcuts alone would reach.
 
     RUN/best.safetensors + shards ─▶ which clips ─▶ predict ─▶ calibrate ─▶ EvaluationTable (all, then each group, worst first)
+                                          └─ neutralise ─▶ predict ─▶ the same table beside it
 
 Clips that the run was trained on are never part of the table unless they are asked for by name, and then it says so.
 """
@@ -9,18 +10,22 @@ from __future__ import annotations
 
 import json as json_format
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ManifestError
 from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.confidence import Confidence, measure_confidence
+from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
 from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
 from ffdv.training.shortcuts import AuditLine, audit_line
@@ -55,11 +60,29 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True)
+class Neutralised:
+    """The same clips after the same treatment of both classes (data/neutral): steps, rows as in the table (by name, in an order of
+    their own), the shortcuts that are left, and what must be known of the treatment.
+    """
+
+    steps: tuple[str, ...]
+    rows: tuple[EvaluationRow, ...]
+    audit: AuditLine
+    warnings: tuple[str, ...] = ()
+
+    def row(self, name: str) -> EvaluationRow | None:
+        """The row of this name, None where it has none."""
+        return next((row for row in self.rows if row.name == name), None)
+
+
+@dataclass(frozen=True)
 class EvaluationTable:
     """The first row is over all clips; the others by group, lowest AUC first.
 
     part: which clips, in words; interval_groups: the column whose values stay together in the bootstrap ("" = none);
-    warnings: what a reader must know before believing the numbers; audit: the shortcuts on the same clips.
+    warnings: what a reader must know before believing the numbers; audit: the shortcuts on the same clips; confidence: calibration
+    before and after, reliability, risk against coverage, and the stored thresholds on these clips, None with one class only;
+    neutralised: the same numbers on neutralised clips, None where they were not asked for.
     """
 
     model: str
@@ -70,6 +93,8 @@ class EvaluationTable:
     rows: tuple[EvaluationRow, ...]
     audit: AuditLine
     warnings: tuple[str, ...]
+    confidence: Confidence | None = None
+    neutralised: Neutralised | None = None
 
     @property
     def overall(self) -> EvaluationRow:
@@ -99,6 +124,8 @@ def evaluate(
     data: Path | str,
     by: str | None = None,
     split: str | None = None,
+    neutralise: bool = False,
+    steps: str | Sequence[str] | None = None,
     json: Path | str | None = None,
     resamples: int = 1000,
 ) -> EvaluationTable:
@@ -106,9 +133,11 @@ def evaluate(
 
     by: a row for each value of this group column; split: only these clips, as the corpus or the run calls the part; by
     default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
-    and all labelled clips elsewhere. json: write the numbers to this file as well; resamples: of each bootstrap.
-    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels) with the cure.
+    and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
+    loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as well; resamples: of each bootstrap.
+    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), with the cure.
     """
+    taken = neutral_steps(steps) if neutralise or steps is not None else ()
     folder = Path(model) if Path(model).is_dir() else Path(model).parent
     checkpoint_path = folder / BEST_NAME if Path(model).is_dir() else Path(model)
     shards = open_shards(data)
@@ -117,16 +146,21 @@ def evaluate(
             f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
         )
     chosen = choose_clips(LabelledClips.of_shards(shards), _own_parts(checkpoint_path, shards), split)
-    scored, calibration, left_out = _scored(checkpoint_path, shards, chosen.rows)
+    judged = score_run(checkpoint_path, shards, chosen.rows)
+    names = TableNames(str(model), str(data), chosen.part)
     table = tabulate(
-        scored,
+        judged.scored,
         shards,
-        calibration=calibration,
+        calibration=judged.calibration,
+        decision=judged.decision,
         by=by,
-        names=TableNames(str(model), str(data), chosen.part),
-        warnings=(*chosen.warnings, *left_out),
+        names=names,
+        warnings=(*chosen.warnings, *judged.warnings),
         resamples=resamples,
     )
+    if taken:
+        of_same = _neutralised(checkpoint_path, shards, judged.scored.names, taken, by=by, resamples=resamples)
+        table = replace(table, neutralised=of_same)
     if json is not None:
         path = Path(json)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,10 +187,18 @@ def _own_parts(path: Path, shards: Shards) -> dict[str, str]:
     return read_parts(path.parent) if own else {}
 
 
-def _scored(
-    path: Path, shards: Shards, rows: npt.NDArray[np.int64]
-) -> tuple[ScoredClips, Calibration | None, tuple[str, ...]]:
-    """Opinions of a checkpoint on some clips, its calibration, and what could not be judged."""
+@dataclass(frozen=True)
+class RunOpinions:
+    """Opinions of a checkpoint on some clips, its calibration and thresholds (None where it holds none), and what could not be judged."""
+
+    scored: ScoredClips
+    calibration: Calibration | None
+    decision: Decision | None
+    warnings: tuple[str, ...] = ()
+
+
+def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpinions:
+    """Let the checkpoint at `path` judge clips by row. Raises CheckpointError, or ShardError when it can judge none of them."""
     from lightning_fabric import Fabric
 
     from ffdv.models.checkpoint import load_checkpoint
@@ -170,11 +212,32 @@ def _scored(
     net = fabric.to_device(restore_net(checkpoint))
     loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False))
     scored = predict(fabric, net, loader.epoch(1))
-    calibration = None
-    if checkpoint.header.calibration:
-        calibration = Calibration.from_json(json_format.dumps(checkpoint.header.calibration))
+    header, calibration, decision = checkpoint.header, None, None
+    if header.calibration:
+        calibration = Calibration.from_json(json_format.dumps(header.calibration))
+    if header.decision:
+        decision = Decision.from_json(json_format.dumps(header.decision))
     left_out = loader.left_out.sentence()
-    return scored, calibration, (left_out,) if left_out else ()
+    return RunOpinions(scored, calibration, decision, (left_out,) if left_out else ())
+
+
+def _neutralised(
+    path: Path, shards: Shards, names: Sequence[str], steps: Sequence[str], *, by: str | None, resamples: int
+) -> Neutralised:
+    """The table of the named clips once more, neutralised in a temporary folder."""
+    row_of = {name: row for row, name in enumerate(shards.names)}
+    with tempfile.TemporaryDirectory(prefix="ffdv-neutral-") as folder:
+        clips = neutralise_shards(shards, [row_of[name] for name in names], out=folder, steps=steps)
+        judged = score_run(path, clips.shards, np.arange(len(clips.shards)))
+        table = tabulate(
+            judged.scored,
+            clips.shards,
+            calibration=judged.calibration,
+            by=by,
+            names=TableNames(str(path), str(shards.folder), "neutralised"),
+            resamples=resamples,
+        )
+    return Neutralised(clips.steps, table.rows, table.audit, (*clips.warnings, *judged.warnings))
 
 
 def tabulate(
@@ -182,6 +245,7 @@ def tabulate(
     shards: Shards,
     *,
     calibration: Calibration | None,
+    decision: Decision | None = None,
     by: str | None,
     names: TableNames,
     warnings: Sequence[str] = (),
@@ -211,8 +275,19 @@ def tabulate(
         groups=clips.groups,
         net_auc=overall.numbers["auc"].value if overall.numbers else None,
     )
+    confidence = None
+    if overall.numbers:
+        confidence = measure_confidence(clips.labels, clips.logits, calibration=calibration, decision=decision)
     return EvaluationTable(
-        names.model, names.data, names.part, by, clips.groups_by, (overall, *rows), audit, tuple(said)
+        model=names.model,
+        data=names.data,
+        part=names.part,
+        by=by,
+        interval_groups=clips.groups_by,
+        rows=(overall, *rows),
+        audit=audit,
+        warnings=tuple(said),
+        confidence=confidence,
     )
 
 
