@@ -297,8 +297,8 @@ FAMILIES: dict[str, tuple[Alteration, ...]] = {
         for level, band, drive, rt60, metres, noise in (
             ("good speaker, near", (80.0, 10_000.0), 0.5, 0.2, 0.4, 45.0),
             ("laptop, desk", (250.0, 7_000.0), 1.0, 0.3, 0.7, 35.0),
-            ("telephone, across the room", (400.0, 5_000.0), 2.0, 0.5, 2.0, 25.0),
-            ("telephone, hall", (500.0, 4_000.0), 3.0, 1.0, 4.0, 15.0),
+            ("phone, across a room", (400.0, 5_000.0), 2.0, 0.5, 2.0, 25.0),
+            ("phone, hall", (500.0, 4_000.0), 3.0, 1.0, 4.0, 15.0),
         )
     ),
     "gain": _each(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffdv.detect.stress_table import OVERALL, StressRow, StressTable
+from ffdv.detect.stress_table import OVERALL, UNALTERED, StressRow, StressTable
 from ffdv.detect.tables import write_table
 from ffdv.errors import RecipeError
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
@@ -18,16 +18,17 @@ FULL_AUC_DROP, FULL_ALARM_RISE = 0.3, 0.5
 DEEPEST_SHADE = 55  # per cent of colour in a cell, so that ink can be read on it
 
 PAGE = """{% extends "page" %}
-{% block title %}{{ w.title }} · {{ table.model }}{% endblock %}
+{% block title %}{{ w.title }} · {{ model }}{% endblock %}
 {% block style %}
-table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th { font-weight: 500; white-space: nowrap; padding-right: .6rem; vertical-align: middle; }
-table.heat td { border: 0; border-radius: .3rem; padding: .3rem .5rem; min-width: 6.2rem; line-height: 1.25; } table.heat td b { font-weight: 700; }
-table.heat small { display: block; opacity: .85; font-size: .75rem; } table.heat td, table.heat th { font-size: .85rem; }
+table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th, table.heat td { border: 0; font-size: .85rem; line-height: 1.25; }
+table.heat th { font-weight: 500; padding: 0 .6rem 0 0; vertical-align: middle; position: sticky; left: 0; background: var(--paper); min-width: 4.6rem; }
+table.heat td { border-radius: .3rem; padding: .3rem .5rem; width: 9.2rem; min-width: 5.2rem; } table.heat small { display: block; opacity: .85; font-size: .75rem; }
+td.number small { display: block; color: var(--soft); font-size: .9em; } td.name { white-space: nowrap; }
 .key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
 {% endblock %}
 {% block body %}
 <h1>{{ w.title }}</h1>
-<p>{{ w.of | format(table.model, table.data, table.part) }}<br>
+<p>{{ w.of | format(model, data_name, table.part) }}<br>
 <span class="soft small">{{ w.how | format(100 * table.wanted, table.max_seconds, table.seconds_per_score) }}</span></p>
 {% for text in table.warnings %}<p class="note">{{ text }}</p>{% endfor %}
 <ul>{% for text in findings %}<li>{{ text }}</li>{% endfor %}</ul>
@@ -43,18 +44,16 @@ table.heat small { display: block; opacity: .85; font-size: .75rem; } table.heat
 {% endfor %}
 <h2>{{ w.all }}</h2>
 <p class="soft small">{{ w.by_groups | format(table.groups_by) if table.groups_by else w.by_clips }}</p>
-<div class="wide"><table class="full"><tr><th>{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th>{{ w.sense }}</th>{% endif %}<th class="number">{{ w.clips }}</th><th class="number">AUC</th><th class="number">{{ w.change }}</th>
-<th class="number">{{ w.alarms }}</th><th class="number">{{ w.change }}</th><th class="number">{{ w.hits }}</th><th class="number">{{ w.change }}</th></tr>
+<div class="wide"><table class="full"><tr><th>{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th>{{ w.sense }}</th>{% endif %}<th class="number">{{ w.clips }}</th><th class="number">AUC</th><th class="number">{{ w.alarms }}</th><th class="number">{{ w.hits }}</th></tr>
 {% for row in table.rows %}<tr{% if worse(row) %} class="found"{% endif %}>
-<td>{{ w.families.get(row.family, row.family) }} {{ level(row) }}</td>{% if table.senses | length > 1 %}<td>{{ w.senses[row.sense] }}</td>{% endif %}<td class="number">{{ row.num_real }} + {{ row.num_fake }}{% if row.num_failed %} <span class="soft">({{ w.failed | format(row.num_failed) }})</span>{% endif %}</td>
-<td class="number">{{ number(row.auc) }}</td><td class="number">{{ change(row.auc_change) }}</td><td class="number">{{ percent(row.false_alarms) }}</td><td class="number">{{ points(row.false_alarms_change) }}</td>
-<td class="number">{{ percent(row.hits) }}</td><td class="number">{{ points(row.hits_change) }}</td></tr>
+<td class="name">{{ name(row) }}</td>{% if table.senses | length > 1 %}<td>{{ w.senses[row.sense] }}</td>{% endif %}<td class="number">{{ row.num_real }} + {{ row.num_fake }}{% if row.num_failed %}<small>{{ w.failed | format(row.num_failed) }}</small>{% endif %}</td>
+<td class="number">{{ number(row.auc) }}<small>{{ change(row.auc_change) }}</small></td><td class="number">{{ percent(row.false_alarms) }}<small>{{ points(row.false_alarms_change) }}</small></td><td class="number">{{ percent(row.hits) }}<small>{{ points(row.hits_change) }}</small></td></tr>
 {% endfor %}</table></div>
 <footer>{{ w.footer }}</footer>
 {% endblock %}
 """
 HEAT = """<div class="wide"><table class="heat">
-{% for family, cells in rows %}<tr><th>{{ family }}</th>{% for text, below, colour, sure, hint in cells %}<td style="background: {{ colour }}" title="{{ hint }}">{% if sure %}<b>{{ text }}</b>{% else %}{{ text }}{% endif %}<small>{{ below }}</small></td>{% endfor %}</tr>
+{% for family, cells in rows %}<tr><th>{{ family }}</th>{% for text, moved, below, colour, sure, hint in cells %}<td style="background: {{ colour }}" title="{{ hint }}">{% if sure %}<b>{{ text }} {{ moved }}</b>{% else %}{{ text }} <span class="soft">{{ moved }}</span>{% endif %}<small>{{ below }}</small></td>{% endfor %}</tr>
 {% endfor %}</table></div>"""
 
 
@@ -92,7 +91,7 @@ class Words:
     count: str
     senses: Mapping[str, str]
     families: Mapping[str, str]
-    levels: Mapping[str, str]
+    levels: Mapping[str, str]  # whole levels, and words within levels that hold a number
 
 
 ENGLISH = Words(
@@ -100,9 +99,9 @@ ENGLISH = Words(
     of="%s on %s (%s).",
     how="The threshold gives %.0f %% false alarms on the clips as they are, and stays there. The first %g s of each clip; %.2f s a score.",
     auc_map="AUC under each alteration",
-    auc_key="Below each number: the alteration, and the change. Bold: the 95 % interval of the change leaves zero out.",
+    auc_key="Beside each number: its change. Bold: the 95 % interval of the change leaves zero out.",
     alarm_map="False alarms at the fixed threshold",
-    alarm_key="Share of real clips called fake.",
+    alarm_key="Share of real clips called fake; beside it the change in points.",
     worse="worse",
     better="better",
     more="more",
@@ -125,7 +124,23 @@ ENGLISH = Words(
     steady="No alteration lowers the AUC, or raises false alarms, beyond chance.",
     count="%d of %d alterations lower the AUC beyond chance, %d raise false alarms; by luck alone about %.0f of each would.",
     senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "agreement"},
-    families={},
+    families={
+        "mp3": "MP3",
+        "aac": "AAC",
+        "opus": "Opus",
+        "amr": "AMR",
+        "low-pass": "low-pass filter",
+        "white-noise": "white noise",
+        "pink-noise": "pink noise",
+        "trim": "silence cut",
+        "h264": "H.264",
+        "hevc": "HEVC",
+        "vp9": "VP9",
+        "av1": "AV1",
+        "resize": "made smaller",
+        "crop": "cropped",
+        "chat": "chat app",
+    },
     levels={},
 )
 CHINESE = Words(
@@ -133,9 +148,9 @@ CHINESE = Words(
     of="%s，数据 %s（%s）。",
     how="阈值按未处理片段的误报率 %.0f %% 确定，此后不变。每个片段取前 %g 秒；每次评分 %.2f 秒。",
     auc_map="各种处理下的 AUC",
-    auc_key="数字下方：处理方式及变化量。粗体：变化量的 95 % 区间不含零。",
+    auc_key="数字旁：变化量。粗体：变化量的 95 % 区间不含零。",
     alarm_map="固定阈值下的误报率",
-    alarm_key="真实片段被判为伪造的比例。",
+    alarm_key="真实片段被判为伪造的比例；旁为变化的百分点。",
     worse="变差",
     better="变好",
     more="增多",
@@ -159,6 +174,14 @@ CHINESE = Words(
     count="%d / %d 种处理使 AUC 下降超出偶然范围，%d 种使误报率上升；仅凭偶然各约 %.0f 种。",
     senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "音画一致"},
     families={
+        "mp3": "MP3",
+        "aac": "AAC",
+        "opus": "Opus",
+        "amr": "AMR",
+        "h264": "H.264",
+        "hevc": "HEVC",
+        "vp9": "VP9",
+        "av1": "AV1",
         "telephone": "电话",
         "low-pass": "低通",
         "white-noise": "白噪声",
@@ -176,12 +199,16 @@ CHINESE = Words(
     levels={
         "good speaker, near": "好音箱，近距",
         "laptop, desk": "笔记本，桌面",
-        "telephone, across the room": "手机，隔房间",
-        "telephone, hall": "手机，大厅",
+        "phone, across a room": "手机，房间另一头",
+        "phone, hall": "手机，大厅",
         "sent": "发送一次",
         "passed on": "转发一次",
         "passed on often": "多次转发",
         "by telephone": "经电话",
+        "louder": "更响",
+        "quieter": "更轻",
+        "below": "低于",
+        "SNR": "信噪比",
     },
 )
 _WORDS = {"en": ENGLISH, "zh": CHINESE}
@@ -229,7 +256,9 @@ def as_html(table: StressTable, *, lang: str = "en") -> str:
         heat=heat,
         shade=_shade,
         worse=is_worse,
-        level=lambda row: _level(row, w),
+        name=lambda row: w.unaltered if row.family == UNALTERED else _name(row, w),
+        model=Path(table.model).name or table.model,
+        data_name=Path(table.data).name or table.data,
         number=lambda number: "" if number is None else str(number),
         change=lambda number: "" if number is None else _interval(number, "{:+.3f}"),
         percent=lambda number: "" if number is None else _interval(number, "{:.1%}"),
@@ -286,16 +315,16 @@ def as_png(table: StressTable) -> bytes:
         plain = _number(table.unaltered(OVERALL), number)
         pen.text((start + 10, 12), heading, fill="black", font=title)
         pen.text(
-            (start + 10, 40), f"as they are: {plain}; below: the change (* beyond chance)", fill="#555555", font=text
+            (start + 10, 40), f"as they are: {plain}; beside it the change (* beyond chance)", fill="#555555", font=text
         )
         for place, (family, rows) in enumerate(families):
             y = top + place * cell_height
-            pen.text((start + 10, y + 10), family, fill="black", font=text)
+            pen.text((start + 10, y + 10), ENGLISH.families.get(family, family), fill="black", font=text)
             for column, row in enumerate(rows):
                 x = start + left + column * cell_width
                 pen.rectangle((x, y, x + cell_width - 4, y + cell_height - 4), fill=_blend(_badness(row, number)))
-                value, below, _, sure, _ = _cell(row, number, ENGLISH)
-                pen.text((x + 6, y + 2), f"{value}{' *' if sure else ''}", fill="black", font=text)
+                value, moved, below, _, sure, _ = _cell(row, number, ENGLISH)
+                pen.text((x + 6, y + 2), _plain(f"{value}  {moved}{' *' if sure else ''}"), fill="black", font=text)
                 pen.text((x + 6, y + 18), _plain(below), fill="black", font=small)
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True)
@@ -309,14 +338,20 @@ def _by_family(table: StressTable, sense: str) -> list[tuple[str, list[StressRow
     return list(families.items())
 
 
-def _cell(row: StressRow, number: str, w: Words) -> tuple[str, str, str, bool, str]:
-    """Text, the small line below it, colour, whether the change is beyond chance, and the hint with the intervals."""
+def _cell(row: StressRow, number: str, w: Words) -> tuple[str, str, str, str, bool, str]:
+    """Number, change, the small line below, colour, whether the change is beyond chance, and the hint with the intervals."""
     value, change = getattr(row, number), getattr(row, f"{number}_change")
     if value is None or change is None:
-        return "–", f"{_level(row, w)} · {row.num_real} + {row.num_fake}", "transparent", False, ""
-    moved = f"{change.value:+.2f}" if number == "auc" else f"{100 * change.value:+.0f}"
+        return "–", "", f"{_level(row, w)} · {row.num_real} + {row.num_fake}", "transparent", False, ""
+    moved = _signed(change.value, 2) if number == "auc" else _signed(100 * change.value, 0)
     hint = f"{_interval(value, '{:.3f}')}, {_interval(change, '{:+.3f}')}"
-    return _number(row, number), f"{_level(row, w)} · {moved}", _shade(_badness(row, number)), change.significant, hint
+    return _number(row, number), moved, _level(row, w), _shade(_badness(row, number)), change.significant, hint
+
+
+def _signed(value: float, digits: int) -> str:
+    """A change as people write it: what rounds to nothing has no sign."""
+    shown = f"{value:+.{digits}f}".replace("-", "−")
+    return "±0" if not shown.strip("+−0.") else shown
 
 
 def _number(row: StressRow, number: str) -> str:
@@ -356,7 +391,10 @@ def _interval(number: object, form: str, times: float = 1) -> str:
 
 
 def _level(row: StressRow, w: Words) -> str:
-    return w.levels.get(row.level, row.level) or w.unaltered
+    """The level in the page's language: a name of its own, or a number whose words are put into it."""
+    if row.level in w.levels:
+        return w.levels[row.level]
+    return " ".join(w.levels.get(word, word) for word in row.level.split()) or w.unaltered
 
 
 def _name(row: StressRow, w: Words) -> str:
@@ -365,4 +403,4 @@ def _name(row: StressRow, w: Words) -> str:
 
 def _plain(text: str) -> str:
     """What the font of Pillow can draw."""
-    return text.replace("σ", "sigma").replace("−", "-").replace("·", ":")
+    return text.replace("σ", "sigma").replace("−", "-").replace("·", ":").replace("×", "x").replace("±", "")
