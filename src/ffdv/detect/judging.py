@@ -189,10 +189,9 @@ def decide(
 
 
 def _timeline(judged: Mapping[SenseName, SenseOpinion], looked_at: LookedAt) -> Timeline:
-    """The mean of the spans over each second, weighted by how much of it they cover."""
-    ends = [looked_at.sound_seconds, looked_at.picture_seconds]
-    ends += [float(one.spans[:, 1].max()) for one in judged.values() if len(one.spans)]
-    steps = max(1, math.ceil(max(ends) / STEP_SECONDS - 1e-6))
+    """The mean of the spans over each second, weighted by how much of it they cover; what reaches beyond the clip is cut."""
+    length = max(looked_at.sound_seconds, looked_at.picture_seconds)
+    steps = max(1, math.ceil(length / STEP_SECONDS - 0.05))
     lanes = {name: _lane(judged[name], steps) for name in SENSES if name in judged}
     return Timeline(0.0, STEP_SECONDS, lanes)
 

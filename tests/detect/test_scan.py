@@ -1,0 +1,219 @@
+"""One clip or many: pages, JSON and scores that agree, resuming, and every odd file a verdict or one clear sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from face_clips import RATE, voice, write_clip
+from stand_ins import stand_in_detector
+
+from ffdv.detect import scan as scanning
+from ffdv.detect.judging import Detector
+from ffdv.detect.scan import ScanJob, clips_of, page_name, scan, scan_clips
+from ffdv.detect.scan_json import SCHEMA, verdict_json
+from ffdv.detect.scores import read_scores
+from ffdv.detect.shipped_scores import score_shipped
+from ffdv.detect.verdict import Verdict
+from ffdv.errors import ManifestError, MediaError, RecipeError
+from ffdv.media.write import write_media
+from ffdv.records import Samples
+
+ODD_MEDIA = Path(__file__).resolve().parents[3] / "shared" / "data" / "odd_media"
+NAMES = ("quiet.wav", "a<b>&.wav", "sub/loud.wav")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    (data / "sub").mkdir(parents=True)
+    for name, factor in zip(NAMES, (0.3, 1.0, 2.5), strict=True):
+        sound = voice(1.5)
+        write_media(data / name, sound=replace(sound, values=np.float32(factor) * sound.values))
+    (data / "broken.mp4").write_bytes(b"not a film")
+    return data
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-ins in the place of the shipped senses, for this process."""
+    monkeypatch.setattr(scanning, "shipped_detector", stand_in_detector)
+
+
+def job(out: Path | None, **changes: object) -> ScanJob:
+    return ScanJob(out, make=stand_in_detector, **changes)  # type: ignore[arg-type]
+
+
+def scanned(data: Path, plan: ScanJob) -> scanning.ScanSummary:
+    clips, unusable = clips_of(data)
+    return scan_clips(clips, plan, unusable=unusable, workers=1)
+
+
+def test_a_folder_gives_pages_json_an_index_and_scores_that_agree(folder: Path, tmp_path: Path) -> None:
+    summary = scanned(folder, job(tmp_path / "out"))
+
+    assert [clip.name for clip in summary.clips] == ["sub/loud.wav", "a<b>&.wav", "quiet.wav", "broken.mp4"]
+    assert [clip.name for clip in summary.failures] == ["broken.mp4"]
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    scores = {score.name: score for score in read_scores(tmp_path / "out" / "scores.csv")}
+    for clip in summary.clips[:3]:
+        assert clip.page is not None
+        assert clip.page.is_file()
+        told = json.loads(clip.page.with_suffix(".json").read_text(encoding="utf-8"))
+        assert told["fake_probability"] == clip.fake_probability == scores[clip.name].y_pred
+        assert told["senses"]["voice"]["probability"] == scores[clip.name].senses["voice"]
+        assert f'href="clips/{clip.page.name}"' in index
+    assert scores["broken.mp4"].reason == summary.failures[0].reason
+    assert "a&lt;b&gt;&amp;.wav" in index
+
+
+def test_a_scan_goes_on_where_it_was_and_looks_again_at_what_changed(folder: Path, tmp_path: Path) -> None:
+    first = scanned(folder, job(tmp_path / "out"))
+    again = scanned(folder, job(tmp_path / "out"))
+    write_media(folder / "quiet.wav", sound=voice(1.2))
+    changed = scanned(folder, job(tmp_path / "out"))
+
+    assert (first.resumed, again.resumed, changed.resumed) == (0, 4, 3)
+    assert not any(
+        scanning.is_done(clip, tmp_path / "out", job(tmp_path / "out", lang="zh")) for clip in clips_of(folder)[0]
+    )
+    assert [(c.name, c.fake_probability) for c in again.clips] == [(c.name, c.fake_probability) for c in first.clips]
+
+
+def test_without_a_folder_nothing_is_left_behind(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+
+    summary = scanned(folder, job(None))
+
+    assert summary.out is None
+    assert all(clip.page is None for clip in summary.clips)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("shipped")
+def test_one_file_gives_its_verdict_and_a_page_that_holds_it(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.0)
+
+    verdict = scan(clip, out=tmp_path / "out")
+
+    assert isinstance(verdict, Verdict)
+    (page,) = (tmp_path / "out" / "clips").glob("*.html")
+    assert 'src="data:video/mp4;base64,' in page.read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("shipped")
+def test_requests_that_make_no_sense_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="en, zh"):
+        scan(tmp_path, lang="fr")
+    with pytest.raises(RecipeError, match="max_minutes"):
+        scan(tmp_path, max_minutes=0)
+    with pytest.raises(MediaError, match="nowhere"):
+        scan(tmp_path / "nowhere.mp4")
+    with pytest.raises(ManifestError):
+        scan(tmp_path)  # an empty folder
+
+
+def test_names_of_pages_are_plain_and_never_shared() -> None:
+    names = [
+        "a.mp4",
+        "A.mp4",
+        "a/b.mp4",
+        "a-b.mp4",
+        "--help.mp4",
+        "\n",
+        "😀",
+        "x" * 244 + ".mp4",
+        "../../etc.mp4",
+        "a\udcff.mp4",
+    ]
+
+    pages = [page_name(name) for name in names]
+
+    assert len(set(pages)) == len(names)
+    for page in pages:
+        assert page.isascii()
+        assert page.replace("-", "").replace(".", "").replace("_", "").isalnum()
+        assert not page.startswith((".", "-"))
+        assert len(page) < 80
+
+
+def test_json_has_every_field_that_its_description_names_and_no_other(tmp_path: Path) -> None:
+    verdict = stand_in_detector().judge(write_clip(tmp_path / "clip.mp4", seconds=1.2))
+    told = verdict_json(verdict, "clip.mp4")
+
+    described = (Path(__file__).resolve().parents[2] / "docs" / "scan-json.md").read_text(encoding="utf-8")
+    assert SCHEMA in described
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    for field in _fields(told):
+        assert f"`{field}`" in described, field
+
+
+def _fields(told: object) -> set[str]:
+    """Every key of a nested value but those of free dictionaries."""
+    if isinstance(told, list):
+        return set().union(*map(_fields, told)) if told else set()
+    if not isinstance(told, dict):
+        return set()
+    inner = [_fields(value) for key, value in told.items() if key not in {"numbers", "weights"}]
+    return set(told).union(*inner)
+
+
+def test_predict_without_a_model_has_a_column_for_each_sense_and_invents_none(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+
+    scores, summary = score_shipped(folder, out=out, workers=1, make=stand_in_detector)
+
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:7] == ["video_name", "y_pred", "voice", "picture", "agreement", "status", "reason"]
+    assert [row["video_name"] for row in rows] == [clip.name for clip in clips_of(folder)[0]]
+    assert {row["picture"] for row in rows} == {""}
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert [row["video_name"] for row in failed] == ["broken.mp4"]
+    assert failed[0]["y_pred"] == ""
+    assert failed[0]["reason"]
+    assert len(scores) == len(summary.clips) == 4
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_no_sense_could_judge_is_a_failed_row_with_the_reason(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_clip(data / "wall.mp4", seconds=1.0, sound=False, face=False)
+    write_media(data / "click.wav", sound=Samples(voice(1.0).values[:, : RATE // 50], RATE))
+
+    scores, _ = score_shipped(data, out=tmp_path / "scores.csv", workers=1, make=stand_in_detector)
+
+    assert [(score.status, score.y_pred) for score in scores] == [("failed", None)] * 2
+    assert all("could be judged" in score.reason for score in scores)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(
+    not ODD_MEDIA.is_dir(), reason="the odd files (../shared/data/odd_media) are not beside the project"
+)
+def test_every_odd_file_gives_a_verdict_or_one_clear_sentence() -> None:
+    detector = stand_in_detector().on_one_thread()
+    with (ODD_MEDIA / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+
+    for name in names:
+        if name.startswith("generated/ckpt/"):
+            continue
+        began = time.monotonic()
+        told, sentence = outcome_of(detector, name)
+        if told is None:
+            assert Path(name).name in sentence
+            assert "\n" not in sentence
+        else:
+            json.dumps(told, allow_nan=False)
+            assert told["reasons"]
+        assert time.monotonic() - began < 60, name

@@ -1,0 +1,44 @@
+"""Sentences in two languages say the same things and fill every gap."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+
+from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, note_text, say, unit_word
+from ffdv.features.cues import CUE_KINDS
+from ffdv.records import Note
+
+
+def gaps(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("code", WORDS)
+def test_both_languages_have_the_same_gaps_and_chinese_is_chinese(code: str) -> None:
+    english, chinese = WORDS[code]
+
+    assert gaps(english) == gaps(chinese)
+    assert re.search(r"[\u4e00-\u9fff]", chinese)
+    assert not re.search(r"[\u4e00-\u9fff]", english)
+    assert not re.search(r"[\u4e00-\u9fff][,;:?!()]", chinese), "Chinese text has Chinese punctuation"
+
+
+def test_every_cue_is_explained_and_every_unit_known() -> None:
+    assert set(CUE_WORDS) == set(CUE_KINDS)
+    assert {kind.unit for kind in CUE_KINDS.values()} <= set(UNITS_ZH)
+    for kind in CUE_KINDS.values():
+        assert all(unit_word(kind.unit, lang) for lang in LANGUAGES)
+
+
+def test_no_sentence_claims_certainty() -> None:
+    for english, _ in WORDS.values():
+        assert not re.search(r"\b(certainly|definitely|proves that|is genuine|is fake)\b", english)
+    assert "prove nothing" in say("limits")
+
+
+def test_a_note_without_translation_is_shown_as_it_is() -> None:
+    assert note_text(Note("unheard_of", "something odd"), "zh") == "something odd."
+    assert note_text(Note("no_sound", "the file has no sound track"), "zh") == "文件没有声音。"
