@@ -195,6 +195,14 @@ def test_what_no_sense_could_judge_is_a_failed_row_with_the_reason(tmp_path: Pat
     assert all("could be judged" in score.reason for score in scores)
 
 
+def outcome_of(detector: Detector, name: str) -> tuple[dict[str, Any] | None, str]:
+    """The verdict as JSON, or the sentence that stands for it."""
+    try:
+        return verdict_json(detector.judge(ODD_MEDIA / name, max_minutes=0.3), name), ""
+    except MediaError as error:
+        return None, str(error)
+
+
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(
