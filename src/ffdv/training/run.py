@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from lightning_fabric import Fabric
 from pydantic import JsonValue
@@ -27,6 +28,7 @@ from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
+from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.decision import SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
@@ -113,11 +115,34 @@ def train(
     export: write model.onnx at the end, what detection runs. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
-    started = time.monotonic()
     recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
-    folder = Path(out)
     shards = open_shards(data)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
+    given = GivenParts(shards, parts, Path(out))
+    return train_given(recipe, given, resume=resume, progress=progress, accelerator=accelerator, export=export)
+
+
+@dataclass(frozen=True)
+class GivenParts:
+    """What a run is made on and into: the clips, what each serves for, and the run's folder."""
+
+    shards: Shards
+    parts: Parts
+    folder: Path
+
+
+def train_given(
+    recipe: Recipe,
+    given: GivenParts,
+    *,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    accelerator: str = "auto",
+    export: bool = True,
+) -> RunSummary:
+    """Train a resolved recipe where it is decided already which clip serves for what; as train otherwise."""
+    started = time.monotonic()
+    folder, shards, parts = given.folder, given.shards, given.parts
     _check_folder(folder, recipe, parts, resume=resume)
     run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator), with_export=export)
     state = run.build_state()
@@ -262,10 +287,12 @@ class _Run:
 
     def save_best(self, state: TrainingState, scored: ScoredClips) -> None:
         """Write best.safetensors: the judged net, its calibration and its thresholds."""
+        how = choose_aggregation(scored, self.recipe.training.aggregate)
+        scored = scored.aggregated(how)
         if self.calibration is not None:  # every process scores its share
-            scored = predict(self.fabric, state.judged_net, self.calibration.epoch(1))
+            scored = predict(self.fabric, state.judged_net, self.calibration.epoch(1), how=how)
         if self.fabric.is_global_zero:
-            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=self.seen))
+            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=self.seen), aggregate=how)
             save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), header)
 
     def _header(
@@ -274,13 +301,14 @@ class _Run:
         *,
         calibrated: Calibrated | None = None,
         counters: Mapping[str, JsonValue] | None = None,
+        aggregate: Aggregation | None = None,
     ) -> CheckpointHeader:
-        """What is written beside weights."""
+        """What is written beside weights; aggregate: what was chosen where the recipe leaves it open."""
         best = state.best_row
         chosen_by = self.recipe.training.choose_by
         fitted = {"calibration": {}, "decision": {}} if calibrated is None else calibrated.header()
         return CheckpointHeader(
-            recipe=self.recipe.model_dump(mode="json"),
+            recipe=_settled(self.recipe, aggregate).model_dump(mode="json"),
             metrics={} if best is None else {"part": "validation", "chosen_by": chosen_by, **asdict(best)},
             calibration=fitted["calibration"],
             decision=fitted["decision"],
@@ -360,6 +388,20 @@ class _Run:
             groups=interval_groups(self.shards, rows)[1],
             net_auc=None if state.best_row is None else state.best_row.auc,
         )
+
+
+def choose_aggregation(scored: ScoredClips, wanted: Literal["mean", "max", "top", "auto"]) -> Aggregation:
+    """The wanted way to put windows together; for auto the one with the best AUC, of equals the first of AGGREGATIONS."""
+    if wanted != "auto":
+        return wanted
+    return max(AGGREGATIONS, key=lambda how: roc_auc(scored.labels, scored.aggregated(how).logits))
+
+
+def _settled(recipe: Recipe, how: Aggregation | None) -> Recipe:
+    """The recipe with the aggregation that was chosen."""
+    if how is None:
+        return recipe
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"aggregate": how})})
 
 
 def measure(scored: ScoredClips) -> dict[str, float]:
