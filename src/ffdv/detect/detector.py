@@ -14,10 +14,11 @@ from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import Part, num_cores, run_parts
 from ffdv.detect.network import Network, find_network
+from ffdv.detect.scorers import SCORERS
 from ffdv.detect.scores import read_scores, write_scores
-from ffdv.errors import MediaError, StreamMissing
-from ffdv.features.recipe import ExtractSpec, extract, finish_sound
-from ffdv.records import Clip, Features, Score
+from ffdv.errors import MediaError
+from ffdv.features.recipe import extract
+from ffdv.records import Clip, Score
 
 # A killed job loses at most one part a worker: 16 clips are a second or two of work.
 CLIPS_PER_PART = 16
@@ -115,38 +116,18 @@ def _predict_shipped(
 def score_clip(clip: Clip, network: Network) -> Score:
     """The opinion on one clip; whatever is wrong with its file becomes a reason."""
     try:
-        # The same cap as prepare's: sound that training saw at 22,050 Hz first must not come by another road here.
-        features = extract(clip.path, ExtractSpec(probes=False))
-        voice = score_sound(features, network)
-        judged = network.judge(voice, features)
+        scorer = SCORERS[network.facts.kind]
+        features = extract(clip.path, scorer.spec)
+        probability = network.probability(scorer.logit(features, network))
+        judged = network.judge(probability, features)
     except MediaError as error:
         return Score(clip.name, None, "failed", error.reason)
     except MemoryError:
         return Score(clip.name, None, "failed", "reading it needs more memory than there is")
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
-    return Score(clip.name, voice, senses={"voice": voice}, verdict=judged.verdict if judged else "")
-
-
-def score_sound(features: Features, network: Network) -> float:
-    """Calibrated probability that the voice is forged: the mean logit over windows.
-
-    Raises StreamMissing when the file holds no sound that can be judged.
-    """
-    if features.sound is None:
-        reasons = [
-            note.text
-            for note in features.notes
-            if note.code in {"no_sound", "short_sound", "low_rate", "damaged_sound"}
-        ]
-        raise StreamMissing(features.facts.path, "; ".join(reasons) or "no sound that can be judged")
-    facts = network.facts
-    # A net that takes whole clips was trained on clips of bounded length; a longer one is judged piece by piece.
-    window_seconds = facts.window_seconds or facts.longest_clip_seconds
-    windows, _ = finish_sound(
-        features.sound, rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
-    )
-    return network.probability(float(network.logits(windows).mean()))
+    senses = {scorer.sense: probability} if scorer.sense else {}
+    return Score(clip.name, probability, senses=senses, verdict=judged.verdict if judged else "")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from ffdv.augment.alterations import Alteration, AlteredSense
-from ffdv.detect.detector import score_sound
+from ffdv.detect.scorers import score_sound
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.senses import SenseAbsent, SenseOpinion

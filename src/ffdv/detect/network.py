@@ -6,10 +6,10 @@ What the net wants (sample rate, windows) and how far its scores can be believed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import onnxruntime
 
 from ffdv.errors import CheckpointError, MetricError
 from ffdv.features.familiar import damage_measure, sound_measures
+from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision, Judged
 from ffdv.records import Features, FloatArray
@@ -28,14 +29,12 @@ LONGEST_CLIP_SECONDS = 30.0
 # Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
 WINDOWS_AT_ONCE = 4
 
-Aggregation = Literal["mean", "max"]
-
 
 @dataclass(frozen=True)
 class NetworkFacts:
     """What an exported file says of itself; sample_rate in Hz, windows in seconds (None: the whole clip at once).
 
-    calibration and decision (thresholds, the "cannot tell" band, what training saw) are None where none was fitted.
+    kind: what it looks at: sound, faces, motion. calibration and decision (thresholds, the "cannot tell" band, what training saw) are None where none was fitted.
     """
 
     sample_rate: int
@@ -45,6 +44,21 @@ class NetworkFacts:
     recipe: Mapping[str, object]
     provenance: Mapping[str, object]
     decision: Decision | None = None
+    kind: str = "sound"
+
+    def setting(self, table: str, key: str) -> object:
+        """One setting of the recipe. Raises CheckpointError where it is not there."""
+        settings = self.recipe.get(table)
+        if not isinstance(settings, dict) or key not in settings:
+            raise CheckpointError(f"the exported net's recipe has no {table}.{key}; export the run again")
+        return settings[key]
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How the opinions on a clip's windows or faces become one, as in training."""
+        training = self.recipe.get("training")
+        chosen = training.get("aggregate") if isinstance(training, dict) else None
+        return next((how for how in AGGREGATIONS if how == chosen), "mean")
 
     @property
     def longest_clip_seconds(self) -> float:
@@ -76,6 +90,7 @@ class NetworkFacts:
                 recipe=json.loads(metadata["recipe"]),
                 provenance=json.loads(metadata["provenance"]),
                 decision=None if decision == "null" else Decision.from_json(decision),
+                kind=json.loads(metadata.get("kind", '"sound"')),
             )
         except (KeyError, ValueError, MetricError) as error:
             raise CheckpointError(
@@ -107,6 +122,11 @@ class Network:
             for first in range(0, len(windows), WINDOWS_AT_ONCE)
         ]
         return np.concatenate(parts).astype(np.float64)
+
+    def run(self, outputs: Sequence[str], **inputs: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
+        """These outputs of the graph for these inputs; see training/export.py for names and shapes of each kind."""
+        answers: list[npt.NDArray[np.float32]] = self._session.run(list(outputs), inputs)
+        return answers
 
     def probability(self, logit: float) -> float:
         """The calibrated probability of fake; the plain sigmoid where no calibration was fitted."""

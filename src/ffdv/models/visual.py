@@ -59,7 +59,7 @@ def build_visual(model: ModelSpec, visual: VisualSpec, *, initial: bool = True) 
     if model.picture_size == "native" or model.picture_size[0] != model.picture_size[1]:
         raise RecipeError(f"faces are square; give model.picture_size = [160, 160], not {model.picture_size}")
     encoder, num_features, levels = image_encoder(model, channels=6 if visual.inputs == "both" else 3)
-    net = FaceNet(encoder, num_features, visual, levels=levels, dropout=model.dropout)
+    net = FaceNet(encoder, num_features, visual, levels=levels, dropout=model.dropout, side=model.picture_size[0])
     if initial and model.initial_weights != "none":
         load_encoder(net, model, channels=6 if visual.inputs == "both" else 3)
     return net
@@ -106,7 +106,7 @@ class FacePictures(nn.Module):
 class FaceNet(nn.Module):
     """Crops (rows, frames, 3, s, s) uint8, how many of each row are real (rows,) → logits (rows, 2) real, fake.
 
-    lengths None = all frames are real, as in an export. A row gets the same logits alone and in any batch.
+    side: s in pixels. lengths None = all frames are real, as in an export. A row gets the same logits alone and in any batch.
     """
 
     def __init__(
@@ -117,10 +117,12 @@ class FaceNet(nn.Module):
         *,
         levels: Levels,
         dropout: float,
+        side: int,
     ) -> None:
         super().__init__()
         self.pictures = FacePictures(visual.inputs, levels)
         self.encoder = encoder
+        self.side = side
         self.frozen = visual.frozen
         if visual.frozen:
             self.encoder.requires_grad_(requires_grad=False)

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ffdv.errors import TrainingDiverged
+from ffdv.metrics.aggregation import Aggregation, aggregate
 from ffdv.metrics.calibration import sigmoid
 from ffdv.training.augmenting import Mix
 from ffdv.training.averaging import NormStart, WeightAverage
@@ -47,7 +48,8 @@ class TrainingSpec(BaseModel):
     average_decay: keep and validate a moving average of the weights, None = the weights themselves;
     early_stop_epochs: stop after so many epochs without a better one; choose_by: what `better` means, on the
     validation part; save_minutes: at most so much work is lost when the machine dies; seed: of the start, the order
-    and the dropout.
+    and the dropout; aggregate: how a clip's windows or faces become its score (metrics/aggregation.py), auto: the one with the
+    best validation AUC when an epoch is kept (mean until then), which the saved recipe then names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,8 +61,14 @@ class TrainingSpec(BaseModel):
     average_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
     early_stop_epochs: int | None = Field(default=None, ge=1)
     choose_by: Literal["auc", "accuracy", "eer"] = "auc"
+    aggregate: Literal["mean", "max", "top", "auto"] = "mean"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     save_minutes: float = Field(default=10.0, gt=0.0)
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How windows are put together; the mean where that is still open."""
+        return "mean" if self.aggregate == "auto" else self.aggregate
 
 
 class ClipBatch(Protocol):
@@ -119,12 +127,19 @@ ReportProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class ScoredClips:
-    """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over windows (NaN: not asked)."""
+    """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over windows (NaN: not asked);
+    windows: the logits of each clip's windows, in order.
+    """
 
     names: tuple[str, ...]
     labels: IntArray
     logits: FloatArray64
     loss: float = math.nan
+    windows: tuple[FloatArray64, ...] = ()
+
+    def aggregated(self, how: Aggregation) -> ScoredClips:
+        """The same windows put together in another way."""
+        return replace(self, logits=np.array([aggregate(windows, how) for windows in self.windows], np.float64))
 
     @property
     def scores(self) -> FloatArray64:
@@ -360,7 +375,8 @@ def validate(state: TrainingState, work: Work) -> ScoredClips:
         if work.fabric.world_size == 1:
             _report(work, state, "validate", step)
 
-    return predict(work.fabric, state.judged_net, work.validation.epoch(1), loss=work.loss, after_batch=after_batch)
+    batches, how = work.validation.epoch(1), work.spec.aggregation
+    return predict(work.fabric, state.judged_net, batches, loss=work.loss, after_batch=after_batch, how=how)
 
 
 def predict(
@@ -370,8 +386,9 @@ def predict(
     *,
     loss: Loss | None = None,
     after_batch: Callable[[int], None] | None = None,
+    how: Aggregation = "mean",
 ) -> ScoredClips:
-    """Logits of every clip in `batches`, in order of first sight; a clip in several windows gets their mean.
+    """Logits of every clip in `batches`, in order of first sight; `how` the windows of a clip become one.
 
     With `loss`, also its mean over rows. In several processes each predicts its share and all get the whole.
     """
@@ -391,7 +408,7 @@ def predict(
                 after_batch(step)
     net.train(was_training)
     rows, losses, num_rows = _gathered(fabric, rows, losses, num_rows)
-    return _mean_over_windows(rows, losses / num_rows if loss is not None and num_rows else math.nan)
+    return _by_clip(rows, losses / num_rows if loss is not None and num_rows else math.nan).aggregated(how)
 
 
 def better(row: EpochRow, than: EpochRow | None, choose_by: str) -> bool:
@@ -510,8 +527,8 @@ def _in_groups(batches: Iterable[ClipBatch], size: int) -> Iterator[list[ClipBat
         yield group
 
 
-def _mean_over_windows(rows: Sequence[tuple[str, int, float]], loss: float) -> ScoredClips:
-    """Rows of (name, label, logit) → one logit a clip."""
+def _by_clip(rows: Sequence[tuple[str, int, float]], loss: float) -> ScoredClips:
+    """Rows of (name, label, logit) → the windows of each clip, not yet put together."""
     logits: dict[str, list[float]] = {}
     labels: dict[str, int] = {}
     for name, label, logit in rows:
@@ -520,8 +537,9 @@ def _mean_over_windows(rows: Sequence[tuple[str, int, float]], loss: float) -> S
     return ScoredClips(
         names=tuple(logits),
         labels=np.array([labels[name] for name in logits], dtype=np.int64),
-        logits=np.array([float(np.mean(values)) for values in logits.values()], dtype=np.float64),
+        logits=np.full(len(logits), np.nan),
         loss=loss,
+        windows=tuple(np.array(values, np.float64) for values in logits.values()),
     )
 
 

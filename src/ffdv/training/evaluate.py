@@ -211,7 +211,7 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
     net = fabric.to_device(restore_net(checkpoint))
     loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False))
-    scored = predict(fabric, net, loader.epoch(1))
+    scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
     header, calibration, decision = checkpoint.header, None, None
     if header.calibration:
         calibration = Calibration.from_json(json_format.dumps(header.calibration))

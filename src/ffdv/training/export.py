@@ -1,6 +1,8 @@
 """A trained net → one ONNX file with its front end inside: sound goes in, an opinion and where it comes from come out.
 
     samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w)
+    crops (rows, frames, 3, s, s) uint8          ─▶ logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w)
+    vectors (rows, n) float32, NaN = not known   ─▶ logit (rows,)
 
 What detection must know (sample rate, windows, calibration) and where the weights come from travel in the file's metadata.
 No lengths go in: all clips of a batch have the same n, for a detector cuts windows of one length.
@@ -12,6 +14,8 @@ import copy
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +28,11 @@ from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
-from ffdv.models.zoo import restore_model
+from ffdv.models.motion import VectorNet
+from ffdv.models.visual import FaceNet
 from ffdv.records import FAKE, REAL
+from ffdv.training.kinds import restore_net
+from ffdv.training.plan import recipe_from
 
 if TYPE_CHECKING:
     import onnx
@@ -41,13 +48,14 @@ _Json = TypeAdapter[JsonValue](JsonValue)
 class ExportMetadata(BaseModel):
     """What travels inside the ONNX file, each value as JSON text under its name.
 
-    sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole, and end to end); calibration: as metrics/calibration
+    kind: of the recipe, what the net looks at; sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole, and end to end); calibration: as metrics/calibration
     writes it, None where none was fitted; decision: thresholds, band and what training saw, as metrics/decision writes it; recipe, provenance: as the run wrote them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: int = FORMAT_VERSION
+    kind: str = "sound"
     sample_rate: int = Field(gt=0)
     window_seconds: float | None = None
     hop_seconds: float | None = None
@@ -74,13 +82,16 @@ def export(run: Path | str, *, out: Path | str | None = None) -> Path:
             f"{run}: holds no {BEST_NAME}, no epoch was finished; train it first: ffdv train --out {run}"
         )
     checkpoint = load_checkpoint(path)
-    net = restore_model(checkpoint)
+    net = restore_net(checkpoint)
     target = Path(out) if out is not None else path.with_name(MODEL_NAME)
+    front_end = recipe_from(checkpoint.header.recipe, where=str(path)).front_end
     try:
-        metadata = metadata_of(checkpoint.header, net.front_end.spec)
+        metadata = metadata_of(checkpoint.header, front_end)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    return export_module(net, out=target, metadata=metadata)
+    if isinstance(net, SoundPictureNet):
+        return export_module(net, out=target, metadata=metadata)
+    return export_graph(_graph_of(net), out=target, metadata=metadata)
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
@@ -94,6 +105,7 @@ def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMeta
     if unfit:
         raise CheckpointError(f"its recipe's table loader has {unfit}, not lengths in seconds; train it again")
     return ExportMetadata(
+        kind=str(header.recipe.get("kind", "sound")),
         sample_rate=front_end.sample_rate,
         window_seconds=windows.get("window_seconds"),
         hop_seconds=windows.get("hop_seconds"),
@@ -120,6 +132,129 @@ def export_module(net: SoundPictureNet, *, out: Path | str, metadata: ExportMeta
     _check_agreement(content, net, name=out)
     _write_whole(out, content)
     return out
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What becomes an ONNX file: a module in evaluation mode on the CPU; its inputs and outputs by name, the first output is the
+    logit; example inputs, of two shapes that the free axes allow; free: axis numbers of the inputs whose length is free, by name.
+    """
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    examples: tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+    free: tuple[Mapping[int, str], ...]
+
+
+def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> Path:
+    """Write a graph as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on its examples.
+
+    Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
+    """
+    import onnxruntime
+
+    out = Path(out)
+    dims = {name: torch.export.Dim(name, min=1, max=2**16) for axes in graph.free for name in axes.values()}
+    with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own insides
+        program = torch.onnx.export(
+            graph.module,
+            graph.examples[0],
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=tuple({axis: dims[name] for axis, name in axes.items()} for axes in graph.free),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _forget_machine(model)
+    for name, text in metadata.as_text().items():
+        model.metadata_props.add(key=name, value=text)
+    content = model.SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    for example in graph.examples:
+        with torch.inference_mode():
+            answer = graph.module(*example)
+        ours = (answer[0] if isinstance(answer, tuple) else answer).numpy()
+        fed = {name: tensor.numpy() for name, tensor in zip(graph.inputs, example, strict=True)}
+        difference = float(np.abs(session.run([graph.outputs[0]], fed)[0] - ours).max())
+        if not difference <= LARGEST_DIFFERENCE:
+            raise CheckpointError(
+                f"{out}: not written, the exported net differs from torch by {difference:.2g} of a logit; another version of torch or "
+                "onnxruntime may export it rightly (pip install -U onnxruntime)"
+            )
+    _write_whole(out, content)
+    return out
+
+
+def _graph_of(net: nn.Module) -> Graph:
+    """The graph of a net that does not look at sound alone."""
+    alone = copy.deepcopy(net).cpu().float().eval()
+    if isinstance(alone, FaceNet):
+        return _face_graph(alone)
+    if isinstance(alone, VectorNet):
+        return _vector_graph(alone)
+    raise CheckpointError(f"a {type(net).__name__} cannot be exported")
+
+
+class _FaceOpinion(nn.Module):
+    """What the file of a net for faces computes."""
+
+    def __init__(self, net: FaceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w)."""
+        logits, frame_logits, activation = self.net.activation_map(crops)
+        return logits[:, FAKE] - logits[:, REAL], frame_logits, activation
+
+
+def _face_graph(net: FaceNet) -> Graph:
+    rng = np.random.default_rng(0)
+
+    def crops(rows: int, frames: int) -> tuple[Tensor]:
+        coarse = rng.integers(0, 256, (rows, frames, 3, net.side // 8, net.side // 8), dtype=np.uint8)
+        grown = coarse.repeat(8, axis=3).repeat(8, axis=4)
+        return (torch.from_numpy(np.resize(grown, (rows, frames, 3, net.side, net.side))),)
+
+    return Graph(
+        _FaceOpinion(net).eval(),
+        ("crops",),
+        ("logit", "frame_logit", "activation"),
+        (crops(2, 3), crops(3, 5)),
+        ({0: "rows", 1: "frames"},),
+    )
+
+
+class _VectorOpinion(nn.Module):
+    """What the file of a light classifier computes."""
+
+    def __init__(self, net: VectorNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logit (rows,)."""
+        logits: Tensor = self.net(vectors)
+        return logits[:, FAKE] - logits[:, REAL]
+
+
+def _vector_graph(net: VectorNet) -> Graph:
+    rng = np.random.default_rng(0)
+
+    def vectors(rows: int) -> tuple[Tensor]:
+        values = rng.standard_normal((rows, len(net.median))).astype(np.float32)
+        values[0, ::3] = np.nan
+        scale = torch.where(net.spread.isfinite(), net.spread, 1.0)
+        return (net.median + scale * torch.from_numpy(values),)
+
+    return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
 
 
 def _is_length(value: object) -> bool:

@@ -1,0 +1,81 @@
+"""How a clip's features reach an exported net of each kind, and what becomes of its answers: one logit a clip.
+
+Features ─ finish (as in training) ─▶ sound windows | faces' crops | movement ─▶ Network ─▶ logit, higher = more likely forged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffdv.data.prepare import extract_spec
+from ffdv.detect.network import Network
+from ffdv.errors import CheckpointError, StreamMissing
+from ffdv.features.recipe import ExtractSpec, finish_faces, finish_sound
+from ffdv.metrics.aggregation import aggregate
+from ffdv.records import Features
+
+_NO_SOUND = frozenset({"no_sound", "short_sound", "low_rate", "damaged_sound"})
+_NO_FACE = frozenset({"no_picture", "damaged_picture", "no_face"})
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What one kind of net needs of a file, and how it is asked; sense: the column of scores.csv that it speaks for, "" for none."""
+
+    spec: ExtractSpec
+    logit: Callable[[Features, Network], float]
+    sense: str
+
+
+def score_sound(features: Features, network: Network) -> float:
+    """Calibrated probability that the voice is forged. Raises StreamMissing when there is no sound that can be judged."""
+    return network.probability(sound_logit(features, network))
+
+
+def sound_logit(features: Features, network: Network) -> float:
+    """The logits of all windows as one. Raises StreamMissing when the file holds no sound that can be judged."""
+    if features.sound is None:
+        raise StreamMissing(features.facts.path, _why(features, _NO_SOUND) or "no sound that can be judged")
+    facts = network.facts
+    # A net that takes whole clips was trained on clips of bounded length; a longer one is judged piece by piece.
+    window_seconds = facts.window_seconds or facts.longest_clip_seconds
+    windows, _ = finish_sound(
+        features.sound, rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
+    )
+    return aggregate(network.logits(windows), facts.aggregation)
+
+
+def face_logit(features: Features, network: Network) -> float:
+    """The logits of all judged faces as one: in our recipes that of the face that looks most forged. Raises StreamMissing when no face was found."""
+    if features.faces is None or not features.faces.tracks:
+        raise StreamMissing(features.facts.path, _why(features, _NO_FACE) or "no face was found")
+    frames, size = network.facts.setting("faces", "frames"), network.facts.setting("model", "picture_size")
+    if not isinstance(frames, int) or not isinstance(size, list):
+        raise CheckpointError(
+            "the exported net's recipe says no number of frames or size of pictures; export the run again"
+        )
+    faces = finish_faces(features.faces, frames=frames, size=int(size[0]))
+    logits = [float(network.run(["logit"], crops=face.crops[None])[0][0]) for face in faces]
+    return aggregate(logits, network.facts.aggregation)
+
+
+def motion_logit(features: Features, network: Network) -> float:
+    """The logit of how the picture moves. Raises StreamMissing when there is no picture, or too little of it."""
+    if features.motion is None or not np.isfinite(features.motion).any():
+        raise StreamMissing(features.facts.path, _why(features, _NO_FACE - {"no_face"}) or "too few frames to compare")
+    return float(network.run(["logit"], vectors=features.motion[None])[0][0])
+
+
+def _why(features: Features, codes: frozenset[str]) -> str:
+    return "; ".join(note.text for note in features.notes if note.code in codes)
+
+
+# The same caps as prepare's: what training saw by one road must not come by another here.
+SCORERS: Mapping[str, Scorer] = {
+    "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), sound_logit, "voice"),
+    "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
+    "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
+}
