@@ -71,8 +71,8 @@ def test_points_have_bars_and_bands_close() -> None:
 def test_an_interval_never_leaves_its_line() -> None:
     svg = interval_bar(0.7, -3.0, 9.0, mark=0.5, width=100)
 
-    assert 'x1="4.0"' in svg
-    assert 'x2="96.0"' in svg
+    assert 'x1="6.0"' in svg
+    assert 'x2="94.0"' in svg
 
 
 def test_both_classes_stand_on_one_scale_whatever_their_number() -> None:

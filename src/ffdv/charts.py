@@ -25,7 +25,7 @@ Scale = Literal["linear", "log", "probit"]
 Colour = Literal["accent", "real", "fake", "unsure", "soft", "ink"]
 
 WIDTH, HEIGHT = 380, 300
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 50, 22, 12, 42
 MOST_POINTS = 400
 
 _NORMAL = NormalDist()
@@ -45,7 +45,7 @@ CURVES = """<svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{
 {% endfor %}
 </svg>"""
 
-BAR = """<svg width="{{ width }}" height="16" viewBox="0 0 {{ width }} 16" role="img" aria-label="{{ text }}"><line x1="4" y1="8" x2="{{ width - 4 }}" y2="8" stroke="var(--line)"/>
+BAR = """<svg width="{{ width }}" height="16" viewBox="0 0 {{ width }} 16" role="img" aria-label="{{ text }}"><line x1="6" y1="8" x2="{{ width - 6 }}" y2="8" stroke="var(--line)"/>
 {% if mark is not none %}<line x1="{{ mark }}" y1="1" x2="{{ mark }}" y2="15" stroke="var(--soft)" stroke-dasharray="2 2"/>{% endif %}
 <line x1="{{ low }}" y1="8" x2="{{ high }}" y2="8" stroke="var(--{{ colour }})" stroke-width="3"/><circle cx="{{ value }}" cy="8" r="4.5" fill="var(--{{ colour }})"/></svg>"""
 
@@ -136,7 +136,7 @@ def interval_bar(
     text = f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
     def place(number: float) -> float:
-        return round(4 + (width - 8) * (min(highest, max(lowest, number)) - lowest) / (highest - lowest), 1)
+        return round(6 + (width - 12) * (min(highest, max(lowest, number)) - lowest) / (highest - lowest), 1)
 
     return drawn(
         BAR,

@@ -189,12 +189,18 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and model_card.md.", show_default=False)
+    ] = None,
+    lang: Annotated[str, typer.Option(help="Language of the report: en or zh.")] = "en",
 ) -> None:
     """How well a run does on labelled shards: AUC, EER, TPR@FPR and more with intervals, beside the shortcut probes."""
     from ffdv.app import console
     from ffdv.training.evaluate import evaluate as evaluate_run
 
-    console.show_evaluation(evaluate_run(model, data=data, by=by, split=split, json=json_file))
+    console.show_evaluation(evaluate_run(model, data=data, by=by, split=split, json=json_file, report=report, lang=lang))
+    if report is not None:
+        console.say(f"wrote {report / 'report.html'} and model_card.md")
 
 
 app.command()(stress)

@@ -127,6 +127,8 @@ def evaluate(
     neutralise: bool = False,
     steps: str | Sequence[str] | None = None,
     json: Path | str | None = None,
+    report: Path | str | None = None,
+    lang: str = "en",
     resamples: int = 1000,
 ) -> EvaluationTable:
     """The table of a run (its folder, or best.safetensors) on prepared shards.
@@ -134,7 +136,8 @@ def evaluate(
     by: a row for each value of this group column; split: only these clips, as the corpus or the run calls the part; by
     default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
     and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
-    loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as well; resamples: of each bootstrap.
+    loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as
+    well; report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
     Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), with the cure.
     """
     taken = neutral_steps(steps) if neutralise or steps is not None else ()
@@ -167,6 +170,8 @@ def evaluate(
         temporary = path.with_name(path.name + ".part")
         temporary.write_text(table.to_json(), encoding="utf-8")
         temporary.replace(path)
+    if report is not None:
+        _write_report(Path(report), checkpoint_path, shards, judged=judged, table=table, lang=lang, resamples=resamples)
     return table
 
 
@@ -240,6 +245,29 @@ def _neutralised(
     return Neutralised(clips.steps, table.rows, table.audit, (*clips.warnings, *judged.warnings))
 
 
+def _write_report(
+    folder: Path, path: Path, shards: Shards, *, judged: RunOpinions, table: EvaluationTable, lang: str, resamples: int
+) -> None:
+    """Page and model card of a table, with a table by method beside that by the asked column."""
+    from ffdv.models.checkpoint import read_header
+    from ffdv.training.report import JudgedClips, write_report
+
+    clips = _clips_of(judged.scored, shards, judged.calibration, resamples)
+    by_group = {} if table.by is None else {table.by: table.rows[1:]}
+    if "method" not in by_group and any(methods := _column(shards, "method", clips.where)):
+        by_group["method"] = tuple(_group_rows(clips, methods, "method"))
+    write_report(
+        folder,
+        table=table,
+        clips=JudgedClips(clips.where, clips.labels, clips.logits, clips.scores, clips.groups),
+        shards=shards,
+        header=read_header(path),
+        by_group=by_group,
+        lang=lang,
+        resamples=resamples,
+    )
+
+
 def tabulate(
     scored: ScoredClips,
     shards: Shards,
@@ -252,17 +280,8 @@ def tabulate(
     resamples: int = 1000,
 ) -> EvaluationTable:
     """The table of opinions on clips of these shards; without `calibration` the net's own probabilities are judged."""
-    index_of = {name: index for index, name in enumerate(shards.names)}
-    where = np.array([index_of[name] for name in scored.names], dtype=np.int64)
-    scores = scored.scores if calibration is None else calibration.apply(scored.logits)
-    clips = _Clips(
-        scored.labels,
-        scored.logits,
-        scores,
-        *interval_groups(shards, where),
-        _column(shards, "source", where),
-        resamples,
-    )
+    clips = _clips_of(scored, shards, calibration, resamples)
+    where = clips.where
     said = list(warnings)
     if calibration is None:
         said.append("the run holds no calibration: log_loss, brier and ece judge the raw scores")
@@ -293,7 +312,9 @@ def tabulate(
 
 @dataclass(frozen=True)
 class _Clips:
-    """Labels (n,), logits (n,) to rank by, scores (n,) to judge as probabilities, what stays together in intervals, and where each clip is from."""
+    """Labels (n,), logits (n,) to rank by, scores (n,) to judge as probabilities, what stays together in intervals, where each clip
+    is from, and its row in the shards.
+    """
 
     labels: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float64]
@@ -302,6 +323,7 @@ class _Clips:
     groups: Sequence[str | None] | None
     sources: Sequence[str | None]
     resamples: int
+    where: npt.NDArray[np.int64]
 
     def row(self, name: str, chosen: npt.NDArray[np.bool_], *, numbers: Sequence[str], reals: str) -> EvaluationRow:
         """The asked numbers over the chosen clips; none where a class is missing."""
@@ -318,6 +340,21 @@ class _Clips:
                 if enough_reals(number, real)
             }
         return EvaluationRow(name, real, fake, reals, estimates)
+
+
+def _clips_of(scored: ScoredClips, shards: Shards, calibration: Calibration | None, resamples: int) -> _Clips:
+    """The judged clips with what the shards know of them."""
+    index_of = {name: index for index, name in enumerate(shards.names)}
+    where = np.array([index_of[name] for name in scored.names], dtype=np.int64)
+    return _Clips(
+        scored.labels,
+        scored.logits,
+        scored.scores if calibration is None else calibration.apply(scored.logits),
+        *interval_groups(shards, where),
+        _column(shards, "source", where),
+        resamples,
+        where,
+    )
 
 
 def _column(shards: Shards, by: str, where: npt.NDArray[np.int64]) -> list[str | None]:

@@ -1,0 +1,195 @@
+"""The evaluation report: one page that stands alone and a card from the same numbers, whatever clips are called."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_corpus import corpus_clips, write_shards
+
+from ffdv.data.shards import Shards, open_shards
+from ffdv.errors import MetricError, RecipeError
+from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.decision import fit_decision
+from ffdv.models.checkpoint import CheckpointHeader
+from ffdv.training.engine import ScoredClips
+from ffdv.training.evaluate import (
+    EvaluationTable,
+    Neutralised,
+    TableNames,
+    _clips_of,
+    tabulate,
+)
+from ffdv.training.mistakes import MOST_SECONDS, show_mistakes, spectrogram_png, surest_mistakes
+from ffdv.training.model_card import as_markdown
+from ffdv.training.report import JudgedClips, ReportData, gather, source_rows, write_report
+from ffdv.training.report_page import as_html
+from ffdv.training.report_words import CHINESE, ENGLISH
+
+HOSTILE = "clip000<img src=x onerror=alert(1)>|`.wav"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    clips = corpus_clips(48)
+    clips[0] = replace(clips[0], name=HOSTILE, groups={**clips[0].groups, "source_repo": HOSTILE})
+    return open_shards(write_shards(tmp_path_factory.mktemp("report") / "shards", clips))
+
+
+def opinions(shards: Shards) -> ScoredClips:
+    """A net that is mostly right, and sure that clip 0 (real) is fake and clip 1 (fake) is real."""
+    labels = shards.labels
+    logits = 2.0 * (2 * labels - 1) + np.random.default_rng(0).normal(0, 1.5, len(labels))
+    logits[0], logits[1] = 9.0, -9.0
+    return ScoredClips(shards.names, labels, logits, 1 / (1 + np.exp(-logits)))
+
+
+def table_of(shards: Shards, **changes: object) -> tuple[EvaluationTable, JudgedClips]:
+    scored, calibration = opinions(shards), Calibration()
+    decision = fit_decision(scored.labels, scored.scores)
+    table = tabulate(
+        scored,
+        shards,
+        calibration=calibration,
+        decision=decision,
+        by="method",
+        names=TableNames("runs/" + HOSTILE, "data", "all labelled clips"),
+        resamples=50,
+    )
+    clips = _clips_of(scored, shards, calibration, 50)
+    return replace(table, **changes), JudgedClips(clips.where, clips.labels, clips.logits, clips.scores, clips.groups)
+
+
+@pytest.fixture(scope="module")
+def data(shards: Shards) -> ReportData:
+    table, clips = table_of(shards)
+    header = CheckpointHeader(
+        recipe={
+            "name": "tiny",
+            "about": "a test",
+            "front_end": {"sample_rate": 8000},
+            "loader": {"window_seconds": 0.4},
+        },
+        provenance={
+            "ffdv": "0.1.0",
+            "device": "cpu",
+            "written": "2026-11-25T00:00:00",
+            "data": {"name": "x/shards", "clips": {"train": 36}},
+        },
+        decision=json.loads(fit_decision(clips.labels, clips.scores).to_json()),
+    )
+    return gather(table, clips, shards, header, by_group={"method": table.rows[1:]}, resamples=50)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page_stands_alone_and_names_are_text(data: ReportData, lang: str) -> None:
+    page = as_html(data, lang=lang)
+
+    assert not re.search(r"https?://|<script|<link|<img src=x", page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert f'<html lang="{lang}">' in page
+    assert page.count("<svg") >= 7 + 2 + len(data.by_group["method"])
+
+
+def test_both_languages_have_the_same_words_and_the_same_places_for_numbers() -> None:
+    assert ENGLISH.keys() == CHINESE.keys()
+    for key, text in ENGLISH.items():
+        places = [sorted(re.findall(r"%(?:\.\d)?[sdgf]|%%(?! ?[a-z])", each)) for each in (text, CHINESE[key])]
+        assert [place for place in places[0] if place != "%%"] == [place for place in places[1] if place != "%%"], key
+    with pytest.raises(RecipeError, match="en, zh"):
+        as_html.__globals__["words"]("xx")
+
+
+def test_page_and_card_say_the_numbers_of_the_table(data: ReportData) -> None:
+    auc = data.table.overall.numbers["auc"]
+
+    assert f"{auc.value:.4f}" in as_html(data)
+    assert f"{auc.value:.4f} | {auc.low:.4f} to {auc.high:.4f}" in as_markdown(data)
+    assert str(data.by_group["method"][0].numbers["auc"]) in as_html(data)
+
+
+def test_the_surest_mistakes_come_first_with_sound_and_picture(data: ReportData) -> None:
+    first = data.called_fake[0]
+
+    assert first.name == HOSTILE
+    assert data.called_real[0].name == "clip001.wav"
+    assert first.sound.startswith("data:audio/mpeg;base64,")
+    picture = Image.open(BytesIO(base64.b64decode(first.spectrogram.split(",")[1])))
+    assert picture.size[1] == 128
+    assert first.seconds <= MOST_SECONDS
+
+
+def test_media_stop_at_the_budget_and_never_by_an_error(shards: Shards) -> None:
+    shown = show_mistakes(shards, [2, 4, 6], [0.9, 0.8, 0.7], budget=20_000)
+
+    assert shown[0].sound
+    assert not shown[-1].sound
+    assert [one.name for one in shown] == [shards.names[row] for row in (2, 4, 6)]
+
+
+def test_only_clips_on_the_wrong_side_are_mistakes() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.2, 0.4, 0.6, 0.9])
+
+    assert surest_mistakes(labels, scores, label=0, most=3) == []
+    assert surest_mistakes(labels, scores, label=1, most=3, threshold=0.7) == [2]
+
+
+def test_a_tone_is_a_line_at_its_height() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000).astype(np.float32)
+
+    picture = np.array(Image.open(BytesIO(spectrogram_png(tone, 16_000))).convert("L"), float)
+
+    assert abs(int(np.argmax(picture.mean(axis=1))) - (127 - round(128 * 1000 / 8000))) <= 1
+
+
+def test_sources_are_counted_by_hand() -> None:
+    clips = JudgedClips(np.arange(4), np.array([0, 0, 1, 1]), np.zeros(4), np.array([0.9, 0.1, 0.8, 0.2]), None)
+
+    rows = {row.name: row for row in source_rows(clips, ["a", "a", "b", ""])}
+
+    assert rows["a"].false_alarms[0] == 0.5
+    assert rows["a"].hits is None
+    assert rows["b"].hits[0] == 1.0
+    assert set(rows) == {"a", "b"}
+
+
+def test_neutralised_numbers_stand_beside_the_raw_ones(data: ReportData) -> None:
+    same = Neutralised(("trim", "band"), data.table.rows, data.table.audit)
+    both = replace(data, table=replace(data.table, neutralised=same))
+
+    assert "trim, band" in as_html(both)
+    assert "| measure | raw | neutralised |" in as_markdown(both)
+    assert "neutralised |" not in as_markdown(data)
+
+
+def test_a_name_cannot_break_the_card(data: ReportData) -> None:
+    card = as_markdown(data)
+
+    assert "<img" not in card
+    assert all(line.count("|") in (0, *range(4, 30)) or "\\|" in line for line in card.splitlines())
+
+
+def test_a_table_of_one_class_makes_no_report(shards: Shards, tmp_path: Path) -> None:
+    table, clips = table_of(shards)
+    empty = replace(table, rows=(replace(table.overall, numbers={}),))
+
+    with pytest.raises(MetricError, match="real and fake"):
+        write_report(tmp_path / "r", table=empty, clips=clips, shards=shards, header=CheckpointHeader(), by_group={})
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_checkpoint_that_knows_little_still_has_a_report(shards: Shards, tmp_path: Path) -> None:
+    table, clips = table_of(shards)
+
+    write_report(
+        tmp_path, table=table, clips=clips, shards=shards, header=CheckpointHeader(), by_group={}, resamples=50
+    )
+
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "model_card.md"}
