@@ -198,7 +198,9 @@ def evaluate(
     from ffdv.app import console
     from ffdv.training.evaluate import evaluate as evaluate_run
 
-    console.show_evaluation(evaluate_run(model, data=data, by=by, split=split, json=json_file, report=report, lang=lang))
+    console.show_evaluation(
+        evaluate_run(model, data=data, by=by, split=split, json=json_file, report=report, lang=lang)
+    )
     if report is not None:
         console.say(f"wrote {report / 'report.html'} and model_card.md")
 
