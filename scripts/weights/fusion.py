@@ -1,0 +1,253 @@
+"""Fit how the senses' opinions become one probability (src/ffdv/detect/weights/fusion.json), and measure it.
+
+    python scripts/weights/fusion.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
+
+    development clips (open = 0) ─ shipped senses ─▶ opinions (kept in --work) ─ grouped cross-validation ─▶ bend, weights, offsets
+                                                                                        └─ out-of-fold ─▶ bands and figures
+
+No sense was trained on these clips. Classes count the same within video and within sound, so that 0.5 is undecided.
+Run it after the senses' own scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from ffdv.detect.fusion import FILE_NAME, Bend, Fusion, bent, set_name
+from ffdv.detect.judging import shipped_detector, shipped_weights
+from ffdv.detect.senses import SENSES, SenseName
+from ffdv.errors import MediaError
+from ffdv.metrics.abstention import AbstentionBand, abstention_band
+
+Floats = npt.NDArray[np.float64]
+
+SOUND_CLIPS = 600  # of the development sounds, a fixed draw
+FOLDS = 5
+PULL = 0.3  # how strongly weights are held at 1, that is at what each sense says of itself, and offsets at 0
+FALSE_ALARMS, MISSES = 0.05, 0.1
+FEWEST_FOR_A_SET = 40  # clips; a set of senses with fewer takes the offset and band of all
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One development clip: what the senses say, what it is, and whom it must stay with."""
+
+    file: str
+    media: str  # video or sound
+    label: int
+    kind: str
+    group: str
+    senses: dict[SenseName, float]
+
+
+def development_rows(data: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Closed rows of video/train, and a draw of those of audio/train; the row says media, label, kind and group."""
+    with (data / "video/train/manifest.csv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["open"] == "0":
+                marks = {"media": "video", "label": row["target"], "kind": _kind(row), "group": row["identity"]}
+                yield data / "video/train" / row["file"], marks
+    with (data / "audio/train/manifest.csv").open(encoding="utf-8") as stream:
+        closed = [row for row in csv.DictReader(stream) if row["open"] == "0"]
+    closed.sort(key=lambda row: hashlib.sha256(row["path"].encode()).hexdigest())
+    for row in closed[:SOUND_CLIPS]:
+        marks = {"media": "sound", "label": row["label"], "kind": "voice", "group": row["source_repo"]}
+        yield data / "audio/train" / row["path"], marks
+
+
+def _kind(row: dict[str, str]) -> str:
+    if row["target"] == "0":
+        return "real"
+    if row["video_fake"] == "1":
+        return "picture"
+    if row["audio_fake"] == "1":
+        return "dubbed"
+    return "pairing" if "audio_swap" in row["method"] else "unsure"
+
+
+def judged_clips(data: Path, work: Path) -> list[Judged]:
+    """The senses' opinions, from --work where the same weights gave them before."""
+    senses = {name: digest for name, digest in shipped_weights().items() if name != FILE_NAME}
+    tag = hashlib.sha256(json.dumps(senses, sort_keys=True).encode()).hexdigest()[:12]
+    kept = work / f"opinions-{tag}.jsonl"
+    work.mkdir(parents=True, exist_ok=True)
+    known = {}
+    if kept.is_file():
+        known = {line["file"]: Judged(**line) for line in map(json.loads, kept.read_text().splitlines())}
+    detector = shipped_detector()
+    clips = []
+    with kept.open("a", encoding="utf-8") as stream:
+        for path, marks in development_rows(data):
+            if path.name not in known:
+                try:
+                    said = dict(detector.judge(path).senses)
+                except MediaError as error:
+                    print(f"left out: {error}")
+                    continue
+                known[path.name] = Judged(
+                    path.name, marks["media"], int(marks["label"]), marks["kind"], marks["group"], said
+                )
+                stream.write(json.dumps(asdict(known[path.name])) + "\n")
+                stream.flush()
+            clips.append(known[path.name])
+    return [clip for clip in clips if clip.senses]
+
+
+def fit(clips: Sequence[Judged], bend: Bend) -> tuple[dict[SenseName, float], dict[str, float]]:
+    """Weights and offsets of least balanced log loss, held near what the senses say of themselves."""
+    evidence = np.array([[bent(clip.senses[s], bend) if s in clip.senses else 0.0 for s in SENSES] for clip in clips])
+    sets = sorted({set_name(clip.senses) for clip in clips})
+    often = [name for name in sets if sum(set_name(clip.senses) == name for clip in clips) >= FEWEST_FOR_A_SET]
+    member = np.array([[float(set_name(clip.senses) == name) for name in often] for clip in clips]).reshape(
+        len(clips), -1
+    )
+    labels, share = np.array([clip.label for clip in clips], float), balance(clips)
+    start = np.concatenate([np.ones(len(SENSES)), [0.0], np.zeros(len(often))])
+
+    def loss(point: Floats) -> float:
+        logits = evidence @ point[: len(SENSES)] + point[len(SENSES)] + member @ point[len(SENSES) + 1 :]
+        wrong = np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
+        held = np.sum((point[: len(SENSES)] - 1) ** 2) + 0.1 * np.sum(point[len(SENSES) + 1 :] ** 2)
+        return float(share @ wrong + PULL * held / np.sqrt(len(clips)))
+
+    bounds = [(0.0, 3.0)] * len(SENSES) + [(None, None)] * (1 + len(often))
+    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
+    common = float(found[len(SENSES)])
+    offsets = {name: common + float(one) for name, one in zip(often, found[len(SENSES) + 1 :], strict=True)}
+    weights: dict[SenseName, float] = {name: float(one) for name, one in zip(SENSES, found, strict=False)}
+    return weights, {"all": common, **offsets}
+
+
+def balance(clips: Sequence[Judged]) -> Floats:
+    """A share for each clip: media and, within them, classes count the same; the sum is one."""
+    cells = [(clip.media, clip.label) for clip in clips]
+    counts = {cell: cells.count(cell) for cell in cells}
+    return np.array([1.0 / counts[cell] / len(counts) for cell in cells])
+
+
+def probabilities(
+    clips: Sequence[Judged], bend: Bend, weights: dict[SenseName, float], offsets: dict[str, float]
+) -> Floats:
+    """What a fit says of clips."""
+    band = AbstentionBand(0, 1, FALSE_ALARMS, MISSES, 0, 0)
+    fusion = Fusion(bend, weights, offsets, {"all": band})
+    return np.array([fusion.probability(clip.senses) for clip in clips])
+
+
+def out_of_fold(clips: Sequence[Judged], bend: Bend) -> Floats:
+    """Probabilities by fits that saw nobody of the same group."""
+    groups = sorted({clip.group for clip in clips})
+    order = np.random.default_rng(0).permutation(len(groups))
+    fold_of = {groups[place]: number % FOLDS for number, place in enumerate(order)}
+    said = np.empty(len(clips))
+    for fold in range(FOLDS):
+        inside = [clip for clip in clips if fold_of[clip.group] != fold]
+        held = [place for place, clip in enumerate(clips) if fold_of[clip.group] == fold]
+        said[held] = probabilities([clips[place] for place in held], bend, *fit(inside, bend))
+    return said
+
+
+def log_loss(clips: Sequence[Judged], said: Floats) -> float:
+    """Balanced, as in the fit."""
+    labels = np.array([clip.label for clip in clips])
+    right = np.clip(np.where(labels == 1, said, 1 - said), 1e-6, 1)
+    return float(balance(clips) @ -np.log(right))
+
+
+def bands_of(clips: Sequence[Judged], said: Floats) -> dict[str, AbstentionBand]:
+    """The band of all clips with a picture, and of each set of senses with enough clips, by groups."""
+    bands = {}
+    for name in ("all", *sorted({set_name(clip.senses) for clip in clips})):
+        chosen = [
+            place
+            for place, clip in enumerate(clips)
+            if (clip.media == "video" if name == "all" else set_name(clip.senses) == name)
+        ]
+        labels = [clips[place].label for place in chosen]
+        if name != "all" and min(labels.count(0), labels.count(1)) < FEWEST_FOR_A_SET:
+            continue
+        bands[name] = abstention_band(
+            labels,
+            said[chosen],
+            false_alarm_rate=FALSE_ALARMS,
+            miss_rate=MISSES,
+            groups=[clips[place].group for place in chosen],
+        )
+    return bands
+
+
+def figures(clips: Sequence[Judged], said: Floats, bands: dict[str, AbstentionBand]) -> list[dict[str, object]]:
+    """Out-of-fold AUC with interval of each kind of fake against the reals of its media, calibration, and what is called."""
+    rows: list[dict[str, object]] = []
+    labels = np.array([clip.label for clip in clips])
+    words = [
+        bands.get(set_name(clip.senses), bands["all"]).verdict(float(p)) for clip, p in zip(clips, said, strict=True)
+    ]
+    for media, kind in (
+        ("video", "all"),
+        ("video", "picture"),
+        ("video", "dubbed"),
+        ("video", "pairing"),
+        ("sound", "voice"),
+    ):
+        chosen = np.array([clip.media == media and (clip.label == 0 or kind in ("all", clip.kind)) for clip in clips])
+        if len(set(labels[chosen].tolist())) < 2:
+            continue
+        groups = [clip.group for clip, taken in zip(clips, chosen, strict=True) if taken]
+        auc = bootstrap(labels[chosen], said[chosen], metric="auc", groups=groups, resamples=1000)
+        called = [word for word, taken in zip(words, chosen, strict=True) if taken]
+        reals = [word for word, label in zip(called, labels[chosen], strict=True) if label == 0]
+        fakes = [word for word, label in zip(called, labels[chosen], strict=True) if label == 1]
+        rows.append(
+            {
+                "media": media,
+                "kind": kind,
+                "real": len(reals),
+                "fake": len(fakes),
+                "auc": [round(auc.value, 3), round(auc.low, 3), round(auc.high, 3)],
+                "ece": round(ece(labels[chosen], said[chosen]), 3),
+                "reals_called_fake": round(reals.count("fake") / len(reals), 3),
+                "fakes_called_fake": round(fakes.count("fake") / len(fakes), 3),
+                "fakes_called_real": round(fakes.count("real") / len(fakes), 3),
+                "undecided": round(called.count("cannot tell") / len(called), 3),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Fit, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("weights-work"))
+    parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
+    options = parser.parse_args()
+    clips = judged_clips(options.data, options.work / "fusion")
+    bends: tuple[Bend, ...] = ("none", "softplus")
+    tried = {bend: out_of_fold(clips, bend) for bend in bends}
+    for bend, said in tried.items():
+        print(f"bend {bend}: balanced log loss out of fold {log_loss(clips, said):.4f}")
+    bend = min(bends, key=lambda one: log_loss(clips, tried[one]))
+    bands = bands_of(clips, tried[bend])
+    fusion = Fusion(bend, *fit(clips, bend), bands)
+    table = figures(clips, tried[bend], bands)
+    content = json.loads(fusion.to_json()) | {"figures": table, "fitted_on": len(clips)}
+    text = json.dumps(content, indent=1) + "\n"
+    (options.out / FILE_NAME).write_text(text, encoding="utf-8")
+    print(fusion.to_json())
+    for row in table:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
