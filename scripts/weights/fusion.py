@@ -28,6 +28,8 @@ from ffdv.detect.judging import shipped_detector, shipped_weights
 from ffdv.detect.senses import SENSES, SenseName
 from ffdv.errors import MediaError
 from ffdv.metrics.abstention import AbstentionBand, abstention_band
+from ffdv.metrics.calibration import ece
+from ffdv.metrics.uncertainty import bootstrap
 
 Floats = npt.NDArray[np.float64]
 
