@@ -131,6 +131,18 @@ def percent(probability: float) -> str:
     return "< 1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
 
 
+def plain_number(value: float) -> str:
+    """About three digits, never in powers of ten.
+
+    >>> [plain_number(value) for value in (7990.0, 12.34, -0.204, 0.00006, 0.0)]
+    ['7990', '12.3', '-0.2', '0', '0']
+    """
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    rounded = round(value, decimals) or 0.0  # no minus before a zero
+    text = f"{rounded:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
 def shown_name(name: str) -> str:
     r"""A file's name on one line: control characters and broken bytes are shown escaped.
 
@@ -270,7 +282,7 @@ def _clock(seconds: float, lang: Lang) -> str:
 
 CUE_PLOT = """<svg viewBox="0 0 144 18" role="img" aria-label="{{ text }}"><line x1="2" y1="9" x2="142" y2="9" stroke="var(--line)"/><rect x="{{ low }}" y="3" width="{{ width }}" height="12" rx="2" fill="var(--real)" opacity="0.35"/><line x1="{{ middle }}" y1="3" x2="{{ middle }}" y2="15" stroke="var(--real)" stroke-width="2"/><circle cx="{{ place }}" cy="9" r="5" fill="var(--{{ "fake" if unusual else "ink" }})" stroke="var(--paper)"/></svg>"""
 CUE_TABLE = """<div class="wide"><table class="full"><thead><tr><th>{{ t("cue") }}</th><th class="number">{{ t("value") }}</th><th></th><th class="number hide-small">{{ t("usual") }}</th></tr></thead><tbody>
-{% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number{{ " unusual" if cue.unusual }}">{{ cue.value }} {{ cue.unit }}<br><span class="small">{{ t("unusual" if cue.unusual else "as_usual") }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
+{% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number cue-value{{ " unusual" if cue.unusual }}">{{ cue.value }} <span class="unit">{{ cue.unit }}</span><br><span class="small">{{ t("unusual" if cue.unusual else "as_usual") }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
 </tbody></table></div>"""
 
 
@@ -283,10 +295,10 @@ def _cue(cue: CueView, lang: Lang) -> dict[str, Any]:
     def place(value: float) -> float:
         return round(8 + 128 * (value - least) / spread, 1)
 
-    usual = f"{low:.3g} … {high:.3g}"
+    usual = f"{plain_number(low)} … {plain_number(high)}"
     plot = drawn(
         CUE_PLOT,
-        text=f"{cue.value:.3g}, {usual}",
+        text=f"{plain_number(cue.value)}, {usual}",
         low=place(low),
         width=round(max(2.0, place(high) - place(low)), 1),
         middle=place(middle),
@@ -296,7 +308,7 @@ def _cue(cue: CueView, lang: Lang) -> dict[str, Any]:
     return {
         "name": name,
         "about": about,
-        "value": f"{cue.value:.3g}",
+        "value": plain_number(cue.value),
         "unit": unit_word(cue.unit, lang),
         "usual": usual,
         "plot": plot,

@@ -44,6 +44,6 @@
     player.addEventListener("error", fail);
     if (player.error) fail();
   }
-  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
+  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details.printed")) one.open = true; });
   show(0);
 })();
