@@ -113,6 +113,7 @@ class Network:
             raise CheckpointError(
                 f"{path}: cannot be loaded as an ONNX model ({_first_line(error)}); export the run again"
             ) from error
+        self.path = path
         self.facts = NetworkFacts.read(path, self._session.get_modelmeta().custom_metadata_map)
 
     def logits(self, windows: FloatArray) -> npt.NDArray[np.float64]:

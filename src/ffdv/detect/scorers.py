@@ -5,13 +5,16 @@ Features ─ finish (as in training) ─▶ sound windows | faces' crops | movem
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from ffdv.data.prepare import extract_spec
-from ffdv.detect.network import Network
+from ffdv.detect.network import MODEL_NAME, Network
 from ffdv.errors import CheckpointError, StreamMissing
 from ffdv.features.recipe import ExtractSpec, finish_faces, finish_sound
 from ffdv.metrics.aggregation import aggregate
@@ -69,6 +72,40 @@ def motion_logit(features: Features, network: Network) -> float:
     return float(network.run(["logit"], vectors=features.motion[None])[0][0])
 
 
+def late_logit(features: Features, network: Network) -> float:
+    """What all members that find their sense say together. Raises StreamMissing, with each one's reason, when none does."""
+    log_odds, reasons = [], []
+    for member in _members(network):
+        try:
+            probability = member.probability(SCORERS[member.facts.kind].logit(features, member)) if member else math.nan
+        except StreamMissing as missing:
+            reasons.append(missing.reason)
+            probability = math.nan
+        probability = min(max(probability, 1e-4), 1 - 1e-4) if math.isfinite(probability) else math.nan
+        log_odds.append(math.log(probability / (1 - probability)))
+    if not np.isfinite(log_odds).any():
+        raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
+    return float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0])
+
+
+def _members(network: Network) -> tuple[Network | None, ...]:
+    """The nets that a fusion weighs, in its order; None for one that could not be trained. They lie beside it."""
+    names = network.facts.setting("fusion", "members")
+    if not isinstance(names, list):
+        raise CheckpointError(f"{network.path}: its recipe names no members; export the run again")
+    paths = [network.path.parent / "members" / Path(str(name)).stem / MODEL_NAME for name in names]
+    if not any(path.is_file() for path in paths):
+        raise CheckpointError(
+            f"{network.path}: its members ({network.path.parent / 'members'}) are not beside it; give the folder of the run"
+        )
+    return tuple(_open(path) if path.is_file() else None for path in paths)
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path) -> Network:
+    return Network(path)
+
+
 def _why(features: Features, codes: frozenset[str]) -> str:
     return "; ".join(note.text for note in features.notes if note.code in codes)
 
@@ -77,5 +114,6 @@ def _why(features: Features, codes: frozenset[str]) -> str:
 SCORERS: Mapping[str, Scorer] = {
     "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), sound_logit, "voice"),
     "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
+    "late": Scorer(extract_spec(("picture", "motion")).model_copy(update={"probes": False}), late_logit, ""),
     "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
 }

@@ -215,7 +215,7 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
     recipe = recipe_from(checkpoint.header.recipe, where=str(path))
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
     net = fabric.to_device(restore_net(checkpoint))
-    loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False))
+    loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False, folder=path.parent))
     scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
     header, calibration, decision = checkpoint.header, None, None
     if header.calibration:

@@ -28,6 +28,7 @@ from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
+from ffdv.models.late import LateNet
 from ffdv.models.motion import VectorNet
 from ffdv.models.visual import FaceNet
 from ffdv.records import FAKE, REAL
@@ -199,6 +200,8 @@ def _graph_of(net: nn.Module) -> Graph:
         return _face_graph(alone)
     if isinstance(alone, VectorNet):
         return _vector_graph(alone)
+    if isinstance(alone, LateNet):
+        return _late_graph(alone)
     raise CheckpointError(f"a {type(net).__name__} cannot be exported")
 
 
@@ -235,7 +238,7 @@ def _face_graph(net: FaceNet) -> Graph:
 class _VectorOpinion(nn.Module):
     """What the file of a light classifier computes."""
 
-    def __init__(self, net: VectorNet) -> None:
+    def __init__(self, net: VectorNet | LateNet) -> None:
         super().__init__()
         self.net = net
 
@@ -253,6 +256,17 @@ def _vector_graph(net: VectorNet) -> Graph:
         values[0, ::3] = np.nan
         scale = torch.where(net.spread.isfinite(), net.spread, 1.0)
         return (net.median + scale * torch.from_numpy(values),)
+
+    return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
+
+
+def _late_graph(net: LateNet) -> Graph:
+    rng = np.random.default_rng(0)
+
+    def vectors(rows: int) -> tuple[Tensor]:
+        values = rng.standard_normal((rows, net.num_senses)).astype(np.float32)
+        values[0, 0] = np.nan
+        return (torch.from_numpy(values),)
 
     return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -23,16 +24,18 @@ from ffdv.errors import CheckpointError, RecipeError
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.models.checkpoint import Checkpoint
 from ffdv.models.initial_weights import first_fault
+from ffdv.models.late import LateNet, fit_late
 from ffdv.models.motion import VectorNet, build_motion, fit_vectors
 from ffdv.models.visual import build_visual
 from ffdv.models.zoo import build_model
 from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
+from ffdv.training.late import Members, member_log_odds
 from ffdv.training.plan import Recipe, recipe_from
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which batches are wanted: clips by row, for training or not, and this process's share of them."""
+    """Which batches are wanted: clips by row, for training or not, and this process's share of them; folder: of the run."""
 
     shards: Shards
     recipe: Recipe
@@ -41,9 +44,10 @@ class Asked:
     rank: int = 0
     num_ranks: int = 1
     pin_memory: bool = False
+    folder: Path | None = None
 
 
-Fit = Callable[[nn.Module, ClipLoader, Recipe, Shards], None]
+Fit = Callable[[nn.Module, ClipLoader, Asked], None]
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Kind:
     """How a kind of recipe is run.
 
     senses: a clip takes part when it has any of these; loader: batches; build: the net (False: without reading initial weights);
-    fit: what sets the net's tensors at once from the training clips before the loop, None where there is nothing to; loop:
-    whether gradient steps follow.
+    fit: what sets the net's tensors at once from the training clips before the loop, None where there is nothing to; loops:
+    whether gradient steps follow; members: whether other recipes are trained within the run first (late.py).
     """
 
     senses: tuple[Kept, ...]
@@ -60,6 +64,7 @@ class Kind:
     build: Callable[[Recipe, bool], nn.Module]
     fit: Fit | None = None
     loops: Callable[[Recipe], bool] = lambda _: True
+    members: bool = False
 
 
 def kind_of(recipe: Recipe) -> Kind:
@@ -151,8 +156,9 @@ def _motion_net(recipe: Recipe, _initial: bool) -> nn.Module:
     return build_motion(recipe.motion, len(VECTOR_NAMES))
 
 
-def _fit_motion(net: nn.Module, training: ClipLoader, recipe: Recipe, shards: Shards) -> None:
+def _fit_motion(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
     assert isinstance(net, VectorNet)
+    recipe, shards = asked.recipe, asked.shards
     rows = training.rows
     vectors = motion_vectors(shards)(rows.tolist())
     clips = shards.clips()
@@ -160,10 +166,44 @@ def _fit_motion(net: nn.Module, training: ClipLoader, recipe: Recipe, shards: Sh
     fit_vectors(net, vectors, shards.labels[rows], groups, spec=recipe.motion, seed=recipe.training.seed)
 
 
+def _late_loader(asked: Asked) -> ClipLoader:
+    vectors = member_log_odds(asked.recipe, asked.shards, _run_folder(asked))
+    return make_vector_loader(
+        asked.shards,
+        asked.recipe.loader,
+        vectors,
+        senses=_LATE_SENSES,
+        training=asked.training,
+        rows=asked.rows,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+    )
+
+
+def _late_net(recipe: Recipe, _initial: bool) -> nn.Module:
+    return LateNet(len(recipe.fusion.members))
+
+
+def _fit_late(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
+    assert isinstance(net, LateNet)
+    members = Members(_run_folder(asked), asked.recipe.fusion.members)
+    unseen = members.fitting_clips()
+    rows = [row for row in training.rows.tolist() if asked.shards.names[row] in unseen]
+    fit_late(net, member_log_odds(asked.recipe, asked.shards, members.folder)(rows), asked.shards.labels[rows])
+
+
+def _run_folder(asked: Asked) -> Path:
+    if asked.folder is None:
+        raise CheckpointError("a fusion of runs is judged with its folder, which holds its members")
+    return asked.folder
+
+
+_LATE_SENSES: tuple[Kept, ...] = ("sound", "faces", "motion")
 KINDS: dict[str, Kind] = {
     "sound": Kind(("sound",), _sound_loader, _sound_net),
     "faces": Kind(("faces",), _face_loader, _face_net),
     "motion": Kind(
         ("motion",), _motion_loader, _motion_net, _fit_motion, loops=lambda recipe: recipe.motion.classifier == "net"
     ),
+    "late": Kind(_LATE_SENSES, _late_loader, _late_net, _fit_late, loops=lambda _: False, members=True),
 }

@@ -26,6 +26,7 @@ from ffdv.data.loader import LoaderSpec
 from ffdv.errors import RecipeError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import PictureSize
+from ffdv.models.late import FusionSpec
 from ffdv.models.motion import MotionSpec
 from ffdv.models.visual import VisualSpec
 from ffdv.models.zoo import ModelSpec
@@ -51,7 +52,7 @@ class Recipe(BaseModel):
     format: Literal[1] = 1
     name: str = Field(min_length=1)
     about: str = ""
-    kind: Literal["sound", "faces", "motion"] = "sound"
+    kind: Literal["sound", "faces", "motion", "late"] = "sound"
     split: SplitSpec = SplitSpec()
     loader: LoaderSpec = LoaderSpec()
     front_end: FrontEndSpec = FrontEndSpec()
@@ -60,6 +61,7 @@ class Recipe(BaseModel):
     model: ModelSpec = ModelSpec()
     visual: VisualSpec = VisualSpec()
     motion: MotionSpec = MotionSpec()
+    fusion: FusionSpec = FusionSpec()
     loss: LossSpec = LossSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()

@@ -49,6 +49,7 @@ from ffdv.training.engine import (
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.kinds import Asked, Kind, kind_of
+from ffdv.training.late import train_members
 from ffdv.training.log import Events, write_log
 from ffdv.training.losses import build_loss
 from ffdv.training.optimiser import build_optimiser
@@ -71,7 +72,7 @@ _FREE_SETTINGS = (
 
 
 # What a kind's augmented pictures show: some changes make no sense in one of them.
-_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face"}
+_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face"}
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,14 @@ def train_given(
     folder, shards, parts = given.folder, given.shards, given.parts
     _check_folder(folder, recipe, parts, resume=resume)
     run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator), with_export=export)
+    if run.kind.members:
+
+        def member(one: Recipe, its: Parts, into: Path, tell: Callable[[Progress], None] | None) -> None:
+            train_given(
+                one, GivenParts(shards, its, into), resume=resume, progress=tell, accelerator=accelerator, export=export
+            )
+
+        train_members(recipe, shards, parts, folder, train=member, progress=progress)
     state = run.build_state()
     if resume and (folder / LAST_NAME).is_file():
         saved = load_checkpoint(folder / LAST_NAME)
@@ -224,6 +233,7 @@ class _Run:
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
             pin_memory=self.fabric.device.type == "cuda",
+            folder=self.folder,
         )
         return self.kind.loader(asked)
 
@@ -262,7 +272,7 @@ class _Run:
 
         def fitted(net: nn.Module) -> None:
             if fit is not None:
-                fit(net, self.training, self.recipe, self.shards)
+                fit(net, self.training, Asked(self.shards, self.recipe, [], training=True, folder=self.folder))
 
         if not self.kind.loops(self.recipe):
             return fit_once(state, work, saves, fitted)
