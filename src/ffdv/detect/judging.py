@@ -46,15 +46,22 @@ SHIPPED: Mapping[SenseName, tuple[str, str]] = {
 
 
 class Detector:
-    """The senses with their weights loaded; judges one file after another. Not shared between processes."""
+    """The senses with their weights; judges one file after another. Not shared between processes.
 
-    def __init__(self, senses: Sequence[Sense], *, threads: int = 0) -> None:
-        self._senses = tuple(senses)
+    senses: loaded ones, or a call that gives them when the first piece has been looked at: weights can load meanwhile.
+    """
+
+    def __init__(self, senses: Sequence[Sense] | Callable[[], Sequence[Sense]], *, threads: int = 0) -> None:
+        self._load = senses if callable(senses) else lambda: senses
         self._threads = threads
+
+    def senses(self) -> tuple[Sense, ...]:
+        """The senses, loaded. Raises CheckpointError when their weights are missing or damaged."""
+        return tuple(self._load())
 
     def on_one_thread(self) -> Detector:
         """The same senses for a worker of a pool, which has one core to itself."""
-        return Detector(self._senses, threads=1)
+        return Detector(self._load, threads=1)
 
     def judge(
         self, path: Path | str, *, max_minutes: float = 10.0, progress: Callable[[float], None] | None = None
@@ -73,21 +80,28 @@ class Detector:
                 pieces.append(opinions)
                 if progress is not None:
                     progress(max(look.looked_at.sound_seconds, look.looked_at.picture_seconds))
-            merged = {sense.name: merge([piece[sense.name] for piece in pieces]) for sense in self._senses}
+            merged = {name: merge([piece[name] for piece in pieces]) for name in pieces[0]}
             return conclude(merged, look, gathering)
 
     def _ask(self, looked: Looked) -> Opinions:
         """Every sense's opinion on one piece; side by side where there are cores for it."""
+        senses = self.senses()
         if self._threads == 1:
-            return {sense.name: sense.judge(looked) for sense in self._senses}
-        with ThreadPoolExecutor(len(self._senses) or 1) as pool:
-            asked = {sense.name: pool.submit(sense.judge, looked) for sense in self._senses}
+            return {sense.name: sense.judge(looked) for sense in senses}
+        with ThreadPoolExecutor(len(senses) or 1) as pool:
+            asked = {sense.name: pool.submit(sense.judge, looked) for sense in senses}
             return {name: answer.result() for name, answer in asked.items()}
 
 
 def shipped_detector(*, threads: int = 0) -> Detector:
-    """The detector inside the package. Raises CheckpointError when a sense's weights are missing or damaged."""
-    return Detector(_shipped_senses(), threads=threads)
+    """The detector inside the package; its weights load in a thread while the first file is looked at.
+
+    CheckpointError, where a sense's weights are missing or damaged, is raised when senses are first asked.
+    """
+    pool = ThreadPoolExecutor(1)
+    loading = pool.submit(_shipped_senses)
+    pool.shutdown(wait=False)
+    return Detector(loading.result, threads=threads)
 
 
 @cache

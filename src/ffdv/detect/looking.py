@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import soxr
@@ -29,6 +29,7 @@ from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.cues import Cue, PictureWatch, agreement_cues, motion_cues, sound_cues
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import STANDARD_FACES, FaceSearch, FaceSpec, Sighting
+from ffdv.features.head import HeadTrack, HeadWatch
 from ffdv.features.landmarks import FaceMesh, Mesh, mesh_at
 from ffdv.features.motion import STANDARD_MOTION, PairTable, compare_neighbours
 from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, MIN_SOUND_SECONDS
@@ -43,11 +44,14 @@ FACE_EVERY = 3  # of 25 frames a second, faces are looked for in every third: 8.
 # Beyond the watched stretches: (clips up to so many seconds, faces looked for so often a second).
 FACE_FPS = ((300.0, 8.0), (1200.0, 4.0), (math.inf, 2.0))
 LOOK_SECONDS = 1.0  # between the dear cues of the picture
-FLICKER_EVERY = 8  # of 25 frames, one pair of neighbours is compared
+FLICKER_EVERY = 3  # of the groups of three frames between two looks, the first and last frame of one are compared
 SOUND_CUE_SECONDS = 30.0  # cues of the voice are taken from so much of each piece
 # What lies this little beyond the length in the header belongs to the last piece.
 SLACK_SECONDS = 2.0
-FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p
+FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p,
+GROUPS_AHEAD = 2  # or groups of three in which faces were looked for
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Look:
             for number in range(plan.most_pieces):
                 start, stop = plan.piece(number)
                 heard: Future[tuple[Samples | None, tuple[Cue, ...]]] = beside.submit(_hear, sound, stop)
-                seen, mouth, cues = picture.look(plan, start, stop, first_track=self._tracks)
+                seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
                 samples, voice_cues = heard.result()
                 self._count(samples, seen, mouth, (start, picture.reached_seconds))
                 last = sound.ended and picture.ended
@@ -125,7 +129,7 @@ class Look:
                 if number == 0 or samples is not None or (seen is not None and seen.frames_looked_at):
                     both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
                     features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
-                    yield Looked(features, mouth, (*voice_cues, *cues, *both))
+                    yield Looked(features, mouth, (*voice_cues, *cues, *both), head)
                 if last:
                     return
             sound.until(math.inf)
@@ -302,31 +306,34 @@ class _Picture:
 
     def look(
         self, plan: _Plan, start: float, stop: float, *, first_track: int
-    ) -> tuple[FacesSeen | None, MouthTrack | None, tuple[Cue, ...]]:
-        """Look at one piece; track numbers begin at first_track. (None, None, ()) once the picture has ended."""
+    ) -> tuple[FacesSeen | None, MouthTrack | None, tuple[Cue, ...], HeadTrack | None]:
+        """Look at one piece; track numbers begin at first_track. (None, None, (), None) once the picture has ended."""
         if self.ended:
-            return None, None, ()
+            return None, None, (), None
         search = FaceSearch(self._spec, _face_detector(self._spec.detector, self._spec.model))
         follower = _Follower(search, _face_mesh())
         watch = PictureWatch(fps=STANDARD_MOUTH.fps, look_seconds=LOOK_SECONDS)
+        heads = HeadWatch()
         mouth: MouthTrack | None = None
         self.reached_seconds = start
         for first, last, watched in plan.stretches(start, stop):
             if self.ended:
                 break
-            fps = STANDARD_MOUTH.fps if watched else plan.face_fps
-            with closing(_ahead(self._frames(fps, first, last))) as frames:
-                if watched:
-                    mouth = gather_mouths(iter_mouths(watch.watched(follower.pairs(frames))))
-                else:
-                    for frame in frames:
+            if watched:
+                frames = self._frames(STANDARD_MOUTH.fps, first, last)
+                with closing(_ahead(follower.groups(frames), GROUPS_AHEAD)) as groups:
+                    mouth = gather_mouths(iter_mouths(heads.watched(watch.watched(follower.pairs(groups)))))
+            else:
+                with closing(_ahead(self._frames(plan.face_fps, first, last), FRAMES_AHEAD)) as others:
+                    for frame in others:
                         search.look(frame)
         seen = search.seen()
         renamed = [replace(track, track_id=first_track + k) for k, track in enumerate(seen.tracks)]
         seen = replace(seen, tracks=tuple(renamed))
         shown = mouth if mouth is not None and mouth.in_sight.any() else None
         cues = (*watch.cues(), *follower.cues()) if shown is not None else ()
-        return (seen if seen.frames_looked_at else None), shown, cues
+        head = heads.track() if shown is not None else None
+        return (seen if seen.frames_looked_at else None), shown, cues, head
 
     def _frames(self, fps: float, start: float, stop: float) -> Iterator[Frame]:
         """Frames at k/fps; an end of the picture before `stop`, or its damage, ends the looking and is remembered."""
@@ -344,6 +351,22 @@ class _Picture:
             self.ended = True
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Frames up to the next one in which faces were looked for, and the leading face before and at their end."""
+
+    frames: tuple[Frame, ...]
+    before: Sighting | None
+    now: Sighting | None
+
+    def track(self) -> FaceTrack | None:
+        """The face over these frames; None where none leads."""
+        known = [sighting for sighting in (self.before, self.now) if sighting is not None]
+        if len(known) == 2 and known[0].track_id != known[1].track_id:
+            known = known[1:]
+        return _short_track(known) if known else None
+
+
 class _Follower:
     """Follows the face that leads: a mesh for every frame, from sightings in every third."""
 
@@ -351,26 +374,31 @@ class _Follower:
         self._search, self._mesh = search, mesh
         self._flicker: list[PairTable] = []
 
-    def pairs(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Mesh | None]]:
-        """Each frame with the mesh of the face that leads around it; None where there is none."""
+    def groups(self, frames: Iterable[Frame]) -> Iterator[_Group]:
+        """Look for faces in every third frame."""
         waiting: list[Frame] = []
         before: Sighting | None = None
-        pair: list[Frame] = []
         for number, frame in enumerate(frames):
             waiting.append(frame)
             if number % FACE_EVERY:
-                if number % FLICKER_EVERY == 2:
-                    pair = [frame]
-                elif len(pair) == 1 and number % FLICKER_EVERY == 4:
-                    self._compare([*pair, frame], before)
                 continue
             self._search.look(frame)
             now = self._search.leading()
             if now is not None and now.seconds < frame.seconds:
                 now = None
-            yield from self._between(waiting, before, now)
+            yield _Group(tuple(waiting), before, now)
             waiting, before = [], now
-        yield from self._between(waiting, before, None)
+        if waiting:
+            yield _Group(tuple(waiting), before, None)
+
+    def pairs(self, groups: Iterable[_Group]) -> Iterator[tuple[Frame, Mesh | None]]:
+        """Each frame with the mesh of the face that leads around it; None where there is none."""
+        for number, group in enumerate(groups):
+            track = group.track()
+            for frame in group.frames:
+                yield frame, None if track is None else mesh_at(frame, track, self._mesh)
+            if track is not None and len(group.frames) == FACE_EVERY and number % FLICKER_EVERY == 1:
+                self._flicker.append(compare_neighbours(group.frames[:: FACE_EVERY - 1], track, STANDARD_MOTION))
 
     def cues(self) -> tuple[Cue, ...]:
         """What neighbouring frames of the face tell."""
@@ -385,20 +413,6 @@ class _Follower:
             )
         )
 
-    def _between(
-        self, frames: list[Frame], before: Sighting | None, now: Sighting | None
-    ) -> Iterator[tuple[Frame, Mesh | None]]:
-        known = [sighting for sighting in (before, now) if sighting is not None]
-        if len(known) == 2 and known[0].track_id != known[1].track_id:
-            known = known[1:]
-        track = _short_track(known) if known else None
-        for frame in frames:
-            yield frame, None if track is None else mesh_at(frame, track, self._mesh)
-
-    def _compare(self, frames: list[Frame], sighting: Sighting | None) -> None:
-        if sighting is not None:
-            self._flicker.append(compare_neighbours(frames, _short_track([sighting]), STANDARD_MOTION))
-
 
 def _short_track(sightings: list[Sighting]) -> FaceTrack:
     """One or two sightings of a face as a track without crops."""
@@ -412,12 +426,12 @@ def _short_track(sightings: list[Sighting]) -> FaceTrack:
     )
 
 
-def _ahead(frames: Iterator[Frame]) -> Generator[Frame]:
-    """The same frames, decoded in a thread of its own while earlier ones are looked at; errors pass through."""
-    waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(FRAMES_AHEAD)
+def _ahead(items: Iterator[T], most: int) -> Generator[T]:
+    """The same items, made in a thread of its own while earlier ones are looked at; errors pass through."""
+    waiting: queue.Queue[T | BaseException | None] = queue.Queue(most)
     enough = threading.Event()
 
-    def put(item: Frame | BaseException | None) -> None:
+    def put(item: T | BaseException | None) -> None:
         while not enough.is_set():
             try:
                 waiting.put(item, timeout=0.1)
@@ -427,8 +441,8 @@ def _ahead(frames: Iterator[Frame]) -> Generator[Frame]:
 
     def decode() -> None:
         try:
-            for frame in frames:
-                put(frame)
+            for item in items:
+                put(item)
                 if enough.is_set():
                     break
             put(None)

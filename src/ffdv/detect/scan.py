@@ -138,7 +138,7 @@ def scan_clips(
 ) -> ScanSummary:
     """Scan clips in worker processes; unusable: further inputs that have no file to look at, with the reason."""
     began = time.monotonic()
-    job.make()  # weights that cannot be used are told at once, not by every clip
+    job.make().senses()  # weights that cannot be used are told at once, not by every clip
     with _folder(job.out or job.keep) as folder:
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
         tally = _Tally(len(clips), len(clips) - len(todo), progress)

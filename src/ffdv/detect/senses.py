@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.features.cues import Cue
+from ffdv.features.head import HeadTrack
 from ffdv.records import Features, FloatArray, MouthTrack
 
 SenseName = Literal["voice", "picture", "agreement"]
@@ -26,7 +27,7 @@ class Looked:
     """All that senses and evidence need of one file, read once.
 
     features: sound and faces; mouth: the mouth of the most prominent face at 25 pictures a second, None without one;
-    cues: measured numbers for a careful eye and ear.
+    cues: measured numbers for a careful eye and ear; head: how that face's head moves, in the same frames as the mouth.
 
     A clip of more than two minutes comes in pieces, each a Looked of its own on the file's clock: its sound starts at
     sound.start_seconds, its faces are seen at their times. There the mouth is looked at in a stretch of each piece only, so take
@@ -36,6 +37,7 @@ class Looked:
     features: Features
     mouth: MouthTrack | None = None
     cues: tuple[Cue, ...] = ()
+    head: HeadTrack | None = None
 
 
 @dataclass(frozen=True)
