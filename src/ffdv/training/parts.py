@@ -110,6 +110,26 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
     return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
 
 
+def draw_parts(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], str]:
+    """Divide labelled clips into train, validation and calibration by whole groups, whatever split the corpus names, and say how.
+
+    Fewer columns are kept whole where all of them would leave a part without a class: first of `spec.groups` alone, then none.
+    Raises ManifestError when even that is not possible.
+    """
+    wanted = spec.model_copy(update={"test_share": 0.0})
+    for groups in dict.fromkeys((spec.groups, spec.groups[:1], ())):
+        tried = wanted.model_copy(update={"groups": groups})
+        try:
+            parts, notes = _by_group(clips, tried)
+            _check(clips, parts)
+        except ManifestError:
+            if not groups:
+                raise
+            continue
+        return _set_calibration_apart(clips, parts, tried), notes[0]
+    raise AssertionError("the loop ends by return or raise")
+
+
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write parts.csv: name, part; whole or not at all."""
     temporary = folder / f".{PARTS_NAME}.part"
