@@ -19,6 +19,7 @@ from ffdv.errors import MetricError, RecipeError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import fit_decision
 from ffdv.models.checkpoint import CheckpointHeader
+from ffdv.records import Samples
 from ffdv.training.engine import ScoredClips
 from ffdv.training.evaluate import (
     EvaluationTable,
@@ -124,6 +125,16 @@ def test_the_surest_mistakes_come_first_with_sound_and_picture(data: ReportData)
     picture = Image.open(BytesIO(base64.b64decode(first.spectrogram.split(",")[1])))
     assert picture.size[1] == 128
     assert first.seconds <= MOST_SECONDS
+    assert first.top_hz == 4000.0
+
+
+def test_a_spectrogram_says_the_highest_frequency_that_it_shows(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = Samples(np.random.default_rng(0).normal(0, 0.1, (1, 22_050)).astype(np.float32), 22_050)
+    monkeypatch.setattr(Shards, "sound", lambda *_: wide)
+
+    assert show_mistakes(shards, [2], [0.9])[0].top_hz == 8000.0
 
 
 def test_media_stop_at_the_budget_and_never_by_an_error(shards: Shards) -> None:

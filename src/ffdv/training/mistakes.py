@@ -26,6 +26,7 @@ MOST_SECONDS = 8.0  # of a clip's sound on the page
 SOUND_BITS = 48_000  # MP3, which every browser plays: 48 kB for 8 s
 MOST_BYTES = 4_000_000  # of all media on a page
 MOST_FILM_BYTES = 700_000  # a clip is embedded whole up to this size
+SHOWN_RATE = 16_000  # Hz; spectrograms show what lies below half of it
 FACES_SHOWN = 4
 FILMS = {"mp4": "video/mp4", "mov": "video/mp4", "webm": "video/webm"}  # what browsers play
 
@@ -90,7 +91,9 @@ def _with_media(plain: Mistake, shards: Shards, row: int, path: Path) -> Mistake
     spectrogram, top_hz, seconds, player = "", 0.0, 0.0, ""
     if sound is not None and sound.num_samples:
         short = Samples(sound.values[:, : round(MOST_SECONDS * sound.rate)], sound.rate)
-        spectrogram, top_hz, seconds = _spectrogram(short), short.rate / 2, short.duration_seconds
+        shown_rate = min(short.rate, SHOWN_RATE)
+        spectrogram = _uri("image/png", spectrogram_png(resample_mono(short, shown_rate), shown_rate))
+        top_hz, seconds = shown_rate / 2, short.duration_seconds
         player = _mp3(short)
     film = _film(path)
     return Mistake(
@@ -122,11 +125,6 @@ def spectrogram_png(samples: FloatArray, rate: int, *, height: int = 128) -> byt
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True)
     return content.getvalue()
-
-
-def _spectrogram(sound: Samples) -> str:
-    rate = min(sound.rate, 16_000)
-    return _uri("image/png", spectrogram_png(resample_mono(sound, rate), rate))
 
 
 def _palette() -> PixelArray:

@@ -36,7 +36,7 @@ PAGE = """{% extends "page" %}
 .mistakes { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); } .mistakes img.wide { width: 100%; height: 7rem; border-radius: .3rem; image-rendering: auto; }
 .mistakes video { width: 100%; max-height: 14rem; } .faces { display: flex; gap: .3rem; } .faces img { width: 22%; border-radius: .3rem; }
 .mistakes .name { font-weight: 600; font-size: .9rem; margin: 0; } .mistakes p { margin: .2rem 0 .5rem; } .cards { grid-template-columns: repeat(auto-fit, minmax(min(100%, 9.5rem), 1fr)); }
-.cards .card { padding: .7rem .9rem; } table.bars td { vertical-align: middle; } table.bars svg { max-width: none; } table.bars td:first-child { overflow-wrap: anywhere; min-width: 7.5rem; }
+.cards .card { padding: .7rem .9rem; } table.bars td { vertical-align: middle; } td.name { white-space: nowrap; } table.bars svg { max-width: none; } table.bars td:first-child { overflow-wrap: anywhere; min-width: 7.5rem; }
 {% endblock %}
 {% block body %}
 <h1>{{ w.title | format(model) }}</h1>
@@ -60,7 +60,7 @@ PAGE = """{% extends "page" %}
 
 <h2>{{ w.thresholds }}</h2>
 <div class="wide"><table><tr><th class="number">{{ w.threshold }}</th><th>{{ w.meant_for }}</th><th class="number">{{ w.false_alarms }}</th><th class="number">{{ w.hits }}</th></tr>
-{% for row in thresholds %}<tr><td class="number">{{ "%.4f" | format(row.value) }}</td><td>{{ w.even if row.meant_for is none else w.wanted | format(100 * row.meant_for) }}</td><td class="number">{{ percent(row.false_alarms) }}</td><td class="number">{{ percent(row.hits) }}</td></tr>
+{% for row in thresholds %}<tr><td class="number">{{ "%.4f" | format(row.value) }}</td><td class="name">{{ w.even if row.meant_for is none else w.wanted | format(100 * row.meant_for) }}</td><td class="number">{{ percent(row.false_alarms) }}</td><td class="number">{{ percent(row.hits) }}</td></tr>
 {% endfor %}</table></div>
 
 {% if neutralised %}
@@ -76,7 +76,7 @@ PAGE = """{% extends "page" %}
 <h2>{{ heading }}</h2>
 <p class="soft">{{ text }}</p>
 <div class="wide"><table class="bars"><tr><th>{{ column }}</th><th class="number">AUC</th><th></th><th class="number">{{ w.fakes }}</th><th class="number">{{ w.reals }}</th><th>{{ w.against }}</th></tr>
-{% for row, auc, bar in rows %}<tr><td>{{ row.name }}</td><td class="number">{{ auc }}</td><td>{{ bar }}</td><td class="number">{{ row.num_fake }}</td><td class="number">{{ row.num_real }}</td><td>{{ row.reals }}</td></tr>
+{% for row, auc, bar in rows %}<tr><td>{{ row.name }}</td><td class="number">{{ auc }}</td><td>{{ bar }}</td><td class="number">{{ row.num_fake }}</td><td class="number">{{ row.num_real }}</td><td>{{ against(row.reals) }}</td></tr>
 {% endfor %}</table></div>
 {% if total > rows | length %}<p class="soft small">{{ w.worst_cut | format(rows | length, total) }}</p>{% endif %}
 {% endfor %}
@@ -138,6 +138,7 @@ def as_html(data: ReportData, *, lang: str = "en") -> str:
         charts=_charts(data, w),
         thresholds=data.thresholds,
         percent=_percent,
+        against=lambda reals: w["all_reals"] if reals == "all" else w["same"] % reals.removeprefix("same "),
         neutralised=_neutralised(data, w),
         groups=_groups(data, w),
         sources=[(row, _share(row.false_alarms, "real"), _share(row.hits, "fake")) for row in shown],
