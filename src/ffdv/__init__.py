@@ -11,6 +11,8 @@ from importlib import import_module
 _HOMES = {
     "FfdvError": "ffdv.errors",
     "audit": "ffdv.data.audit",
+    "compare": "ffdv.training.compare",
+    "crossval": "ffdv.training.crossval",
     "doctor": "ffdv.app.doctor",
     "evaluate": "ffdv.training.evaluate",
     "forge": "ffdv.data.forge",
@@ -22,6 +24,7 @@ _HOMES = {
     "scan": "ffdv.detect.scan",
     "stress": "ffdv.detect.stress",
     "submit": "ffdv.detect.submission",
+    "sync": "ffdv.detect.sync",
     "train": "ffdv.training.run",
 }
 

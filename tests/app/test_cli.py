@@ -24,6 +24,8 @@ PROGRAM_ONLY = {
     "prepare": {"progress", "max_seconds", "sound_codec", "clip_timeout_seconds"},
     "train": {"progress", "accelerator", "export"},
     "evaluate": {"resamples"},
+    "crossval": {"progress", "accelerator", "resamples"},
+    "compare": {"resamples"},
     "predict": {"progress"},
     "stress": {"progress", "resamples"},
     "scan": {"progress"},
@@ -32,7 +34,22 @@ PROGRAM_ONLY = {
 }
 # `ffdv.augment` is a room of the house, so the verb's function has another name.
 FUNCTIONS = {"augment": "gallery"}
-VERBS = ("audit", "prepare", "train", "evaluate", "predict", "stress", "submit", "doctor", "scan", "augment", "forge")
+VERBS = (
+    "audit",
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "stress",
+    "submit",
+    "doctor",
+    "scan",
+    "augment",
+    "forge",
+    "sync",
+    "crossval",
+    "compare",
+)
 
 
 def run_cli(*arguments: str | Path, status: int = 0) -> tuple[str, str]:

@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from ffdv.app.verbs_augment import augment, forge
+from ffdv.app.verbs_protocol import compare, crossval
 from ffdv.app.verbs_scan import scan
 from ffdv.app.verbs_stress import stress
+from ffdv.app.verbs_sync import sync
 from ffdv.errors import FfdvError
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
@@ -186,6 +188,12 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Only this part of the data (train, val, dev ...).", show_default=False)
     ] = None,
+    neutralise: Annotated[
+        bool, typer.Option("--neutralise", help="Beside it: both classes through one trim, band, loudness and encoder.")
+    ] = False,
+    steps: Annotated[
+        str | None, typer.Option(help="Neutralise by these remedies instead: trim,band,length ...", show_default=False)
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)
     ] = None,
@@ -196,16 +204,30 @@ def evaluate(
 ) -> None:
     """How well a run does on labelled shards: AUC, EER, TPR@FPR and more with intervals, beside the shortcut probes."""
     from ffdv.app import console
+    from ffdv.app.show_protocol import show_evaluation
     from ffdv.training.evaluate import evaluate as evaluate_run
 
-    console.show_evaluation(
-        evaluate_run(model, data=data, by=by, split=split, json=json_file, report=report, lang=lang)
+    show_evaluation(
+        evaluate_run(
+            model,
+            data=data,
+            by=by,
+            split=split,
+            neutralise=neutralise,
+            steps=steps,
+            json=json_file,
+            report=report,
+            lang=lang,
+        )
     )
     if report is not None:
         console.say(f"wrote {report / 'report.html'} and model_card.md")
 
 
+app.command()(crossval)
+app.command()(compare)
 app.command()(stress)
+app.command()(sync)
 
 
 @app.command()

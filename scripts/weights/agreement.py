@@ -1,0 +1,519 @@
+"""Train the weights of the agreement sense (src/ffdv/detect/weights/agreement.npz) and measure them.
+
+    python scripts/weights/agreement.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
+
+    open speech ─ pocketsphinx ─▶ phones ─▶ phone networks ┐
+    open talking faces ─▶ mouths and sounds ───────────────┴▶ canonical maps ─▶ measures ─▶ odds ─▶ agreement.npz
+
+Only rows with open = 1 teach the networks and maps. The odds are fitted on real clips, open ones out of fold, closed ones unseen,
+right pairs against wrong ones. Phones, networks and mouths are kept in --work, so that a second run takes a minute; the
+first takes about half an hour on one core. Needs `pip install pocketsphinx` (BSD) once, for the phones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from ffdv.detect.agreement_model import (
+    FPS,
+    MAX_OFFSET,
+    MEASURES,
+    AgreementModel,
+    PhoneWeights,
+    View,
+    Weighing,
+    best_offset,
+    in_context,
+)
+from ffdv.features.faces import FaceSpec
+from ffdv.features.lips import bridged, lip_curves, motion, mouth_pictures_seen, split_track
+from ffdv.features.recipe import ExtractSpec, extract
+from ffdv.features.speech import speech_track
+from ffdv.features.sync import STANDARD_MOUTH
+from ffdv.models.sync import PHONES, PhoneNet, canonical_maps, principal_directions
+from ffdv.records import MouthTrack, Samples
+
+SPEECH_CLIPS = 1100  # of English: about an hour
+PHONE_SEEDS = (0, 1, 2)
+PHONE_STEPS = 1000
+CONTEXT = (-8, -4, 0, 4, 8)  # frames of 10 ms; the phone networks hear 90 ms to both sides of each
+DIRECTIONS, SOUND_RIDGE, MOUTH_RIDGE = 6, 1.0, 0.1
+PICTURE_NUMBERS = 20
+TAUGHT_LEAD = 1  # frames: sound of the open clips comes about so much later than the lips
+WRONG_PAIRS = 5  # a clip
+# Fakes whose lips follow their sound: made from it, or by a method that leaves lips and sound alone.
+FOLLOWS_SOUND = ("talkinghead_", "selfmade_landmark_faceswap_poisson", "selfmade_world_vocoder")
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Talker:
+    """One clip: its row of the manifest, its mouth and its sound."""
+
+    row: Mapping[str, str]
+    mouth: MouthTrack
+    sound: Samples
+
+    @property
+    def name(self) -> str:
+        """The clip's file."""
+        return self.row["file"]
+
+    @property
+    def identity(self) -> str:
+        """Whose face it is."""
+        return self.row["identity"]
+
+    @property
+    def is_real(self) -> bool:
+        """Neither picture nor sound is forged."""
+        return self.row["target"] == "0"
+
+    @property
+    def is_open(self) -> bool:
+        """Its licence allows weights that ship."""
+        return self.row["open"] == "1"
+
+    @property
+    def teaches(self) -> bool:
+        """Open, and its lips follow its sound."""
+        return self.is_open and (self.is_real or self.row["method"].startswith(FOLLOWS_SOUND))
+
+    @cached_property
+    def stretches(self) -> list[slice]:
+        """Where the mouth is in sight."""
+        return split_track(self.mouth.seconds, self.mouth.in_sight, fps=FPS)
+
+    @cached_property
+    def seen(self) -> tuple[list[Array], list[Array]]:
+        """Curves and small pictures of each stretch."""
+        assert self.mouth.points is not None
+        curves, pictures = [], []
+        for part in self.stretches:
+            known = self.mouth.in_sight[part]
+            points = bridged(self.mouth.points[part].astype(np.float64), known)
+            curves.append(lip_curves(points.astype(np.float32)))
+            pictures.append(bridged(mouth_pictures_seen(self.mouth.crops[part], known), known))
+        return curves, pictures
+
+
+def label_phones(data: Path, kept: Path) -> dict[str, list[tuple[str, int, int]]]:
+    """Phones of open English speech: file → (phone, first frame, last frame) at 100 frames a second."""
+    if kept.is_file():
+        return {name: [tuple(one) for one in phones] for name, phones in json.loads(kept.read_text()).items()}
+    try:
+        from pocketsphinx import Decoder, get_model_path
+    except ModuleNotFoundError:
+        sys.exit("the phones are told by pocketsphinx (BSD); install it with: pip install pocketsphinx")
+    decoder = Decoder(
+        hmm=get_model_path("en-us/en-us"),
+        allphone=get_model_path("en-us/en-us-phone.lm.bin"),
+        lw=2.0,
+        beam=1e-20,
+        pbeam=1e-20,
+        loglevel="FATAL",
+    )
+    with (data / "audio" / "train" / "manifest.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["open"] == "1" and row["language"] == "en"]
+    np.random.default_rng(0).shuffle(rows)
+    told = {}
+    for row in rows[:SPEECH_CLIPS]:
+        values, _ = soundfile.read(data / "audio" / "train" / row["path"], dtype="float32")
+        loud = (values * (26_000 / max(1e-3, np.abs(values).max()))).astype(np.int16)
+        decoder.start_utt()
+        decoder.process_raw(loud.tobytes(), full_utt=True)
+        decoder.end_utt()
+        told[row["path"]] = [(one.word, one.start_frame, one.end_frame) for one in decoder.seg()]
+    kept.write_text(json.dumps(told))
+    return told
+
+
+def train_phones(data: Path, told: Mapping[str, Sequence[tuple[str, int, int]]], seed: int) -> tuple[PhoneNet, float]:
+    """A phone network, and its share of right frames on speech that it was not taught."""
+    numbers = {phone: i for i, phone in enumerate(PHONES)}
+    heard = []
+    for name, phones in told.items():
+        values, rate = soundfile.read(data / "audio" / "train" / name, dtype="float32")
+        bands = speech_track(Samples(values[None], rate)).bands
+        target = np.zeros(len(bands), np.int64)
+        for phone, first, last in phones:
+            target[first : last + 1] = numbers.get(phone, 0)
+        heard.append((bands, target))
+    held_out, taught = heard[:40], [one for one in heard[40:] if len(one[0]) > 160]
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    net = PhoneNet()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=4e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, PHONE_STEPS)
+    for _ in range(PHONE_STEPS):
+        bands, target = _batch(taught, rng)
+        loss = torch.nn.functional.cross_entropy(net(bands), target, label_smoothing=0.05)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    net.eval()
+    right = total = 0
+    with torch.inference_mode():
+        for bands, target in held_out:
+            best = net(torch.from_numpy(bands.T[None]))[0].argmax(0).numpy()
+            right += int((best == target)[target > 0].sum())
+            total += int((target > 0).sum())
+    return net, right / total
+
+
+def _batch(
+    taught: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]], rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sixteen stretches of 1.6 s, each with its own tilt, noise floor and noise."""
+    bands, targets = [], []
+    for i in rng.integers(0, len(taught), 16):
+        values, target = taught[i]
+        start = int(rng.integers(0, len(values) - 159))
+        part = values[start : start + 160].astype(np.float64)
+        num = part.shape[1]
+        part += rng.normal(0, 0.3) * np.interp(np.arange(num), np.linspace(0, num - 1, 5), rng.normal(size=5))
+        if rng.random() < 0.5:
+            part = np.log(np.exp(2 * part) + np.exp(rng.uniform(-4, 0))) / 2
+        part += rng.normal(0, 0.1, part.shape)
+        bands.append(part.T)
+        targets.append(target[start : start + 160])
+    return torch.from_numpy(np.stack(bands).astype(np.float32)), torch.from_numpy(np.stack(targets))
+
+
+def phone_networks(data: Path, work: Path) -> tuple[list[PhoneWeights], list[float]]:
+    """The phone networks, trained where they are not kept, and their shares of right frames."""
+    networks, rights = [], []
+    for seed in PHONE_SEEDS:
+        kept = work / f"phones-{seed}.npz"
+        if not kept.is_file():
+            net, right = train_phones(data, label_phones(data, work / "phones.json"), seed)
+            layers = {f"{i}.{k}": one for i, pair in enumerate(net.layers()) for k, one in enumerate(pair)}
+            np.savez(kept, right=right, **layers)
+        with np.load(kept) as stored:
+            networks.append(PhoneWeights(tuple((stored[f"{i}.0"], stored[f"{i}.1"]) for i in range(5))))
+            rights.append(float(stored["right"]))
+    return networks, rights
+
+
+def talkers(data: Path, kept: Path) -> Iterator[Talker]:
+    """Every clip with sound and a mouth in sight; what was read is kept."""
+    folder = data / "video" / "train"
+    kept.mkdir(parents=True, exist_ok=True)
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["has_audio"] == "1"]
+    spec = ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH)
+    for row in rows:
+        place = kept / f"{Path(row['file']).stem}.npz"
+        if not place.is_file():
+            features = extract(folder / row["file"], spec)
+            if features.mouth is None or features.sound is None or features.mouth.points is None:
+                continue
+            mouth, sound = features.mouth, features.sound
+            np.savez(
+                place,
+                seconds=mouth.seconds,
+                crops=mouth.crops,
+                opening=mouth.opening,
+                points=mouth.points,
+                sound=sound.values,
+                rate=sound.rate,
+                start=sound.start_seconds,
+            )
+        try:
+            with np.load(place) as stored:
+                mouth = MouthTrack(stored["seconds"], stored["crops"], stored["opening"], stored["points"])
+                yield Talker(row, mouth, Samples(stored["sound"], int(stored["rate"]), float(stored["start"])))
+        except (zipfile.BadZipFile, ValueError) as error:
+            sys.exit(f"{place}: damaged ({error}); remove it and run again")
+
+
+def fit_views(clips: Sequence[Talker], networks: Sequence[PhoneWeights]) -> tuple[View, ...]:
+    """Canonical maps between every phone network's numbers and the mouth's curves and pictures, on genuine clips."""
+    base = principal_directions(
+        np.concatenate([part - part.mean(axis=0) for clip in clips for part in clip.seen[1]]), PICTURE_NUMBERS
+    )
+    views = []
+    for kind in ("curves", "pictures"):
+        moved = [_moved(clip, kind, base) for clip in clips]
+        scale = np.concatenate(moved).std(axis=0)
+        for number, network in enumerate(networks):
+            sounds, mouths = [], []
+            for clip, values in zip(clips, moved, strict=True):
+                sound, known = _sound_beside(clip, network)
+                heard, seen = sound[known], (values / scale)[known]
+                sounds.append(heard - heard.mean(axis=0))
+                mouths.append(seen - seen.mean(axis=0))
+            sound_map, mouth_map, weights = canonical_maps(
+                np.concatenate(sounds),
+                np.concatenate(mouths),
+                count=DIRECTIONS,
+                sound_ridge=SOUND_RIDGE,
+                mouth_ridge=MOUTH_RIDGE,
+            )
+            chosen = base if kind == "pictures" else np.zeros((0, 0))
+            views.append(View(kind, number, chosen, scale, sound_map, mouth_map, weights))
+    return tuple(views)
+
+
+def _moved(clip: Talker, kind: str, base: Array) -> Array:
+    curves, pictures = clip.seen
+    return np.concatenate([motion(part) for part in (curves if kind == "curves" else [one @ base for one in pictures])])
+
+
+def _sound_beside(clip: Talker, network: PhoneWeights) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The network's numbers beside each frame that shows the mouth, TAUGHT_LEAD later, and where there is sound."""
+    track = speech_track(clip.sound)
+    rows = np.concatenate([np.arange(part.start, part.stop) for part in clip.stretches])
+    frames = track.at(clip.mouth.seconds[rows] + TAUGHT_LEAD / FPS)
+    known = (frames >= 0) & (frames < len(track.bands))
+    numbers = in_context(network.hear(track)[0], CONTEXT)
+    return numbers[np.clip(frames, 0, len(numbers) - 1)], known
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mouth beside a sound: whose, what was measured, and the offset that was found."""
+
+    mouth: Talker
+    sound: Talker
+    shift: int
+    measures: Mapping[str, float]
+    offset: float
+
+    @property
+    def is_right(self) -> bool:
+        """A mouth with its own sound, at its own time."""
+        return self.mouth is self.sound and self.shift == 0
+
+
+def pair(model: AgreementModel, mouth: Talker, sound: Talker, shift: int = 0) -> Paired:
+    """Compare; shift: frames by which the sound is made late, what leaves at one end is lost."""
+    samples = sound.sound
+    late = replace(samples, start_seconds=samples.start_seconds + shift / FPS)
+    if mouth is not sound:  # both clocks begin with the picture
+        late = replace(late, start_seconds=late.start_seconds + mouth.mouth.seconds[0] - sound.mouth.seconds[0])
+    comparison = model.compare(mouth.mouth, late)
+    return Paired(mouth, sound, shift, comparison.measures(), best_offset(comparison.curve()))
+
+
+def pairs_of(
+    model: AgreementModel, clips: Sequence[Talker], strangers: Sequence[Talker], rng: np.random.Generator
+) -> list[Paired]:
+    """Each clip with its own sound, with sounds of WRONG_PAIRS strangers, and with its own moved far away."""
+    made = []
+    for clip in clips:
+        made.append(pair(model, clip, clip))
+        others = [one for one in strangers if one.identity != clip.identity]
+        made += [pair(model, clip, others[int(i)]) for i in rng.choice(len(others), WRONG_PAIRS, replace=False)]
+        made.append(pair(model, clip, clip, int(rng.integers(9, 15)) * (1 if rng.random() < 0.5 else -1)))
+    return made
+
+
+def fit_weighing(pairs: Sequence[Paired]) -> Weighing:
+    """Odds of 'not belonging together' from measures, right and wrong pairs weighing the same; only weights that point the
+    right way are possible, since all measures but the seconds fall with disagreement.
+    """
+    values = np.array([[one.measures[name] for name in MEASURES] for one in pairs])
+    wrong = np.array([not one.is_right for one in pairs])
+    used = [i for i, name in enumerate(MEASURES) if name != "stands_out"]
+    fitted = LogisticRegression(C=3.0, class_weight="balanced", max_iter=1000).fit(values[:, used], wrong)
+    weights = {MEASURES[i]: float(weight) for i, weight in zip(used, fitted.coef_[0], strict=True)}
+    return Weighing(weights, float(fitted.intercept_[0]))
+
+
+def median_lead(pairs: Sequence[Paired]) -> float:
+    """How late the sound of real clips is: the median over sources of the median of their clips, in quarters of a frame."""
+    by_source: dict[str, list[float]] = {}
+    for one in pairs:
+        if one.is_right and abs(one.offset) < 6:
+            by_source.setdefault(one.mouth.row["source_repo"], []).append(one.offset)
+    return round(4 * float(np.median([np.median(offsets) for offsets in by_source.values()]))) / 4
+
+
+def out_of_fold(
+    clips: Sequence[Talker], taught: Sequence[Talker], model: AgreementModel, rng: np.random.Generator
+) -> tuple[list[Paired], dict[str, AgreementModel]]:
+    """Pairs of open clips, each by maps that were not taught its source nor its people; and the maps of each clip by name."""
+    pairs, models = [], {}
+    for source in sorted({clip.row["source_repo"] for clip in clips}):
+        tested = [clip for clip in clips if clip.row["source_repo"] == source]
+        people = {clip.identity for clip in tested}
+        rest = [clip for clip in taught if clip.row["source_repo"] != source and clip.identity not in people]
+        part = replace(model, views=fit_views(rest, model.phones))
+        models |= {clip.name: part for clip in tested}
+        real = [clip for clip in tested if clip.is_real]
+        others = [clip for clip in clips if clip.is_real and clip.identity not in people]
+        pairs += pairs_of(part, real, others, rng)
+    return pairs, models
+
+
+def cross_fitted(pairs: Sequence[Paired], folds: int = 5) -> Array:
+    """The logit of each pair by odds that were not fitted on its people (n,)."""
+    people = sorted({one.mouth.identity for one in pairs})
+    np.random.default_rng(1).shuffle(people)
+    fold = {identity: i % folds for i, identity in enumerate(people)}
+    logits = np.zeros(len(pairs))
+    for k in range(folds):
+        weighing = fit_weighing([one for one in pairs if fold[one.mouth.identity] != k])
+        for i, one in enumerate(pairs):
+            if fold[one.mouth.identity] == k:
+                logits[i] = weighing.logit(one.measures)
+    return logits
+
+
+def interval(wrong: npt.NDArray[np.bool_], logits: Array, people: Sequence[str]) -> dict[str, float]:
+    """AUC of wrong against right with its 95 % interval, bootstrap over people."""
+    rng, names = np.random.default_rng(2), np.array(people)
+    rows = {name: np.flatnonzero(names == name) for name in sorted(set(people))}
+    drawn = []
+    for _ in range(500):
+        chosen = np.concatenate([rows[name] for name in rng.choice(sorted(rows), len(rows))])
+        if 0 < wrong[chosen].sum() < len(chosen):
+            drawn.append(float(roc_auc_score(wrong[chosen], logits[chosen])))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    right, false = int((~wrong).sum()), int(wrong.sum())
+    return {"right": right, "wrong": false, "auc": float(roc_auc_score(wrong, logits)), "low": low, "high": high}
+
+
+def shifted(models: Mapping[str, AgreementModel], clips: Sequence[Talker]) -> dict[str, float]:
+    """How often a shift of -15 … 15 frames is found within one frame: as it was made, and counted from the clip's own delay."""
+    absolute, relative = [], []
+    for clip in clips:
+        own = pair(models[clip.name], clip, clip).offset
+        for shift in range(-MAX_OFFSET, MAX_OFFSET + 1, 3):
+            found = pair(models[clip.name], clip, clip, shift).offset
+            absolute.append(abs(found - shift) <= 1.5)
+            relative.append(abs(found - np.clip(own + shift, -MAX_OFFSET, MAX_OFFSET)) <= 1.5)
+    return {
+        "clips": len(clips),
+        "within_1": float(np.mean(absolute)),
+        "within_1_of_own_delay": float(np.mean(relative)),
+    }
+
+
+def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Sequence[float], asked: Any) -> None:
+    """Fit the maps and the odds, measure them, write the weights, the report and every clip's logit."""
+    rng = np.random.default_rng(0)
+    taught = [clip for clip in clips if clip.teaches]
+    opened, closed = [c for c in clips if c.is_open], [c for c in clips if c.is_real and not c.is_open]
+    bare = AgreementModel(tuple(networks), (), CONTEXT, float(TAUGHT_LEAD), Weighing({}, 0.0))
+    model = replace(bare, views=fit_views(taught, networks))
+    lead = median_lead(out_of_fold(opened, taught, bare, rng)[0] + pairs_of(model, closed, closed, rng))
+    model = replace(model, lead_frames=TAUGHT_LEAD + lead)
+    open_pairs, models = out_of_fold(opened, taught, model, rng)
+    closed_pairs = pairs_of(model, closed, closed, rng)
+    pairs = open_pairs + closed_pairs
+    model = replace(
+        model,
+        weighing=fit_weighing(pairs),
+        provenance={
+            "taught": len(taught),
+            "taught_seconds": round(sum(clip.mouth.in_sight.sum() for clip in taught) / FPS),
+            "speech_clips": SPEECH_CLIPS,
+            "phones_right": [round(right, 3) for right in rights],
+            "rows": "open = 1 of audio/train (English) and video/train",
+            "script": "scripts/weights/agreement.py",
+        },
+    )
+    models = {clip.name: models.get(clip.name, model) for clip in clips}
+    model.save(asked.out / "agreement.npz")
+    fakes = {clip.name: pair(models[clip.name], clip, clip) for clip in clips if not clip.is_real}
+    report = measure(pairs, fakes, model.weighing)
+    report["lead_frames"] = model.lead_frames
+    real = [clip for clip in clips if clip.is_real]
+    report["shifted"] = {
+        name: shifted(models, part)
+        for name, part in (("open", [c for c in real if c.is_open]), ("closed", [c for c in real if not c.is_open]))
+    }
+    (asked.work / "report.json").write_text(json.dumps(report, indent=1))
+    write_logits(asked.work / "video_logits.csv", pairs, fakes, model.weighing)
+    print(json.dumps(report, indent=1))
+
+
+def measure(pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weighing) -> dict[str, Any]:
+    """The table of docs/log.md: every kind against the real clips' own sounds, whose logits are cross-fitted."""
+    logits = cross_fitted(pairs)
+    right = np.array([one.is_right for one in pairs])
+    others = np.array([one.mouth is not one.sound for one in pairs])
+    people = [one.mouth.identity for one in pairs]
+    real, real_people = logits[right], [one.mouth.identity for one in pairs if one.is_right]
+    report: dict[str, Any] = {}
+    for name, wanted in (("open", True), ("closed", False)):
+        here = np.array([one.mouth.is_open == wanted for one in pairs])
+        for kind, wrong in (("another's sound", others), ("moved far", ~right & ~others)):
+            chosen = here & (right | wrong)
+            report[f"{kind}, {name}"] = interval(
+                wrong[chosen], logits[chosen], [people[i] for i in np.flatnonzero(chosen)]
+            )
+    kinds: dict[str, list[Paired]] = {}
+    for one in fakes.values():
+        method = one.mouth.row["method"]
+        kind = next((k for k in ("dub_", "talkinghead_", "selfmade_audio_swap") if method.startswith(k)), method)
+        kinds.setdefault(kind, []).append(one)
+    for kind, found in sorted(kinds.items()):
+        scores = np.array([weighing.logit(one.measures) for one in found])
+        report[kind] = interval(
+            np.r_[np.zeros(len(real), bool), np.ones(len(scores), bool)],
+            np.r_[real, scores],
+            [*real_people, *(one.mouth.identity for one in found)],
+        )
+    probability = 1 / (1 + np.exp(-logits))
+    weight = np.where(right, 1 / right.sum(), 1 / (~right).sum())
+    bins = np.digitize(probability, np.linspace(0, 1, 11)[1:-1])
+    report["real called wrong at 0.5"] = float((real > 0).mean())
+    report["logit that 5 % of real clips exceed"] = float(np.percentile(real, 95))
+    report["ece"] = float(
+        sum(
+            abs((weight * (probability - ~right))[bins == k].sum()) / weight.sum()
+            for k in range(10)
+            if (bins == k).any()
+        )
+    )
+    report["weighing"] = {"weights": dict(weighing.weights), "constant": weighing.constant}
+    return report
+
+
+def write_logits(path: Path, pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weighing) -> None:
+    """file, logit, probability: cross-fitted for real clips, out of fold for all that taught."""
+    logits = {one.mouth.name: logit for one, logit in zip(pairs, cross_fitted(pairs), strict=True) if one.is_right}
+    logits |= {name: weighing.logit(one.measures) for name, one in fakes.items()}
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "logit", "probability"])
+        writer.writerows([name, f"{x:.4f}", f"{1 / (1 + np.exp(-x)):.4f}"] for name, x in sorted(logits.items()))
+
+
+def main() -> None:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("weights-work/agreement"))
+    parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    asked.work.mkdir(parents=True, exist_ok=True)
+    networks, rights = phone_networks(asked.data, asked.work)
+    clips = list(talkers(asked.data, asked.work / "mouths"))
+    build(clips, networks, rights, asked)
+
+
+if __name__ == "__main__":
+    main()

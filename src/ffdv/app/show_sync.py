@@ -1,0 +1,40 @@
+"""Lips against sound in the terminal: the offset in words, then its course over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ffdv.app import console
+
+if TYPE_CHECKING:
+    from ffdv.detect.sync import SyncEstimate
+
+
+def show_sync(found: SyncEstimate) -> None:
+    """One sentence, three numbers, and a row for each moment."""
+    console.say(f"{console.printable(found.path)}: {_sentence(found)}")
+    console.say(
+        f"offset {found.offset_frames:+.1f} frames of 40 ms ({found.offset_ms:+.0f} ms) · distance {found.distance:.2f} · "
+        f"confidence {found.confidence:.2f} · chance that they do not belong together {found.mismatch_probability:.2f}"
+    )
+    rows = [
+        (
+            f"{one.start_seconds:.1f}–{one.stop_seconds:.1f} s",
+            f"{one.offset_frames:+.1f}",
+            f"{one.offset_frames * 40:+.0f}",
+            f"{one.distance:.2f}",
+            f"{one.confidence:.2f}",
+            f"{one.mismatch_probability:.2f}",
+        )
+        for one in found.moments
+    ]
+    heads = ("time", "frames", "ms", "distance", "confidence", "mismatch")
+    console.table(heads, rows, right=heads[1:])
+
+
+def _sentence(found: SyncEstimate) -> str:
+    if found.mismatch_probability > 0.5:
+        return "lips and sound do not seem to belong together"
+    if abs(found.offset_frames) < 1.5:
+        return "sound and lips are in step"
+    return f"the sound is {abs(found.offset_ms):.0f} ms {'late' if found.offset_ms > 0 else 'early'}"

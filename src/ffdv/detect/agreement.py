@@ -1,0 +1,137 @@
+"""The sense of agreement: do these lips say what is heard?
+
+A picture and a sound may both be genuine and yet not of the same moment or person. A voice that was made to fit the lips (a
+dub with the same timing) belongs to them as far as this sense can see; the sense of voice is there for that.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import as_file, files
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.detect.agreement_model import FPS, AgreementModel, Comparison, best_offset
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.features.sync import MIN_SEEN_FRAMES
+from ffdv.records import Samples
+
+SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
+LEAST_SPEECH_SECONDS = 0.5
+SILENT_RMS = 1e-4  # -80 dBFS
+DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
+
+
+class AgreementSense:
+    """Compares the lips of the face that leads with the sound; its weights are those inside the package."""
+
+    def __init__(self, model: AgreementModel | None = None) -> None:
+        self._model = model or shipped_model()
+
+    @property
+    def name(self) -> SenseName:
+        """Agreement."""
+        return "agreement"
+
+    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
+        """How likely lips and sound do not belong together, for the clip and for every two seconds of visible mouth."""
+        missing = _missing(looked)
+        if missing is not None:
+            return missing
+        mouth, sound = looked.mouth, looked.features.sound
+        assert mouth is not None
+        assert sound is not None
+        comparison = self._model.compare(mouth, sound)
+        compared = int(comparison.known[:, comparison.max_offset].sum())
+        if compared < MIN_SEEN_FRAMES:
+            return SenseAbsent(
+                "agreement",
+                "too_short",
+                f"lips and sound are there together for {compared / FPS:.1f} s only; a second is the least",
+            )
+        speech_seconds = float(comparison.spoken.sum()) / FPS
+        if speech_seconds < LEAST_SPEECH_SECONDS or _is_silent(sound):
+            return SenseAbsent("agreement", "no_speech", "hardly any speech is heard while the mouth is in sight")
+        return self._opinion(looked, comparison, speech_seconds)
+
+    def _opinion(self, looked: Looked, comparison: Comparison, speech_seconds: float) -> SenseOpinion:
+        measures = comparison.measures()
+        logit = self._model.weighing.logit(measures)
+        parts = spans_of(comparison)
+        spans = [(comparison.seconds[part.start], comparison.seconds[part.stop - 1] + 1 / FPS) for part in parts]
+        inside = [chance(self._model.weighing.logit(comparison.measures(part))) for part in parts]
+        curve = comparison.curve()
+        faces = looked.features.faces
+        outside: tuple[str, ...] = ()
+        if speech_seconds < DOUBTED_SPEECH_SECONDS:
+            outside = (f"only {speech_seconds:.1f} s of speech are heard while the mouth is in sight",)
+        return SenseOpinion(
+            "agreement",
+            logit,
+            chance(logit),
+            np.array(spans, np.float64).reshape(-1, 2),
+            np.array(inside, np.float64),
+            track_id=faces.tracks[0].track_id if faces is not None and faces.tracks else None,
+            outside=outside,
+            numbers={
+                "offset_frames": best_offset(curve),
+                "offset_ms": best_offset(curve) / FPS * 1000,
+                "correlation": measures["near"],
+                "stands_out": measures["stands_out"],
+                "mouth_seconds": len(comparison.seconds) / FPS,
+                "speech_seconds": speech_seconds,
+            },
+        )
+
+
+@cache
+def shipped_model() -> AgreementModel:
+    """The model inside the package. Raises CheckpointError when its weights are missing or damaged."""
+    with as_file(files("ffdv.detect").joinpath("weights", "agreement.npz")) as path:
+        return AgreementModel.load(path)
+
+
+def chance(logit: float) -> float:
+    """The probability of a logit."""
+    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -50.0, 50.0))))
+
+
+def spans_of(
+    comparison: Comparison, *, span_seconds: float = SPAN_SECONDS, step_seconds: float = SPAN_STEP_SECONDS
+) -> list[slice]:
+    """Frames of each stretch of span_seconds that hold at least a second of visible mouth with sound; the last ends with the clip."""
+    seconds, known = comparison.seconds, comparison.known[:, comparison.max_offset]
+    if not len(seconds):
+        return []
+    end = seconds[-1] + 1 / FPS
+    starts = np.arange(seconds[0], max(seconds[0] + 1e-6, end - span_seconds + 1e-6), step_seconds)
+    if starts[-1] + span_seconds < end - 0.5 / FPS:
+        starts = np.append(starts, max(seconds[0], end - span_seconds))
+    parts = [slice(*_bounds(seconds, start, start + span_seconds)) for start in starts]
+    return [part for part in parts if known[part].sum() >= MIN_SEEN_FRAMES]
+
+
+def _bounds(seconds: npt.NDArray[np.float64], start: float, stop: float) -> tuple[int, int]:
+    first, last = np.searchsorted(seconds, (start - 1e-6, stop - 1e-6))
+    return int(first), int(last)
+
+
+def _missing(looked: Looked) -> SenseAbsent | None:
+    """Why lips and sound cannot be compared at all."""
+    faces, mouth = looked.features.faces, looked.mouth
+    if looked.features.sound is None or looked.features.sound.num_samples == 0:
+        return SenseAbsent("agreement", "no_sound", "there is no sound to compare the lips with")
+    if faces is not None and not faces.tracks:
+        return SenseAbsent(
+            "agreement", "no_face", "no face is in sight, so there are no lips to compare with the sound"
+        )
+    if mouth is None and faces is None:
+        return SenseAbsent("agreement", "no_face", "there is no picture of a face to compare with the sound")
+    if mouth is None or mouth.points is None or not mouth.in_sight.any():
+        return SenseAbsent("agreement", "mouth_not_visible", "the mouth is not in sight, so nothing can be said of it")
+    return None
+
+
+def _is_silent(sound: Samples) -> bool:
+    return float(np.sqrt(np.mean(np.square(sound.values, dtype=np.float64)))) < SILENT_RMS

@@ -1,0 +1,288 @@
+"""Do lips and sound belong together: what was learned of it, applied in numpy.
+
+    sound ─ log-mel 100 a second ─▶ phone networks ─▶ 24 numbers a frame ─ sound map ──▶ a ┐
+    mouth 25 a second ─ lip curves │ small pictures ─ without trend, rates ─ mouth map ─▶ b ┴─ correlation of a(t + k) with b(t)
+
+The maps are the canonical directions of sound and mouth (Hotelling 1936) on genuine clips; the phone networks learned to
+tell phones on speech alone, so that a few minutes of talking faces are enough for the rest (docs/decisions/0016).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.errors import CheckpointError
+from ffdv.features.lips import bridged, lip_curves, motion, mouth_pictures_seen, split_track
+from ffdv.features.speech import TRACK_FPS, SpeechTrack, speech_track
+from ffdv.records import MouthTrack, Samples
+
+FORMAT_VERSION = 1
+FPS = 25.0  # of mouths
+MAX_OFFSET = 15  # frames to both sides
+NEAR_FRAMES = 4  # genuine files are out of step by up to this much (docs/log.md, 2026-11-25)
+FAR_FRAMES = 7  # a peak beyond is no delay of an encoder
+LONGEST_SECONDS = 6.0  # of the clips that the odds were fitted on; more is weighed as so much
+LEAST_FRAMES = 20  # a correlation over less is chance
+SMOOTHED = 1.0  # Gaussian deviation in frames of the sound's numbers before they are mapped
+DILATIONS = (1, 2, 2, 1)  # of the phone network's layers
+MEASURES = ("near", "stands_out", "far", "seconds")  # what the verdict is made of, by name
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PhoneWeights:
+    """One phone network: convolutions over time (weight (out, in, taps), bias (out,)), the last but one giving the numbers
+    that are used, the last the phones (0 = silence).
+    """
+
+    layers: tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], ...]
+
+    def hear(self, track: SpeechTrack) -> tuple[Array, Array]:
+        """Numbers (n, 24) in (-1, 1) and the probability of speech (n,) for every frame."""
+        x = track.bands
+        for (weight, bias), dilation in zip(self.layers[:-2], DILATIONS, strict=False):
+            x = np.maximum(_convolved(x, weight, bias, dilation), 0.0)
+        numbers = np.tanh(_convolved(x, *self.layers[-2], 1))
+        phones = _convolved(numbers, *self.layers[-1], 1)
+        phones = np.exp(phones - phones.max(axis=1, keepdims=True))
+        return numbers.astype(np.float64), 1.0 - (phones[:, 0] / phones.sum(axis=1)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of seeing the mouth beside one way of hearing the sound.
+
+    kind: curves or pictures; phones: which network hears; base (324, k) of the small pictures, empty for curves; scale (m,) of the
+    motion; sound_map (context × 24, d) and mouth_map (m, d) to the canonical numbers; weights (d,) their correlations.
+    """
+
+    kind: str
+    phones: int
+    base: Array
+    scale: Array
+    sound_map: Array
+    mouth_map: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How the measures become the logit of 'they do not belong together': weights by name of MEASURES, and a constant."""
+
+    weights: Mapping[str, float]
+    constant: float
+
+    def logit(self, measures: Mapping[str, float]) -> float:
+        """The natural logarithm of the odds."""
+        return self.constant + sum(weight * measures[name] for name, weight in self.weights.items())
+
+
+@dataclass(frozen=True)
+class AgreementModel:
+    """All that was learned. context: sound frames about the moment, in frames of the track; lead_frames: how late the sound of
+    genuine files is on average, called an offset of 0; provenance: what it was made from.
+    """
+
+    phones: tuple[PhoneWeights, ...]
+    views: tuple[View, ...]
+    context: tuple[int, ...]
+    lead_frames: float
+    weighing: Weighing
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def compare(self, mouth: MouthTrack, samples: Samples, *, max_offset: int = MAX_OFFSET) -> Comparison:
+        """Mouth and sound side by side, at every offset up to max_offset frames."""
+        track = speech_track(samples)
+        heard = [network.hear(track) for network in self.phones] if len(track.bands) else []
+        stretches = split_track(mouth.seconds, mouth.in_sight, fps=FPS)
+        rows = np.concatenate([np.arange(part.start, part.stop) for part in stretches] or [np.zeros(0, np.int64)])
+        seconds = mouth.seconds[rows]
+        lags = np.arange(-max_offset, max_offset + 1) + self.lead_frames
+        frames = track.at(seconds[:, None] + lags / FPS)  # (n, lags)
+        known = (frames >= 0) & (frames < len(track.bands))
+        frames = np.clip(frames, 0, max(0, len(track.bands) - 1))
+        curves, pictures = self._seen(mouth, stretches)
+        pairs = []
+        for view in self.views if heard and len(rows) else ():
+            sound = in_context(heard[view.phones][0], self.context) @ view.sound_map
+            seen = curves if view.kind == "curves" else [picture @ view.base for picture in pictures]
+            moved = np.concatenate([motion(part) for part in seen]) / view.scale
+            pairs.append((sound[frames], moved @ view.mouth_map, view.weights))
+        speech = np.mean([one[1] for one in heard], axis=0) if heard else np.zeros(0)
+        middle = frames[:, max_offset]
+        spoken = np.where(known[:, max_offset], speech[middle], 0.0) if len(speech) else np.zeros(len(rows))
+        return Comparison(seconds, known, tuple(pairs), spoken, max_offset)
+
+    @staticmethod
+    def _seen(mouth: MouthTrack, stretches: Sequence[slice]) -> tuple[list[Array], list[Array]]:
+        """Lip curves and small pictures of each stretch. Raises ValueError when the track kept no points."""
+        if mouth.points is None:
+            raise ValueError("this mouth track was made without points; read the file again")
+        curves, pictures = [], []
+        for part in stretches:
+            known = mouth.in_sight[part]
+            points = bridged(mouth.points[part].astype(np.float64), known)
+            curves.append(lip_curves(points.astype(np.float32)))
+            pictures.append(bridged(mouth_pictures_seen(mouth.crops[part], known), known))
+        return curves, pictures
+
+    def save(self, path: Path) -> None:
+        """Write everything as one .npz without pickles."""
+        header = {
+            "format": "ffdv agreement",
+            "version": FORMAT_VERSION,
+            "context": self.context,
+            "lead_frames": self.lead_frames,
+            "weighing": {"weights": dict(self.weighing.weights), "constant": self.weighing.constant},
+            "views": [{"kind": view.kind, "phones": view.phones} for view in self.views],
+            "layers": [len(network.layers) for network in self.phones],
+            "provenance": dict(self.provenance),
+        }
+        arrays: dict[str, npt.NDArray[np.generic]] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
+        for i, network in enumerate(self.phones):
+            for j, (weight, bias) in enumerate(network.layers):
+                arrays[f"phones.{i}.{j}.weight"] = weight.astype(np.float16)
+                arrays[f"phones.{i}.{j}.bias"] = bias.astype(np.float32)
+        for i, view in enumerate(self.views):
+            for name in ("base", "scale", "sound_map", "mouth_map", "weights"):
+                arrays[f"views.{i}.{name}"] = getattr(view, name).astype(np.float32)
+        sink = io.BytesIO()
+        np.savez_compressed(sink, **arrays)  # type: ignore[arg-type]
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(sink.getvalue())
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> AgreementModel:
+        """Read what save wrote. Raises CheckpointError with the cure."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            header = json.loads(arrays["header"].tobytes())
+            if header.get("format") != "ffdv agreement" or header.get("version") != FORMAT_VERSION:
+                raise CheckpointError(
+                    f"{path}: holds {header.get('format')!r} version {header.get('version')!r}, this ffdv reads 'ffdv agreement' "
+                    f"version {FORMAT_VERSION}; make it again with scripts/weights/agreement.py"
+                )
+            return cls._from(header, arrays)
+        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"{path}: the weights for lips and sound are missing or damaged ({error}); install ffdv again"
+            ) from error
+
+    @classmethod
+    def _from(cls, header: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.generic]]) -> AgreementModel:
+        from typing import Any, cast
+
+        stated = cast("Mapping[str, Any]", header)
+
+        def layer(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            return arrays[f"{name}.weight"].astype(np.float32), arrays[f"{name}.bias"].astype(np.float32)
+
+        names = ("base", "scale", "sound_map", "mouth_map", "weights")
+        return cls(
+            phones=tuple(
+                PhoneWeights(tuple(layer(f"phones.{i}.{j}") for j in range(count)))
+                for i, count in enumerate(stated["layers"])
+            ),
+            views=tuple(
+                View(one["kind"], one["phones"], *(arrays[f"views.{i}.{name}"].astype(np.float64) for name in names))
+                for i, one in enumerate(stated["views"])
+            ),
+            context=tuple(stated["context"]),
+            lead_frames=float(stated["lead_frames"]),
+            weighing=Weighing(stated["weighing"]["weights"], float(stated["weighing"]["constant"])),
+            provenance=stated["provenance"],
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A mouth beside a sound: seconds (n,) of frames that show the mouth; known (n, 2 max_offset + 1), whether there is sound at
+    each offset; pairs: for each view the sound's numbers (n, 2 max_offset + 1, d), the mouth's (n, d) and their weights (d,);
+    spoken (n,): how likely somebody speaks at each frame.
+    """
+
+    seconds: Array
+    known: npt.NDArray[np.bool_]
+    pairs: tuple[tuple[Array, Array, Array], ...]
+    spoken: Array
+    max_offset: int
+
+    def curve(self, chosen: slice = slice(None)) -> Array:
+        """Correlation at offsets -max_offset … max_offset (2 max_offset + 1,) over chosen frames; 0 where too few are known."""
+        total, weight_sum = np.zeros(2 * self.max_offset + 1), 0.0
+        known = self.known[chosen]
+        counts = known.sum(axis=0)
+        enough = counts >= LEAST_FRAMES
+        shares = known / np.maximum(counts, 1)  # (n, lags)
+        for sound, mouth, weights in self.pairs:
+            a, b = sound[chosen], mouth[chosen]
+            a = (a - np.einsum("nk,nkd->kd", shares, a)) * known[:, :, None]
+            b_mean = shares.T @ b  # (lags, d): the mouth's mean differs with the frames that have sound
+            product = np.einsum("nkd,nd->kd", a, b)  # a has no mean over known frames, so b's does not matter
+            b_power = known.T @ b**2 - counts[:, None] * b_mean**2
+            correlation = product / np.sqrt(np.maximum((a**2).sum(axis=0) * b_power, 1e-12))
+            total += correlation @ weights
+            weight_sum += float(weights.sum())
+        return np.where(enough, total / max(weight_sum, 1e-12), 0.0)
+
+    def measures(self, chosen: slice = slice(None)) -> dict[str, float]:
+        """MEASURES of the chosen frames: the best correlation near an offset of 0, by how much it stands out from the median,
+        the best far from it, and the root of the seconds that were compared.
+        """
+        curve = self.curve(chosen)
+        offsets = np.abs(np.arange(-self.max_offset, self.max_offset + 1))
+        near = float(curve[offsets <= NEAR_FRAMES].max())
+        return {
+            "near": near,
+            "stands_out": near - float(np.median(curve)),
+            "far": near - float(curve[offsets >= FAR_FRAMES].max()),
+            "seconds": math.sqrt(min(self.known[chosen, self.max_offset].sum() / FPS, LONGEST_SECONDS)),
+        }
+
+
+def best_offset(curve: Array) -> float:
+    """Offset in frames of a curve's highest point, between frames by the parabola through its neighbours."""
+    best, middle = int(curve.argmax()), len(curve) // 2
+    if not 0 < best < len(curve) - 1:
+        return float(best - middle)
+    before, here, after = curve[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    return float(best - middle + (0.5 * (before - after) / bend if bend < 0 else 0.0))
+
+
+def _convolved(
+    x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], dilation: int
+) -> npt.NDArray[np.float32]:
+    """Frames (n, in) through a convolution over time with zeros beyond the ends (n, out)."""
+    taps = weight.shape[2]
+    reach = (taps - 1) * dilation // 2
+    padded = np.pad(x, ((reach, reach), (0, 0)))
+    total = np.tile(bias, (len(x), 1))
+    for tap in range(taps):
+        total += padded[tap * dilation : tap * dilation + len(x)] @ weight[:, :, tap].T
+    return total
+
+
+def in_context(numbers: Array, context: Sequence[int]) -> Array:
+    """Each frame's smoothed numbers beside those of frames about it (n, len(context) × m); the ends are repeated."""
+    from scipy.ndimage import gaussian_filter1d
+
+    smooth = gaussian_filter1d(numbers, SMOOTHED, axis=0)
+    where = np.clip(np.arange(len(smooth))[:, None] + np.array(context), 0, len(smooth) - 1)
+    beside: Array = smooth[where].reshape(len(smooth), -1)
+    return beside
+
+
+__all__ = ["TRACK_FPS", "AgreementModel", "Comparison", "PhoneWeights", "View", "Weighing", "best_offset"]

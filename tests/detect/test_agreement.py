@@ -1,0 +1,220 @@
+"""Lips against sound: an offset that was put there is found, a stranger's sound is told, what is missing is said."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffdv.detect.agreement import AgreementSense, chance, shipped_model, spans_of
+from ffdv.detect.agreement_model import AgreementModel, Comparison, Weighing, best_offset
+from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
+from ffdv.detect.sync import sync
+from ffdv.errors import CheckpointError, StreamMissing
+from ffdv.features.faces import FaceSpec
+from ffdv.features.landmarks import MOUTH_POINTS
+from ffdv.features.recipe import ExtractSpec, extract
+from ffdv.features.sync import STANDARD_MOUTH
+from ffdv.media.write import write_media
+from ffdv.records import FacesSeen, FaceTrack, Features, MediaFacts, MouthTrack, Samples
+
+FACTS = MediaFacts(Path("clip.mp4"), 1, "mp4", 4.0, None, (), (), encrypted=False, tags={})
+RATE = 16_000
+
+
+def compared(count: int, shift: int, *, seed: int = 0, noise: float = 0.5, max_offset: int = 8) -> Comparison:
+    """A comparison in which the sound's numbers at offset `shift` are the mouth's, and noise."""
+    rng = np.random.default_rng(seed)
+    mouth = rng.normal(size=(count, 3))
+    lags = np.arange(-max_offset, max_offset + 1)
+    sound = rng.normal(size=(count + 4 * max_offset, 3))
+    sound[2 * max_offset + shift : 2 * max_offset + shift + count] = mouth
+    heard = np.stack([sound[2 * max_offset + k : 2 * max_offset + k + count] for k in lags], axis=1)
+    heard += noise * rng.normal(size=heard.shape)
+    known = np.ones((count, len(lags)), bool)
+    return Comparison(
+        np.arange(count) / 25, known, ((heard, mouth, np.array([0.5, 0.4, 0.3])),), np.ones(count), max_offset
+    )
+
+
+def talking(seconds: float = 4.0, *, seed: int = 0) -> tuple[MouthTrack, Samples]:
+    """A mouth that trembles and a voice that swings; they have nothing to do with each other."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * 25)
+    face = rng.normal(0, 0.3, (len(MOUTH_POINTS), 3))
+    points = face + rng.normal(0, 0.01, (count, len(MOUTH_POINTS), 3))
+    crops = rng.integers(0, 255, (count, 96, 96), np.uint8)
+    mouth = MouthTrack(np.arange(count) / 25, crops, np.full(count, 0.1, np.float32), points.astype(np.float32))
+    time = np.arange(round(seconds * RATE)) / RATE
+    voice = (
+        sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 20)) * (1 + np.sin(2 * np.pi * 4 * time)) * 0.05
+    )
+    return mouth, Samples((voice + rng.normal(0, 0.003, len(time)))[None].astype(np.float32), RATE)
+
+
+def looked(mouth: MouthTrack | None, sound: Samples | None, *, faces: bool = True) -> Looked:
+    none = np.zeros((1, 8, 8, 3), np.uint8)
+    track = FaceTrack(
+        3, np.zeros(1), np.ones((1, 4), np.float32), np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32), none
+    )
+    return Looked(Features(FACTS, sound, FacesSeen((track,) if faces else (), 10, 10, (256, 256))), mouth)
+
+
+@given(st.integers(-7, 7), st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_an_offset_that_was_put_there_is_found(shift: int, seed: int) -> None:
+    curve = compared(80, shift, seed=seed).curve()
+
+    assert best_offset(curve) == pytest.approx(shift, abs=0.6)
+
+
+def test_the_curve_is_the_weighted_mean_of_plain_correlations() -> None:
+    comparison = compared(60, 2)
+    known = comparison.known.copy()
+    known[:7, 3] = False
+    comparison = replace(comparison, known=known)
+    ((sound, mouth, weights),) = comparison.pairs
+    rows = known[:, 3]
+    slow = [np.corrcoef(sound[rows, 3, i], mouth[rows, i])[0, 1] for i in range(3)]
+
+    assert comparison.curve()[3] == pytest.approx(np.average(slow, weights=weights))
+
+
+def test_too_few_common_frames_are_no_correlation() -> None:
+    comparison = compared(60, 0)
+    known = comparison.known.copy()
+    known[15:, 0] = False
+
+    assert replace(comparison, known=known).curve()[0] == 0
+
+
+def test_a_peak_lies_between_frames_and_an_edge_stays_an_edge() -> None:
+    offsets = np.arange(-5, 6)
+
+    assert best_offset(-((offsets - 1.3) ** 2).astype(float)) == pytest.approx(1.3)
+    assert best_offset(offsets.astype(float)) == 5
+
+
+def test_spans_cover_what_is_in_sight_and_skip_a_gap() -> None:
+    whole = compared(130, 0)
+    broken = replace(whole, seconds=np.r_[whole.seconds[:60], whole.seconds[60:] + 30])
+
+    assert [(part.start, part.stop) for part in spans_of(whole)] == [(0, 50), (25, 75), (50, 100), (75, 125), (80, 130)]
+    inside = [broken.seconds[part] for part in spans_of(broken)]
+    assert all(np.ptp(part) < 2 for part in inside)
+    assert any(part[0] > 30 for part in inside)
+    assert spans_of(compared(20, 0)) == []
+
+
+def test_what_is_missing_is_said() -> None:
+    sense = AgreementSense()
+    mouth, sound = talking()
+    dark = replace(mouth, opening=np.full(100, np.nan, np.float32))
+    short = MouthTrack(mouth.seconds[:20], mouth.crops[:20], mouth.opening[:20], mouth.points[:20])  # type: ignore[index]
+    silent = Samples(np.zeros_like(sound.values), RATE)
+    given = {
+        "no_sound": looked(mouth, None),
+        "no_face": looked(None, sound, faces=False),
+        "mouth_not_visible": looked(dark, sound),
+        "too_short": looked(short, sound),
+        "no_speech": looked(mouth, silent),
+    }
+
+    for code, piece in given.items():
+        answer = sense.judge(piece)
+        assert isinstance(answer, SenseAbsent), code
+        assert answer.code == code
+    assert isinstance(sense.judge(looked(replace(mouth, points=None), sound)), SenseAbsent)
+    assert isinstance(sense.judge(looked(mouth, Samples(np.zeros((1, 0), np.float32), RATE))), SenseAbsent)
+
+
+def test_a_sound_that_never_meets_the_picture_is_too_short() -> None:
+    mouth, sound = talking()
+    answer = AgreementSense().judge(looked(mouth, replace(sound, start_seconds=100.0)))
+
+    assert isinstance(answer, SenseAbsent)
+    assert answer.code == "too_short"
+
+
+def test_an_opinion_does_not_depend_on_clock_or_level() -> None:
+    mouth, sound = talking()
+    later = replace(mouth, seconds=mouth.seconds + 7)
+    louder = Samples(0.5 * sound.values, RATE, start_seconds=7.0)
+    one, other = (AgreementSense().judge(looked(m, s)) for m, s in ((mouth, sound), (later, louder)))
+
+    assert isinstance(one, SenseOpinion)
+    assert isinstance(other, SenseOpinion)
+    assert other.logit == pytest.approx(one.logit, abs=0.1)
+    assert other.spans == pytest.approx(one.spans + 7)
+    assert one.track_id == 3
+    assert one.probability == pytest.approx(chance(one.logit))
+
+
+def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
+    model = shipped_model()
+    model.save(tmp_path / "again.npz")
+    again = AgreementModel.load(tmp_path / "again.npz")
+    mouth, sound = talking(seed=1)
+
+    assert again.weighing == model.weighing
+    assert again.compare(mouth, sound).curve() == pytest.approx(model.compare(mouth, sound).curve(), abs=1e-6)
+    assert model.provenance["rows"] == "open = 1 of audio/train (English) and video/train"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK nothing", None])
+def test_damaged_weights_are_refused_by_name(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "agreement.npz"
+    if damage is None:
+        np.savez(path, header=np.frombuffer(b'{"format": "ffdv agreement", "version": 99}', np.uint8))
+    else:
+        path.write_bytes(damage)
+
+    with pytest.raises(CheckpointError, match=r"agreement\.npz"):
+        AgreementModel.load(path)
+
+
+def test_odds_are_linear_in_the_measures() -> None:
+    weighing = Weighing({"near": -2.0, "far": 1.0}, 0.5)
+
+    assert weighing.logit({"near": 1.0, "far": 3.0, "seconds": 9.0}) == pytest.approx(1.5)
+
+
+def test_a_file_without_face_or_sound_is_refused_with_the_reason(tmp_path: Path) -> None:
+    grey = (np.full((64, 64, 3), 90, np.uint8) for _ in range(30))
+    silent = write_media(tmp_path / "silent.mp4", frames=grey, fps=25)
+    with pytest.raises(StreamMissing, match="no sound"):
+        sync(silent)
+    grey = (np.full((64, 64, 3), 90, np.uint8) for _ in range(30))
+    faceless = write_media(tmp_path / "faceless.mp4", frames=grey, fps=25, sound=talking(1.2)[1])
+    with pytest.raises(StreamMissing, match="no face"):
+        sync(faceless)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_real_clips_belong_to_their_own_sound_and_a_shift_is_found(shared_data: Path) -> None:
+    folder = shared_data / "video" / "train"
+    with (folder / "manifest.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["source_repo"].startswith("voicecraft") and r["target"] == "0"]
+    spec = ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH)
+    clips = [extract(folder / row["file"], spec) for row in rows[:3]]
+    mouths = [clip.mouth for clip in clips]
+    sounds = [clip.sound for clip in clips]
+    model = shipped_model()
+    near, found = [], []
+    for mouth, own, other in zip(mouths, sounds, [*sounds[1:], sounds[0]], strict=True):
+        assert mouth is not None
+        assert own is not None
+        assert other is not None
+        here = model.compare(mouth, own)
+        late = model.compare(mouth, replace(own, start_seconds=own.start_seconds + 0.2))
+        near.append((here.measures()["near"], model.compare(mouth, other).measures()["near"]))
+        found.append(best_offset(late.curve()) - best_offset(here.curve()))
+
+    assert np.mean([one for one, _ in near]) > np.mean([two for _, two in near]) + 0.1
+    assert float(np.median(found)) == pytest.approx(5, abs=0.5)
