@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffdv.errors import MediaError, MediaNotFound
+from ffdv.features.faces import FaceSpec
 from ffdv.features.recipe import ExtractSpec, extract, finish_sound, resample_mono, window_starts
 from ffdv.media.read import open_media, read_samples
 from ffdv.media.write import write_media
@@ -155,6 +156,19 @@ def test_picture_and_sound_lengths_are_compared(tmp_path: Path) -> None:
 
     assert probes["sound_decoded_seconds"] == pytest.approx(2.4, abs=0.001)
     assert probes["picture_width"] == 32
+
+
+def test_what_an_audit_asks_is_measured_in_the_one_reading(tmp_path: Path) -> None:
+    shades = np.random.default_rng(0).integers(0, 200, (96, 96, 3), np.uint8)
+    path = write_media(tmp_path / "a.mp4", sound=noise(3.0, 16_000), frames=[shades] * 60, fps=20)
+
+    heard = extract(path).probes
+    looked = extract(path, ExtractSpec(faces=FaceSpec())).probes
+
+    assert "fingerprint_sound_0" in heard
+    assert not any(name.startswith(("picture_brightness", "fingerprint_picture")) for name in heard)
+    assert looked["picture_brightness"] == pytest.approx(shades.mean(), abs=5)
+    assert {"picture_sharpness_db", "picture_change_levels", "fingerprint_picture_0"} <= set(looked)
 
 
 def test_unknown_settings_are_refused() -> None:

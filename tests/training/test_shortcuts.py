@@ -75,3 +75,13 @@ def test_no_probes_say_nothing() -> None:
     labels, _, groups = clips()
 
     assert "no probes are stored" in audit_line(labels, {"empty": np.full(120, np.nan)}, groups=groups).text
+
+
+def test_fingerprints_are_no_shortcut() -> None:
+    """They know a clip, so they know its label: no fact about it."""
+    labels = np.arange(40) % 2
+    luck = np.random.default_rng(0).normal(size=40)
+
+    line = audit_line(labels, {"fingerprint_sound_0": labels.astype(np.float64), "sound_dc": luck})
+
+    assert (line.best_probe, line.num_probes) == ("sound_dc", 1)

@@ -35,7 +35,7 @@ from ffdv.data.shards import (
 from ffdv.errors import ManifestError, MediaError, ShardError
 from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.motion import STANDARD_MOTION
-from ffdv.features.recipe import MAX_SAMPLE_RATE, ExtractSpec, extract
+from ffdv.features.recipe import MAX_SAMPLE_RATE, ExtractSpec, extract_packed
 from ffdv.features.sync import STANDARD_MOUTH
 from ffdv.records import Clip
 
@@ -185,7 +185,8 @@ def _chosen_senses(clips: Sequence[Clip]) -> tuple[Sense, ...]:
 def extract_row(clip: Clip, spec: ExtractSpec) -> ShardRow:
     """One clip → its row, whatever is wrong with its file."""
     try:
-        return ShardRow(clip, extract(clip.path, spec))
+        features, sound = extract_packed(clip.path, spec)
+        return ShardRow(clip, features, sound=sound)
     except MediaError as error:
         return ShardRow(clip, reason=error.reason)
     except MemoryError:

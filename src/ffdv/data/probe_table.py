@@ -21,16 +21,13 @@ from ffdv.data.corpus import Corpus
 from ffdv.data.pool import Part, num_cores, run_parts
 from ffdv.data.shards import Shards, write_atomically
 from ffdv.errors import MediaError
-from ffdv.features.fingerprints import as_probes, from_probes, sound_fingerprint
-from ffdv.features.probes_picture import PictureProbes
-from ffdv.features.recipe import ExtractSpec, extract
+from ffdv.features.fingerprints import FINGERPRINT, as_probes, from_probes, sound_fingerprint
+from ffdv.features.probes_picture import PROBED_SECONDS, PictureProbes
+from ffdv.features.recipe import ExtractSpec, extract_packed
 from ffdv.media.read import open_media, read_frames
 from ffdv.metrics.ranking import Numbers, Truths
 from ffdv.records import Clip, MediaFacts
 
-FINGERPRINT = "fingerprint_"
-# Three frames tell brightness and noise; all of 7.4 s would more than double the time of an audit (benchmarks/audit.py).
-PICTURE_FPS, PICTURE_SECONDS = 1.0, 3.0
 CLIPS_PER_PART = 32
 CLIP_TIMEOUT_SECONDS = 900.0
 # Below this, spawning workers costs more than they save.
@@ -118,10 +115,8 @@ class ProbedClip:
 def probe_clip(clip: Clip) -> ProbedClip:
     """Everything that the audit asks of one file."""
     try:
-        features = extract(clip.path, ExtractSpec())
+        features, _ = extract_packed(clip.path, ExtractSpec())
         numbers = dict(features.probes)
-        if features.sound is not None:
-            numbers |= as_probes("sound", sound_fingerprint(features.sound))
         if features.facts.has_picture:
             numbers |= _picture_numbers(clip.path)
         return ProbedClip(numbers, fact_words(features.facts))
@@ -171,7 +166,7 @@ def _picture_numbers(path: Path) -> dict[str, float]:
     probes = PictureProbes()
     try:
         with open_media(path) as media:
-            for frame in read_frames(media, fps=PICTURE_FPS, stop_seconds=PICTURE_SECONDS):
+            for frame in read_frames(media, fps=1.0, stop_seconds=PROBED_SECONDS):
                 probes.add(frame.pixels)
     except MediaError:
         return {}

@@ -39,6 +39,7 @@ from ffdv.data.blobs import (
 )
 from ffdv.data.corpus import group_spellings
 from ffdv.errors import ExtraMissing, ShardError
+from ffdv.features.kept_sound import KeptSound
 from ffdv.features.recipe import ExtractSpec
 from ffdv.records import (
     Clip,
@@ -94,11 +95,12 @@ class ShardIndex(BaseModel):
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One clip to be stored: its features, or the reason why there are none."""
+    """One clip to be stored: its features, or the reason why there are none. sound: in place of features.sound, as read."""
 
     clip: Clip
     features: Features | None = None
     reason: str = ""
+    sound: KeptSound | None = None
 
     def __post_init__(self) -> None:
         """A row has features or a reason."""
@@ -412,14 +414,15 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
     light["facts"] = _facts_to_json(features.facts)
     light["probes"] = sorted(features.probes.items())
     light["notes"] = json.dumps([asdict(note) for note in features.notes], ensure_ascii=False)
-    light["sound_seconds"] = None if features.sound is None else features.sound.duration_seconds
+    sound = row.sound or features.sound
+    light["sound_seconds"] = None if sound is None else sound.duration_seconds
     tracks = features.faces.tracks if features.faces else ()
     light["face_crops"] = sum(len(track.crops) for track in tracks)
     light["motion_numbers"] = 0 if features.motion is None else int(np.isfinite(features.motion).sum())
     light["mouth_frames"] = 0 if features.mouth is None else int(features.mouth.in_sight.sum())
     return EncodedRow(
         light,
-        encode_sound(features.sound, index.sound_codec),
+        encode_sound(sound, index.sound_codec),
         encode_faces(features.faces) if FACES in index.senses else {},
         encode_motion(features.motion) if MOTION in index.senses else {},
         encode_mouth(features.mouth) if MOUTH in index.senses else {},

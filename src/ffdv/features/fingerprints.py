@@ -19,6 +19,7 @@ from ffdv.records import FloatArray, PixelArray, Samples
 
 Bits = npt.NDArray[np.bool_]
 
+FINGERPRINT = "fingerprint_"  # how their probes' names begin: bits that recognise a clip are no fact about it
 NUM_BITS = 240
 BITS_PER_FLOAT = 48
 SOUND_BANDS, SOUND_MOMENTS = 9, 31
@@ -27,28 +28,65 @@ PICTURE_ROWS, PICTURE_COLUMNS = 15, 17
 LOWEST_HZ, HIGHEST_HZ = 200.0, 3400.0
 FRAME_SECONDS, HOP_SECONDS = 0.064, 0.016
 AUDIBLE_BELOW_PEAK_DB = -35.0
+FRAMES_AT_ONCE = 256  # 1.4 MB: ten minutes at once would be 210
 SHORTEST_SECONDS = 0.5  # less has no rhythm to know it by
 
 
 def sound_fingerprint(sound: Samples) -> Bits | None:
-    """240 bits of how energy moves between bands over the audible part; None when that is shorter than half a second.
+    """240 bits of how energy moves between bands over the audible part; None when that is shorter than half a second."""
+    gathered = SoundFingerprint(sound.rate)
+    gathered.add(sound.mono())
+    return gathered.finish()
+
+
+class SoundFingerprint:
+    """A sound's fingerprint, gathered block by block; memory is nine floats for each 16 ms.
 
     After Haitsma and Kalker (ISMIR 2002), with the whole clip as the frame so that it is one row of bits.
     """
-    mono = sound.mono()
-    hop = round(HOP_SECONDS * sound.rate)
-    size = scipy.fft.next_fast_len(round(FRAME_SECONDS * sound.rate), real=True)
-    if len(mono) < size + hop:
-        return None
-    bands = _band_powers(mono, size, hop, sound.rate)
-    level = bands.sum(axis=1)
-    audible = np.flatnonzero(level >= level.max() * 10 ** (AUDIBLE_BELOW_PEAK_DB / 10))
-    if level.max() <= 0 or (audible[-1] - audible[0]) * hop < SHORTEST_SECONDS * sound.rate:
-        return None
-    grid = 10 * np.log10(_shrunk(bands[audible[0] : audible[-1] + 1], SOUND_MOMENTS) + level.max() * 1e-7)
-    slope = np.diff(grid, axis=1)
-    bits: Bits = (np.diff(slope, axis=0) > 0).ravel()
-    return bits
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._hop = round(HOP_SECONDS * rate)
+        self._size = scipy.fft.next_fast_len(round(FRAME_SECONDS * rate), real=True)
+        self._window = np.hanning(self._size).astype(np.float32)
+        edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, 0.45 * rate), SOUND_BANDS + 1) * self._size / rate
+        self._edges = np.round(edges).astype(int)
+        self._rest = np.zeros(0, np.float32)  # what the next frame needs
+        self._bands: list[npt.NDArray[np.float64]] = []
+
+    def add(self, mono: FloatArray) -> None:
+        """Take the next samples (n,)."""
+        joined = np.concatenate((self._rest, mono)) if len(self._rest) else mono
+        count = max(0, (len(joined) - self._size) // self._hop + 1)
+        for first in range(0, count, FRAMES_AT_ONCE):
+            last = min(first + FRAMES_AT_ONCE, count)
+            stretch = joined[first * self._hop : (last - 1) * self._hop + self._size]
+            self._bands.append(
+                self._powers(np.lib.stride_tricks.sliding_window_view(stretch, self._size)[:: self._hop])
+            )
+        self._rest = joined[count * self._hop :].copy()
+
+    def finish(self) -> Bits | None:
+        """The 240 bits; None when the audible part is shorter than half a second."""
+        bands = np.concatenate(self._bands) if self._bands else np.zeros((0, SOUND_BANDS))
+        if len(bands) < 2:
+            return None
+        level = bands.sum(axis=1)
+        audible = np.flatnonzero(level >= level.max() * 10 ** (AUDIBLE_BELOW_PEAK_DB / 10))
+        if level.max() <= 0 or (audible[-1] - audible[0]) * self._hop < SHORTEST_SECONDS * self._rate:
+            return None
+        grid = 10 * np.log10(_shrunk(bands[audible[0] : audible[-1] + 1], SOUND_MOMENTS) + level.max() * 1e-7)
+        slope = np.diff(grid, axis=1)
+        bits: Bits = (np.diff(slope, axis=0) > 0).ravel()
+        return bits
+
+    def _powers(self, frames: FloatArray) -> npt.NDArray[np.float64]:
+        """Power (frames, bands) in bands of equal width on a log scale."""
+        spectra = scipy.fft.rfft(frames * self._window, axis=1)[:, : self._edges[-1]]
+        power = spectra.real**2 + spectra.imag**2
+        bands: npt.NDArray[np.float64] = np.add.reduceat(power, self._edges[:-1], axis=1).astype(np.float64)
+        return bands
 
 
 def picture_fingerprint(mean_picture: FloatArray) -> Bits | None:
@@ -67,12 +105,12 @@ def as_probes(sense: str, bits: Bits | None) -> dict[str, float]:
         return {}
     weights = 2.0 ** np.arange(BITS_PER_FLOAT)
     numbers = bits.reshape(-1, BITS_PER_FLOAT) @ weights
-    return {f"fingerprint_{sense}_{at}": float(number) for at, number in enumerate(numbers)}
+    return {f"{FINGERPRINT}{sense}_{at}": float(number) for at, number in enumerate(numbers)}
 
 
 def from_probes(sense: str, probes: Mapping[str, npt.NDArray[np.float64]], num_clips: int) -> tuple[Bits, Bits]:
     """Fingerprints of many clips from their probes (clips,): bits (clips, 240), and which clips have one (clips,)."""
-    names = [f"fingerprint_{sense}_{at}" for at in range(NUM_BITS // BITS_PER_FLOAT)]
+    names = [f"{FINGERPRINT}{sense}_{at}" for at in range(NUM_BITS // BITS_PER_FLOAT)]
     missing = np.full(num_clips, np.nan)
     numbers = np.stack([probes.get(name, missing) for name in names], axis=1)
     known: Bits = np.isfinite(numbers).all(axis=1)
@@ -86,17 +124,6 @@ def to_gray(pixels: PixelArray) -> FloatArray:
     red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
     gray: FloatArray = (77 * red + 150 * green + 29 * blue).astype(np.float32) / np.float32(256.0)
     return gray
-
-
-def _band_powers(mono: FloatArray, size: int, hop: int, rate: int) -> npt.NDArray[np.float64]:
-    """Power (frames, bands) in bands of equal width on a log scale."""
-    frames = np.lib.stride_tricks.sliding_window_view(mono, size)[::hop]
-    edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, 0.45 * rate), SOUND_BANDS + 1) * size / rate
-    starts = np.round(edges).astype(int)
-    spectra = scipy.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)[:, : starts[-1]]
-    power = spectra.real**2 + spectra.imag**2
-    bands: npt.NDArray[np.float64] = np.add.reduceat(power, starts[:-1], axis=1).astype(np.float64)
-    return bands
 
 
 def _shrunk(rows: npt.NDArray[np.floating], count: int) -> npt.NDArray[np.float64]:

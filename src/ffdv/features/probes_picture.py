@@ -18,6 +18,8 @@ from ffdv.records import FloatArray, PixelArray
 MIDDLE_SIDE = 256
 # Encoders of the last thirty years transform blocks of 8×8 or multiples of it.
 BLOCK = 8
+# Of each clip one frame a second for so long is measured: three frames tell brightness and noise.
+PROBED_SECONDS = 3.0
 ROUNDING = 0.5  # grey levels: smaller steps are what 8 bits make of none
 BORDER_DEVIATION = 3.0  # grey levels; a film's border is flat
 BORDER_DARKEST = 40.0

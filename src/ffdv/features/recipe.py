@@ -21,12 +21,15 @@ import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
-from ffdv.features.crops import as_planes, evenly
+from ffdv.features.crops import as_planes, evenly, jittered
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import FaceSpec, find_faces
+from ffdv.features.fingerprints import SoundFingerprint, as_probes
+from ffdv.features.kept_sound import KeptSound
 from ffdv.features.landmarks import FaceMesh, follow_mesh
 from ffdv.features.motion import MotionSpec, NeighbourComparison, summarised
 from ffdv.features.probes import SoundProbes, container_probes
+from ffdv.features.probes_picture import PROBED_SECONDS, PictureProbes
 from ffdv.features.sync import MouthSpec, gather_mouths, iter_mouths
 from ffdv.media.limits import Limits
 from ffdv.media.read import Media, iter_samples, open_media, read_frames
@@ -82,20 +85,27 @@ def extract(path: Path | str, spec: ExtractSpec = STANDARD) -> Features:
 
     sound is mono at the file's own rate, at most spec.max_sample_rate; None with a note (no_sound, short_sound, low_rate)
     where there is none that can be judged; likewise faces (no_picture, damaged_picture, no_face), looked for when spec.faces
-    says how. motion and mouth are those of the most prominent face, over the first minute that shows it.
-    Raises MediaError when the file cannot be used at all.
+    says how. motion and mouth are those of the most prominent face, over the first minute that shows it. Beyond a minute
+    sound has 16 bits. Raises MediaError when the file cannot be used at all.
     """
+    features, sound = extract_packed(path, spec)
+    return features if sound is None else replace(features, sound=sound.samples())
+
+
+def extract_packed(path: Path | str, spec: ExtractSpec = STANDARD) -> tuple[Features, KeptSound | None]:
+    """The same, the sound apart from the features and packed when it is long: ten minutes in 10 MB instead of 53."""
     with open_media(path, limits=Limits(max_seconds=spec.max_seconds)) as media:
         probes = container_probes(media.facts) if spec.probes else {}
         sound, missing = None, _no_sound(media)
         if missing is None:
             sound, heard, missing = _read_sound(media, spec)
             probes |= heard
-        faces, unseen = _find_faces(media, spec.faces, alone=sound is None) if spec.faces else (None, None)
+        faces, shown, unseen = _find_faces(media, spec, alone=sound is None)
+        probes |= shown
         motion, mouth = _follow(media, spec, faces) if faces else (None, None)
         known = {note.code for note in media.notes}
         notes = (*media.notes, *(note for note in (missing, unseen) if note and note.code not in known))
-        return Features(media.facts, sound, _thinned(faces, spec.crops_kept), probes, notes, motion, mouth)
+        return Features(media.facts, None, _thinned(faces, spec.crops_kept), probes, notes, motion, mouth), sound
 
 
 def finish_sound(
@@ -132,6 +142,89 @@ def finish_faces(seen: FacesSeen, *, frames: int, size: int) -> tuple[FinishedFa
     return tuple(FinishedFace(track.track_id, as_planes(track.crops, size), track.seconds) for track in chosen)
 
 
+@dataclass(frozen=True)
+class JointWindow:
+    """One stretch of a clip for a net that sees and hears: crops uint8 (frames, 3, size, size), crop_seconds (frames,) float32
+    and sound (n,) float32 count from start_seconds; either may be empty.
+    """
+
+    crops: PixelArray
+    crop_seconds: FloatArray
+    sound: FloatArray
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class JointPart:
+    """The same before the crops are brought to size: crops (frames, h, w, 3), places (frames,) of them in their track."""
+
+    crops: PixelArray
+    places: npt.NDArray[np.int64]
+    crop_seconds: FloatArray
+    sound: FloatArray
+
+
+def finish_joint(
+    sound: Samples | None,
+    seen: FacesSeen | None,
+    *,
+    rate: int,
+    window_seconds: float,
+    hop_seconds: float | None,
+    frames: int,
+    size: int,
+) -> tuple[JointWindow, ...]:
+    """Windows of sound at `rate` Hz with the most prominent face's crops in each, as finish_sound cuts them; over the face's time
+    where there is no sound. Empty where there is neither.
+    """
+    track = seen.tracks[0] if seen and seen.tracks else None
+    if sound is None and track is None:
+        return ()
+    first, last = joint_span(sound, track)
+    starts, _ = window_starts(
+        max(1, round((last - first) * 1000)), rate=1000, window_seconds=window_seconds, hop_seconds=hop_seconds
+    )
+    whole = None if sound is None else Samples(resample_mono(sound, rate)[None], rate, sound.start_seconds)
+    windows = []
+    for start in (first + starts / 1000).tolist():
+        part = joint_window(whole, track, start=start, seconds=window_seconds, frames=frames)
+        windows.append(JointWindow(as_planes(part.crops, size), part.crop_seconds, part.sound, start))
+    kept = tuple(window for window in windows if len(window.crops) or len(window.sound))
+    return kept or tuple(windows[:1])
+
+
+def joint_span(sound: Samples | None, track: FaceTrack | None) -> tuple[float, float]:
+    """From when to when there is something, in seconds: the sound's time, or else the face's."""
+    if sound is not None:
+        return sound.start_seconds, sound.start_seconds + sound.duration_seconds
+    return (float(track.seconds[0]), float(track.seconds[-1]) + 0.1) if track is not None else (0.0, 0.0)
+
+
+def joint_window(
+    sound: Samples | None,
+    track: FaceTrack | None,
+    *,
+    start: float,
+    seconds: float,
+    frames: int,
+    rng: np.random.Generator | None = None,
+) -> JointPart:
+    """What is heard and seen in [start, start + seconds): at most `frames` crops, evenly spread; with rng, one somewhere in each
+    of equal shares.
+    """
+    heard = np.zeros(0, np.float32)
+    if sound is not None:
+        first = round((start - sound.start_seconds) * sound.rate)
+        heard = sound.mono()[max(0, first) : max(0, first + round(seconds * sound.rate))]
+    if track is None:
+        none = np.zeros(0, np.float32)
+        return JointPart(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), none, heard)
+    inside = np.flatnonzero((track.seconds >= start) & (track.seconds < start + seconds))
+    chosen = inside[evenly(len(inside), frames) if rng is None else jittered(len(inside), frames, rng)]
+    moments = (track.seconds[chosen] - start).astype(np.float32)
+    return JointPart(track.crops[chosen], chosen, moments, heard)
+
+
 def window_starts(
     num_samples: int, *, rate: int, window_seconds: float | None, hop_seconds: float | None
 ) -> tuple[npt.NDArray[np.int64], int]:
@@ -166,22 +259,41 @@ def _no_sound(media: Media) -> Note | None:
     return None if media.facts.has_sound else Note("no_sound", "the file has no sound track")
 
 
-def _find_faces(media: Media, spec: FaceSpec, *, alone: bool) -> tuple[FacesSeen | None, Note | None]:
-    """The faces, and why there are none; a picture that cannot be read is an error only where it is alone."""
+def _find_faces(
+    media: Media, spec: ExtractSpec, *, alone: bool
+) -> tuple[FacesSeen | None, dict[str, float], Note | None]:
+    """The faces, the picture's probes, and why there are no faces; a picture that cannot be read is an error only where
+    it is alone.
+    """
+    if spec.faces is None:
+        return None, {}, None
     if not media.facts.has_picture:
-        return None, Note("no_picture", "the file has no moving picture")
+        return None, {}, Note("no_picture", "the file has no moving picture")
+    probes = PictureProbes() if spec.probes else None
+    detector = _face_detector(spec.faces.detector, spec.faces.model)
     try:
-        seen = find_faces(read_frames(media, fps=spec.fps), spec, _face_detector(spec.detector, spec.model))
+        seen = find_faces(_probed(read_frames(media, fps=spec.faces.fps), probes), spec.faces, detector)
     except (StreamMissing, MediaDamaged, MediaLimit) as error:
         if alone:
             raise
         code = "no_picture" if isinstance(error, StreamMissing) else "damaged_picture"
-        return None, Note(code, error.reason)
+        return None, {}, Note(code, error.reason)
+    note = None
     if not seen.tracks:
-        return seen, Note("no_face", f"no face was found in the {seen.frames_looked_at} frames that were looked at")
-    if seen.tracks_left_out:
-        return seen, Note("faces_left_out", f"{seen.tracks_left_out} less prominent faces were seen but not kept")
-    return seen, None
+        note = Note("no_face", f"no face was found in the {seen.frames_looked_at} frames that were looked at")
+    elif seen.tracks_left_out:
+        note = Note("faces_left_out", f"{seen.tracks_left_out} less prominent faces were seen but not kept")
+    return seen, probes.finish() if probes else {}, note
+
+
+def _probed(frames: Iterable[Frame], probes: PictureProbes | None) -> Iterator[Frame]:
+    """The same frames; one a second of the first PROBED_SECONDS is measured as it passes."""
+    second = 0
+    for frame in frames:
+        if probes is not None and second <= frame.seconds < PROBED_SECONDS:
+            probes.add(frame.pixels)
+            second = math.floor(frame.seconds) + 1
+        yield frame
 
 
 def _follow(media: Media, spec: ExtractSpec, seen: FacesSeen) -> tuple[FloatArray | None, MouthTrack | None]:
@@ -241,7 +353,7 @@ def _face_detector(name: str, model: Path | None) -> FaceDetector:
     return make_face_detector(name, model=model)
 
 
-def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[str, float], Note | None]:
+def _read_sound(media: Media, spec: ExtractSpec) -> tuple[KeptSound | None, dict[str, float], Note | None]:
     """The sound at its kept rate, its probes, and why there is none."""
     reader: _SoundReader | None = None
     try:
@@ -253,7 +365,7 @@ def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[s
                         {},
                         Note("low_rate", f"the sound has only {block.rate} samples a second, too few for speech"),
                     )
-                reader = _SoundReader(block, spec, media.facts.duration_seconds)
+                reader = _SoundReader(block, spec)
             reader.add(block)
     except StreamMissing as error:
         return None, {}, Note("no_sound", error.reason)
@@ -273,19 +385,16 @@ def _read_sound(media: Media, spec: ExtractSpec) -> tuple[Samples | None, dict[s
 
 
 class _SoundReader:
-    """Probes at the file's rate and the kept sound, block by block, held once."""
+    """Probes at the file's rate, the kept sound and its fingerprint, block by block."""
 
-    def __init__(self, first: Samples, spec: ExtractSpec, duration_seconds: float | None) -> None:
-        self._start_seconds = first.start_seconds
-        self._kept_rate = min(first.rate, spec.max_sample_rate)
+    def __init__(self, first: Samples, spec: ExtractSpec) -> None:
+        kept_rate = min(first.rate, spec.max_sample_rate)
+        self._kept = KeptSound(kept_rate, first.start_seconds)
         self._probes = SoundProbes(first.rate) if spec.probes else None
+        self._fingerprint = SoundFingerprint(kept_rate) if spec.probes else None
         self._resampler = None
-        if self._kept_rate != first.rate:
-            self._resampler = soxr.ResampleStream(first.rate, self._kept_rate, 1, dtype="float32", quality="HQ")
-        # Room for all of it at once: joining blocks at the end would hold ten minutes twice. Untouched room costs nothing.
-        expected_seconds = min(duration_seconds or 0.0, spec.max_seconds) + 1.0
-        self._kept: FloatArray = np.empty(math.ceil(expected_seconds * self._kept_rate), np.float32)
-        self._length = 0
+        if kept_rate != first.rate:
+            self._resampler = soxr.ResampleStream(first.rate, kept_rate, 1, dtype="float32", quality="HQ")
 
     def add(self, block: Samples) -> None:
         mono = block.mono()
@@ -294,16 +403,14 @@ class _SoundReader:
         self._keep(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
     def _keep(self, more: FloatArray) -> None:
-        stop = self._length + len(more)
-        if stop > len(self._kept):
-            grown: FloatArray = np.empty(max(stop, 2 * len(self._kept)), np.float32)
-            grown[: self._length] = self._kept[: self._length]
-            self._kept = grown
-        self._kept[self._length : stop] = more
-        self._length = stop
+        self._kept.add(more)
+        if self._fingerprint is not None:
+            self._fingerprint.add(more)
 
-    def finish(self) -> tuple[Samples, dict[str, float]]:
+    def finish(self) -> tuple[KeptSound, dict[str, float]]:
         if self._resampler is not None:
             self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         probes = {} if self._probes is None else self._probes.finish()
-        return Samples(self._kept[None, : self._length], self._kept_rate, self._start_seconds), probes
+        if self._fingerprint is not None:
+            probes |= as_probes("sound", self._fingerprint.finish())
+        return self._kept, probes

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.features.fingerprints import FINGERPRINT
 from ffdv.metrics.ranking import roc_auc
 
 _FOLDS = 5
@@ -45,7 +46,11 @@ def audit_line(
     labels (n,) of {0, 1}; probes: name → (n,), NaN where a clip has none; groups (n,): clips that belong together stay on
     one side in the cross-validation; net_auc: the net's on the same clips, for the sentence.
     """
-    usable = {name: values for name, values in probes.items() if np.isfinite(values).any() and np.nanstd(values) > 0}
+    usable = {
+        name: values
+        for name, values in probes.items()
+        if not name.startswith(FINGERPRINT) and np.isfinite(values).any() and np.nanstd(values) > 0
+    }
     counts = np.bincount(labels, minlength=2)
     if counts.min() < _FEWEST_PER_CLASS or not usable:
         why = "no probes are stored" if not usable else f"{counts[0]} real and {counts[1]} fake clips are too few"
