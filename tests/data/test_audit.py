@@ -393,7 +393,8 @@ def test_a_page_is_safe_and_stands_alone() -> None:
     assert "<img" not in page
     assert "&lt;img src=x" in page
     assert "<script" not in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     assert page.count("<svg") > len(report.facts)
     assert "prefers-color-scheme" in page
 

@@ -5,38 +5,20 @@ It lies in data/ beside the audit, because it draws that one value and nothing e
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ffdv.data.audit_report import AuditReport, Fact, Spread
 from ffdv.data.audit_words import with_unit
 from ffdv.data.shards import write_atomically
 from ffdv.errors import ExtraMissing
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from ffdv.page import FAKE_COLOUR, SOFT_COLOUR, drawn, render
 
 # The picture shows the strongest facts; the page has them all.
 MOST_DRAWN = 20
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Audit of {{ report.data }}</title>
-<style>
-:root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --soft: #777; --line: #ddd; --real: #2b7a5d; --fake: #b3452c; --bad: #fbeae6; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #16181a; --soft: #9a9a9a; --line: #3a3d40; --real: #63c39d; --fake: #ee8a6f; --bad: #3a221d; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; } td, th { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } code { overflow-wrap: anywhere; }
-tr.found { background: var(--bad); } .soft { color: var(--soft); } .real { color: var(--real); } .fake { color: var(--fake); }
-li { margin: .4rem 0; } svg { display: block; } .wide { overflow-x: auto; }
-</style>
-</head>
-<body>
+PAGE = """{% extends "page" %}
+{% block title %}Audit of {{ report.data }}{% endblock %}
+{% block body %}
 <h1>{% if report.against %}How {{ report.data }} differs from {{ report.against }}{% else %}What gives the label away in {{ report.data }}{% endif %}</h1>
 <p>{{ report.counts[0] }} {{ report.classes[0] }}, {{ report.counts[1] }} {{ report.classes[1] }} clips
 {%- if report.groups_by %}, kept together by {{ report.groups_by }}{% endif %}
@@ -45,9 +27,9 @@ None of these facts is forgery; what they tell, a net learns first.</p>
 <ul>{% for sentence in report.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
 {% if report.joint %}
 <h2>All facts together</h2>
-<table><tr><th>model</th><th>AUC on {{ "people" if report.groups_by else "clips" }} it was not fitted on</th><th></th></tr>
+<div class="wide"><table><tr><th>model</th><th>AUC on {{ "people" if report.groups_by else "clips" }} it was not fitted on</th><th></th></tr>
 {% for result in report.joint %}<tr{% if result.found %} class="found"{% endif %}><td>{{ result.model }}</td><td class="number">{{ result.auc }}</td><td>{{ bar(result.auc) }}</td></tr>{% endfor %}
-</table>
+</table></div>
 {% endif %}
 {% if report.facts %}
 <h2>Each fact alone</h2>
@@ -62,21 +44,21 @@ Ranges: 5th to 95th percentile, median. Shaded: better than chance.</p>
 {% for balance in report.balances %}
 <h2>Classes by {{ balance.by }}</h2>
 <p>{{ balance.num_one_class }} of {{ balance.num_values }} values hold one class only ({{ "%.0f" | format(100 * balance.share_of_clips) }} % of the clips). The largest:</p>
-<table><tr><th>{{ balance.by }}</th><th>real</th><th>fake</th></tr>
-{% for value, real, fake in balance.largest %}<tr><td>{{ value }}</td><td class="number">{{ real }}</td><td class="number">{{ fake }}</td></tr>{% endfor %}</table>
+<div class="wide"><table><tr><th>{{ balance.by }}</th><th>real</th><th>fake</th></tr>
+{% for value, real, fake in balance.largest %}<tr><td>{{ value }}</td><td class="number">{{ real }}</td><td class="number">{{ fake }}</td></tr>{% endfor %}</table></div>
 {% endfor %}
 {% if report.copies %}
 <h2>Near-copies</h2>
-<table><tr><th>sense</th><th>pairs</th><th>across splits</th><th>real with fake</th><th>for example</th></tr>
+<div class="wide"><table><tr><th>sense</th><th>pairs</th><th>across splits</th><th>real with fake</th><th>for example</th></tr>
 {% for copies in report.copies %}<tr><td>{{ copies.sense }}</td><td class="number">{{ copies.num_pairs }}</td><td class="number">{{ copies.across_splits }}</td><td class="number">{{ copies.across_classes }}</td>
-<td>{% for first, second in copies.examples[:3] %}{{ first }} · {{ second }}<br>{% endfor %}</td></tr>{% endfor %}</table>
+<td>{% for first, second in copies.examples[:3] %}{{ first }} · {{ second }}<br>{% endfor %}</td></tr>{% endfor %}</table></div>
 {% endif %}
 {% if report.failures %}
 <h2>Could not be read</h2>
-<table>{% for name, reason in report.failures[:50] %}<tr><td>{{ name }}</td><td>{{ reason }}</td></tr>{% endfor %}</table>
+<div class="wide"><table>{% for name, reason in report.failures[:50] %}<tr><td>{{ name }}</td><td>{{ reason }}</td></tr>{% endfor %}</table></div>
 {% endif %}
-</body>
-</html>
+<footer>Written by ffdv.</footer>
+{% endblock %}
 """
 BAR = """<svg width="90" height="14" viewBox="0 0 90 14" role="img" aria-label="{{ auc }}">
 <line x1="5" y1="1" x2="5" y2="13" stroke="var(--soft)"/><line x1="5" y1="7" x2="85" y2="7" stroke="var(--line)"/>
@@ -95,7 +77,7 @@ def write_pages(report: AuditReport, out: Path) -> None:
 
 def as_html(report: AuditReport) -> str:
     """One self-contained page: no script, no other file, light and dark; whatever names hold is text in it."""
-    return _template(PAGE).render(report=report, bar=_bar, level=_level, ranges=_ranges)
+    return render(PAGE, report=report, bar=_bar, level=_level, ranges=_ranges)
 
 
 def as_png(report: AuditReport) -> bytes:
@@ -113,37 +95,24 @@ def as_png(report: AuditReport) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for place, (_, auc, found) in enumerate(rows):
-        colour = "#b3452c" if found else "#8a8a8a"
+        colour = FAKE_COLOUR if found else SOFT_COLOUR
         axes.plot([auc.low, auc.high], [place, place], color=colour, linewidth=2)
         axes.plot([auc.value], [place], "o", color=colour)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8, parse_math=False)
     axes.set_xlim(0.48, 1.02)
     axes.invert_yaxis()
-    axes.axvline(0.5, color="#8a8a8a", linewidth=1)
-    axes.set_xlabel("AUC of the fact alone, better direction, 95 % interval; red: better than chance")
+    axes.axvline(0.5, color=SOFT_COLOUR, linewidth=1)
+    axes.set_xlabel("AUC of the fact alone, better direction, 95 % interval; orange: better than chance")
     axes.set_title(" against ".join(report.classes), fontsize=10, parse_math=False)
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=120)
     return target.getvalue()
 
 
-@cache
-def _template(source: str) -> Template:
-    from jinja2 import Environment
-
-    return Environment(autoescape=True, trim_blocks=True).from_string(source)
-
-
-def _drawn(source: str, **values: Any) -> Any:
-    from markupsafe import Markup
-
-    return Markup(_template(source).render(**values))  # noqa: S704 -- rendered by an escaping template from numbers
-
-
 def _bar(auc: Any) -> Any:
     """An AUC from 0.5 to 1 with its interval."""
     low, value, high = (round(5 + 160 * (number - 0.5), 1) for number in (auc.low, auc.value, auc.high))
-    return _drawn(BAR, auc=str(auc), low=low, value=value, high=high)
+    return drawn(BAR, auc=str(auc), low=low, value=value, high=high)
 
 
 def _ranges(fact: Fact) -> Any:
@@ -159,7 +128,7 @@ def _ranges(fact: Fact) -> Any:
                 5 + 110 * (number - least) / (most - least) for number in (spread.low, spread.median, spread.high)
             )
             rows.append((*(round(place, 1) for place in places), y, colour))
-    return _drawn(RANGES, rows=rows)
+    return drawn(RANGES, rows=rows)
 
 
 def _level(fact: Fact, spread: Spread) -> str:
