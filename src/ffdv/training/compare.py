@@ -1,0 +1,187 @@
+"""Is one run better than another? Both judge the same clips, which neither was trained on, and the difference gets an interval.
+
+RUN_A, RUN_B + shards ─▶ clips that neither has seen ─▶ two opinions a clip ─▶ difference in AUC: bootstrap over groups, DeLong
+"""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
+from ffdv.data.shards import Shards, open_shards, write_atomically
+from ffdv.errors import CheckpointError, ManifestError
+from ffdv.metrics.uncertainty import Difference, Estimate, compare_delong, delong
+from ffdv.metrics.uncertainty import compare as compare_scores
+from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, score_run
+
+FORMAT_VERSION = 1
+# Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
+SAME_CORPUS_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same clips. difference and delong: AUC of b minus AUC of a, by two independent roads.
+
+    part: which clips, in words; interval_groups: the column whose values stay together ("" = none); warnings: what a reader must
+    know before believing it.
+    """
+
+    run_a: str
+    run_b: str
+    data: str
+    part: str
+    num_real: int
+    num_fake: int
+    interval_groups: str
+    auc_a: Estimate
+    auc_b: Estimate
+    difference: Difference
+    delong: Difference
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What to conclude, in one sentence."""
+        value, low, high = self.difference.value, self.difference.low, self.difference.high
+        measured = f"{value:+.3f} AUC [{low:+.3f}, {high:+.3f}], DeLong p = {self.delong.p_value:.3g}"
+        if not (self.difference.significant and self.delong.significant):
+            return f"no difference can be shown on these clips: {measured}"
+        better, worse = (self.run_b, self.run_a) if value > 0 else (self.run_a, self.run_b)
+        return f"{better} ranks better than {worse}: {measured} (second minus first)"
+
+    def to_json(self) -> str:
+        """Everything, for machines, with the format's version."""
+        return json_format.dumps({"version": FORMAT_VERSION, **asdict(self), "sentence": self.sentence}, indent=1)
+
+
+def compare(
+    run_a: Path | str,
+    run_b: Path | str,
+    *,
+    data: Path | str,
+    split: str | None = None,
+    json: Path | str | None = None,
+    resamples: int = 2000,
+) -> Comparison:
+    """Compare two runs (folders, or their best.safetensors) by AUC on prepared shards that neither was trained on.
+
+    split: only these clips, as the corpus or the runs call the part; by default those that neither run has seen: the test parts'
+    common clips, else the clips that chose least, and all labelled clips of other data. json: write the numbers to this file as
+    well; resamples: of the bootstrap, whose groups are people or else sources.
+    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError.
+    """
+    shards = open_shards(data)
+    sides = [_Side.of(Path(run), shards) for run in (run_a, run_b)]
+    rows, part, warnings = _common_clips(shards, sides, split)
+    opinions = [score_run(side.checkpoint, shards, rows) for side in sides]
+    labels, logits, names = _paired(opinions)
+    if len(np.unique(labels)) < 2:
+        real, fake = np.bincount(labels, minlength=2).tolist()
+        raise ManifestError(
+            f"{data}: {part} has {real} real and {fake} fake clips that both runs can judge; it needs both classes"
+        )
+    index_of = {name: row for row, name in enumerate(shards.names)}
+    by, groups = interval_groups(shards, np.array([index_of[name] for name in names], np.int64))
+    if len(names) < len(rows):
+        warnings = (*warnings, f"{len(rows) - len(names)} clips cannot be judged by both runs and are left out")
+    comparison = Comparison(
+        run_a=str(run_a),
+        run_b=str(run_b),
+        data=str(data),
+        part=part,
+        num_real=int((labels == 0).sum()),
+        num_fake=int((labels == 1).sum()),
+        interval_groups=by,
+        auc_a=delong(labels, logits[0], groups=groups),
+        auc_b=delong(labels, logits[1], groups=groups),
+        difference=compare_scores(labels, *logits, groups=groups, resamples=resamples),
+        delong=compare_delong(labels, *logits, groups=groups),
+        warnings=warnings,
+    )
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(json), comparison.to_json().encode())
+    return comparison
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One run: its checkpoint, and what it did with each clip of these shards, by name; known: whether they are its own data."""
+
+    run: Path
+    checkpoint: Path
+    part_of: Mapping[str, str]
+    known: bool
+
+    @classmethod
+    def of(cls, run: Path, shards: Shards) -> _Side:
+        from ffdv.models.checkpoint import read_header
+
+        checkpoint = run / BEST_NAME if run.is_dir() else run
+        known = data_hash_of(read_header(checkpoint).provenance) == data_hash(shards)
+        try:
+            parts = read_parts(checkpoint.parent)
+        except CheckpointError:
+            if known:
+                raise
+            parts = {}  # a lone checkpoint of other data: nothing tells what it saw
+        return cls(run, checkpoint, parts, known)
+
+    def trained_on(self, names: npt.NDArray[np.object_]) -> int:
+        """How many of these clips served for training."""
+        return sum(self.part_of.get(name) == "train" for name in names.tolist())
+
+
+def _common_clips(
+    shards: Shards, sides: list[_Side], split: str | None
+) -> tuple[npt.NDArray[np.int64], str, tuple[str, ...]]:
+    """Rows that both runs may be judged on, what to call them, and warnings.
+
+    Raises ManifestError where a run was trained on them, or none is left.
+    """
+    clips = LabelledClips.of_shards(shards)
+    choices = [choose_clips(clips, side.part_of if side.known else {}, split) for side in sides]
+    rows = np.intersect1d(choices[0].rows, choices[1].rows)
+    names = np.array(shards.names, dtype=object)
+    warnings = [text for choice in choices for text in choice.warnings]
+    for side, other in zip(sides, choices[::-1], strict=True):
+        if not len(rows):
+            _refuse_trained(side, names[other.rows], shards)
+        _refuse_trained(side, names[rows], shards)
+        count = 0 if side.known else side.trained_on(names[rows])
+        if count:
+            warnings.append(
+                f"{count} clips are named like clips that {side.run} was trained on; if they are the same, this flatters it"
+            )
+    if not len(rows):
+        raise ManifestError(f"{shards.folder}: the runs have no unseen clip in common; train both with the same split")
+    parts = dict.fromkeys(choice.part for choice in choices)
+    return rows, " and ".join(parts), tuple(dict.fromkeys(warnings))
+
+
+def _refuse_trained(side: _Side, names: npt.NDArray[np.object_], shards: Shards) -> None:
+    """Raise where the run knows the answers: of its own data any clip, of others so many that they must be the same."""
+    count = side.trained_on(names)
+    if count and (side.known or count >= SAME_CORPUS_SHARE * len(names)):
+        raise ManifestError(
+            f"{side.run} was trained on {count} of the {len(names)} clips of {shards.folder} to compare on, it knows their "
+            "answers; compare on other data, or train both runs with the same split and a test part"
+        )
+
+
+def _paired(
+    opinions: list[RunOpinions],
+) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]], tuple[str, ...]]:
+    """Labels (n,), both runs' logits (n,), and names of the clips that both could judge."""
+    logit_of = [dict(zip(each.scored.names, each.scored.logits.tolist(), strict=True)) for each in opinions]
+    label_of = dict(zip(opinions[0].scored.names, opinions[0].scored.labels.tolist(), strict=True))
+    names = tuple(name for name in opinions[0].scored.names if name in logit_of[1])
+    labels = np.array([label_of[name] for name in names], np.int64)
+    return labels, [np.array([logits[name] for name in names], np.float64) for logits in logit_of], names
