@@ -24,7 +24,7 @@ from ffdv.augment.steps import material_of
 from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, LoaderSpec, choose_rows, torch_loader
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ShardError
-from ffdv.features.crops import as_planes, evenly, face_square, moved_inside
+from ffdv.features.crops import as_planes, evenly, face_square, jittered, moved_inside
 from ffdv.features.faces import STANDARD_FACES, FaceSpec
 from ffdv.features.recipe import finish_faces
 from ffdv.records import FAKE, REAL, FacesSeen, FaceTrack, FloatArray, PixelArray
@@ -178,14 +178,6 @@ def padded(faces: Sequence[PixelArray]) -> tuple[PixelArray, npt.NDArray[np.int6
     for target, crops in zip(together, faces, strict=True):
         target[: len(crops)] = crops
     return together, lengths
-
-
-def jittered(count: int, wanted: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """At most `wanted` of the numbers 0 … count - 1, rising: one somewhere in each of equal shares."""
-    if count <= wanted:
-        return np.arange(count, dtype=np.int64)
-    edges = np.floor(np.arange(wanted + 1) * count / wanted).astype(np.int64)
-    return rng.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
 
 
 def landmarks_in_crops(track: FaceTrack, spec: FaceSpec, picture_size: tuple[int, int] | None) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 from ffdv.data.prepare import extract_spec
 from ffdv.detect.network import MODEL_NAME, Network
 from ffdv.errors import CheckpointError, StreamMissing
-from ffdv.features.recipe import ExtractSpec, finish_faces, finish_sound
+from ffdv.features.recipe import ExtractSpec, finish_faces, finish_joint, finish_sound
 from ffdv.metrics.aggregation import aggregate
 from ffdv.records import Features
 
@@ -55,12 +55,8 @@ def face_logit(features: Features, network: Network) -> float:
     """The logits of all judged faces as one: in our recipes that of the face that looks most forged. Raises StreamMissing when no face was found."""
     if features.faces is None or not features.faces.tracks:
         raise StreamMissing(features.facts.path, _why(features, _NO_FACE) or "no face was found")
-    frames, size = network.facts.setting("faces", "frames"), network.facts.setting("model", "picture_size")
-    if not isinstance(frames, int) or not isinstance(size, list):
-        raise CheckpointError(
-            "the exported net's recipe says no number of frames or size of pictures; export the run again"
-        )
-    faces = finish_faces(features.faces, frames=frames, size=int(size[0]))
+    frames, size = _face_settings(network)
+    faces = finish_faces(features.faces, frames=frames, size=size)
     logits = [float(network.run(["logit"], crops=face.crops[None])[0][0]) for face in faces]
     return aggregate(logits, network.facts.aggregation)
 
@@ -86,6 +82,50 @@ def late_logit(features: Features, network: Network) -> float:
     if not np.isfinite(log_odds).any():
         raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
     return float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0])
+
+
+def joint_logit(features: Features, network: Network) -> float:
+    """The logits of all windows of sound and face as one. Raises StreamMissing when a file has neither."""
+    frames, size = _face_settings(network)
+    facts = network.facts
+    windows = finish_joint(
+        features.sound,
+        features.faces,
+        rate=facts.sample_rate,
+        window_seconds=facts.window_seconds or facts.longest_clip_seconds,
+        hop_seconds=facts.hop_seconds,
+        frames=frames,
+        size=size,
+    )
+    if not windows:
+        why = _why(features, _NO_SOUND | _NO_FACE) or "neither sound nor a face that can be judged"
+        raise StreamMissing(features.facts.path, why)
+    logits = []
+    for window in windows:
+        crops, sound = window.crops, window.sound
+        lengths = np.asarray([[len(crops), len(sound)]], np.int64)
+        if not len(crops):  # the graph wants at least one of each, and does not look at it
+            crops = np.zeros((1, 3, size, size), np.uint8)
+        if len(sound) < facts.sample_rate // 10:
+            sound = np.resize(np.append(sound, np.zeros(facts.sample_rate // 10, np.float32)), facts.sample_rate // 10)
+        seconds = (
+            np.resize(window.crop_seconds, len(crops)).astype(np.float32)
+            if len(window.crop_seconds)
+            else np.zeros(1, np.float32)
+        )
+        answer = network.run(["logit"], crops=crops[None], seconds=seconds[None], sound=sound[None], lengths=lengths)
+        logits.append(float(answer[0][0]))
+    return aggregate(logits, facts.aggregation)
+
+
+def _face_settings(network: Network) -> tuple[int, int]:
+    """Crops of a face and their side, as the net was trained."""
+    frames, size = network.facts.setting("faces", "frames"), network.facts.setting("model", "picture_size")
+    if not isinstance(frames, int) or not isinstance(size, list):
+        raise CheckpointError(
+            f"{network.path}: its recipe says no number of frames or size of pictures; export the run again"
+        )
+    return frames, int(size[0])
 
 
 def _members(network: Network) -> tuple[Network | None, ...]:
@@ -114,6 +154,7 @@ def _why(features: Features, codes: frozenset[str]) -> str:
 SCORERS: Mapping[str, Scorer] = {
     "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), sound_logit, "voice"),
     "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
+    "joint": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), joint_logit, ""),
     "late": Scorer(extract_spec(("picture", "motion")).model_copy(update={"probes": False}), late_logit, ""),
     "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
 }

@@ -113,6 +113,14 @@ def evenly(count: int, wanted: int) -> npt.NDArray[np.int64]:
     return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
 
 
+def jittered(count: int, wanted: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """At most `wanted` of the numbers 0 … count - 1, rising: one somewhere in each of equal shares."""
+    if count <= wanted:
+        return np.arange(count, dtype=np.int64)
+    edges = np.floor(np.arange(wanted + 1) * count / wanted).astype(np.int64)
+    return rng.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
+
+
 def as_planes(crops: PixelArray, size: int) -> PixelArray:
     """Crops (n, h, w, 3) as what nets take, (n, 3, size, size): shrunk with every pixel counted, enlarged bilinearly."""
     from PIL import Image

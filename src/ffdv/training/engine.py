@@ -32,7 +32,7 @@ from ffdv.metrics.aggregation import Aggregation, aggregate
 from ffdv.metrics.calibration import sigmoid
 from ffdv.training.augmenting import Mix
 from ffdv.training.averaging import NormStart, WeightAverage
-from ffdv.training.losses import Loss
+from ffdv.training.losses import Loss, overall_labels, overall_logits
 from ffdv.training.optimiser import ScheduleSpec, rate_share, set_rate
 
 FloatArray64 = npt.NDArray[np.float64]
@@ -107,10 +107,11 @@ class Progress:
 
     kind: `step` after an optimiser step, `validate` after a batch of the validation part, `epoch` at an epoch's end;
     epoch from 1; step of steps of that kind; seconds since the run (re)started; loss and accuracy of the training so far
-    in this epoch, at its end those of the validation part, with its AUC; best: the epoch is the best so far.
+    in this epoch, at its end those of the validation part, with its AUC; best: the epoch is the best so far. Before all these
+    comes one `audit`: what the shortcuts reach on the validation part, in `text`.
     """
 
-    kind: Literal["step", "validate", "epoch"]
+    kind: Literal["step", "validate", "epoch", "audit"]
     epoch: int
     epochs: int
     step: int
@@ -120,6 +121,7 @@ class Progress:
     accuracy: float
     auc: float | None = None
     best: bool = False
+    text: str = ""
 
 
 ReportProgress = Callable[[Progress], None]
@@ -356,7 +358,7 @@ def _step(state: TrainingState, work: Work, group: Sequence[ClipBatch]) -> Sums:
             loss = work.loss(logits := work.net(samples, lengths), labels)
             work.fabric.backward(loss * (len(batch.names) / clips))
         total += float(loss.detach()) * len(batch.names)
-        correct += int((logits.detach().argmax(dim=1) == (labels > 0.5)).sum())
+        correct += int((overall_logits(logits.detach()).argmax(dim=1) == (overall_labels(labels) > 0.5)).sum())
     if not math.isfinite(total):
         raise _diverged(state, work, f"the clips were {_some([name for batch in group for name in batch.names])}")
     if work.spec.clip_norm is not None:
@@ -401,8 +403,9 @@ def predict(
             logits = _logits(fabric, net, batch)
             if loss is not None:
                 losses += float(loss(logits, fabric.to_device(batch.labels))) * len(batch.names)
-            margins = (logits[:, 1] - logits[:, 0]).double().cpu()
-            rows += zip(batch.names, batch.labels.tolist(), margins.tolist(), strict=True)
+            whole = overall_logits(logits)
+            margins = (whole[:, 1] - whole[:, 0]).double().cpu()
+            rows += zip(batch.names, overall_labels(batch.labels).tolist(), margins.tolist(), strict=True)
             num_rows += len(batch.names)
             if after_batch is not None:
                 after_batch(step)

@@ -3,6 +3,7 @@
     samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w)
     crops (rows, frames, 3, s, s) uint8          ─▶ logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w)
     vectors (rows, n) float32, NaN = not known   ─▶ logit (rows,)
+    crops, seconds (rows, frames), sound (rows, n), lengths (rows, 2) ─▶ logit (rows,), head_logit (rows, 3): picture, voice, pairing
 
 What detection must know (sample rate, windows, calibration) and where the weights come from travel in the file's metadata.
 No lengths go in: all clips of a batch have the same n, for a detector cuts windows of one length.
@@ -28,6 +29,7 @@ from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
+from ffdv.models.joint import JointNet
 from ffdv.models.late import LateNet
 from ffdv.models.motion import VectorNet
 from ffdv.models.visual import FaceNet
@@ -156,7 +158,9 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> 
     import onnxruntime
 
     out = Path(out)
-    dims = {name: torch.export.Dim(name, min=1, max=2**16) for axes in graph.free for name in axes.values()}
+    longest = {"n": 2**31}
+    names = {name for axes in graph.free for name in axes.values()}
+    dims = {name: torch.export.Dim(name, min=1, max=longest.get(name, 2**16)) for name in names}
     with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own insides
         program = torch.onnx.export(
@@ -202,6 +206,8 @@ def _graph_of(net: nn.Module) -> Graph:
         return _vector_graph(alone)
     if isinstance(alone, LateNet):
         return _late_graph(alone)
+    if isinstance(alone, JointNet):
+        return _joint_graph(alone)
     raise CheckpointError(f"a {type(net).__name__} cannot be exported")
 
 
@@ -258,6 +264,41 @@ def _vector_graph(net: VectorNet) -> Graph:
         return (net.median + scale * torch.from_numpy(values),)
 
     return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
+
+
+class _JointOpinion(nn.Module):
+    """What the file of a net for sound and face computes."""
+
+    def __init__(self, net: JointNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor, seconds: Tensor, sound: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit (rows,), head_logit (rows, 3)."""
+        logits = self.net((crops, seconds, sound), lengths)
+        margins = logits[..., FAKE] - logits[..., REAL]
+        return margins[:, 0], margins[:, 1:]
+
+
+def _joint_graph(net: JointNet) -> Graph:
+    rng = np.random.default_rng(0)
+    spec = net.front_end.spec
+    net.front_end = SpectrogramLayer(spec, by_products=True)
+
+    def example(rows: int, frames: int, hops: int) -> tuple[Tensor, ...]:
+        crops = torch.from_numpy(rng.integers(0, 256, (rows, frames, 3, net.side, net.side), dtype=np.uint8))
+        seconds = torch.arange(frames).repeat(rows, 1) / 8.0
+        sound = _trial_samples(spec, clips=rows, hops=hops)
+        lengths = torch.tensor([[frames, sound.shape[1]]] * (rows - 2) + [[0, sound.shape[1]], [frames - 1, 0]])
+        return crops, seconds, sound, lengths
+
+    return Graph(
+        _JointOpinion(net).eval(),
+        ("crops", "seconds", "sound", "lengths"),
+        ("logit", "head_logit"),
+        (example(3, 4, 60), example(4, 6, 150)),
+        ({0: "rows", 1: "frames"}, {0: "rows", 1: "frames"}, {0: "rows", 1: "n"}, {0: "rows"}),
+    )
 
 
 def _late_graph(net: LateNet) -> Graph:

@@ -8,7 +8,8 @@ A new kind is a few functions and one line in KINDS.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 
 from ffdv.augment.image import PictureChain
 from ffdv.data.face_loader import FaceChange, FaceRequest, make_face_loader
+from ffdv.data.joint_loader import JointRequest, make_joint_loader
 from ffdv.data.loader import ClipLoader, Kept, make_loader
 from ffdv.data.shards import Shards
 from ffdv.data.splits import families
@@ -24,12 +26,14 @@ from ffdv.errors import CheckpointError, RecipeError
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.models.checkpoint import Checkpoint
 from ffdv.models.initial_weights import first_fault
+from ffdv.models.joint import build_joint, heads_loss
 from ffdv.models.late import LateNet, fit_late
 from ffdv.models.motion import VectorNet, build_motion, fit_vectors
 from ffdv.models.visual import build_visual
 from ffdv.models.zoo import build_model
 from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
 from ffdv.training.late import Members, member_log_odds
+from ffdv.training.losses import Loss, build_loss
 from ffdv.training.plan import Recipe, recipe_from
 
 
@@ -56,7 +60,8 @@ class Kind:
 
     senses: a clip takes part when it has any of these; loader: batches; build: the net (False: without reading initial weights);
     fit: what sets the net's tensors at once from the training clips before the loop, None where there is nothing to; loops:
-    whether gradient steps follow; members: whether other recipes are trained within the run first (late.py).
+    whether gradient steps follow; members: whether other recipes are trained within the run first (late.py);
+    loss: of the recipe and the training labels.
     """
 
     senses: tuple[Kept, ...]
@@ -65,6 +70,7 @@ class Kind:
     fit: Fit | None = None
     loops: Callable[[Recipe], bool] = lambda _: True
     members: bool = False
+    loss: Callable[[Recipe, Sequence[int]], Loss] = lambda recipe, labels: build_loss(recipe.loss, labels)
 
 
 def kind_of(recipe: Recipe) -> Kind:
@@ -192,6 +198,35 @@ def _fit_late(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
     fit_late(net, member_log_odds(asked.recipe, asked.shards, members.folder)(rows), asked.shards.labels[rows])
 
 
+def _joint_loader(asked: Asked) -> ClipLoader:
+    recipe, augment = asked.recipe, asked.recipe.augment
+    request = JointRequest(recipe.faces.frames, recipe.picture_side, recipe.front_end.sample_rate)
+    if asked.training:
+        request = replace(
+            request,
+            forge_picture=augment.forge_picture_chain() if augment.forge_picture else None,
+            forge_sound=augment.forge_sound_chain() if augment.forge_sound else None,
+            picture=PictureChain(augment.picture) if augment.picture else None,
+        )
+    return make_joint_loader(
+        asked.shards,
+        recipe.loader,
+        request,
+        training=asked.training,
+        rows=asked.rows,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+    )
+
+
+def _joint_net(recipe: Recipe, initial: bool) -> nn.Module:
+    return build_joint(recipe.model, recipe.front_end, recipe.joint, initial=initial)
+
+
+def _joint_loss(recipe: Recipe, _labels: Sequence[int]) -> Loss:
+    return partial(heads_loss, smoothing=recipe.loss.label_smoothing, head_weight=recipe.joint.head_weight)
+
+
 def _run_folder(asked: Asked) -> Path:
     if asked.folder is None:
         raise CheckpointError("a fusion of runs is judged with its folder, which holds its members")
@@ -205,5 +240,6 @@ KINDS: dict[str, Kind] = {
     "motion": Kind(
         ("motion",), _motion_loader, _motion_net, _fit_motion, loops=lambda recipe: recipe.motion.classifier == "net"
     ),
+    "joint": Kind(("sound", "faces"), _joint_loader, _joint_net, loss=_joint_loss),
     "late": Kind(_LATE_SENSES, _late_loader, _late_net, _fit_late, loops=lambda _: False, members=True),
 }

@@ -78,6 +78,16 @@ def weighted_loss(logits: Tensor, shares: Tensor, *, weights: Tensor | None = No
     return (pull * cost).sum() / pull.sum()
 
 
+def overall_logits(logits: Tensor) -> Tensor:
+    """(rows, 2) of a net that answers one question, or the first of several (rows, questions, 2)."""
+    return logits[:, 0] if logits.ndim == 3 else logits
+
+
+def overall_labels(labels: Tensor) -> Tensor:
+    """(rows,) likewise of (rows, questions)."""
+    return labels[:, 0] if labels.ndim == 2 else labels
+
+
 def build_loss(spec: LossSpec, labels: Sequence[int]) -> Loss:
     """The function (logits (clips, 2), labels) → scalar that `spec` asks for; labels of the training part set the weights."""
     weights = class_weights(labels) if spec.class_weights == "balanced" else None

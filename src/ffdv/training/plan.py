@@ -26,6 +26,7 @@ from ffdv.data.loader import LoaderSpec
 from ffdv.errors import RecipeError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import PictureSize
+from ffdv.models.joint import JointSpec
 from ffdv.models.late import FusionSpec
 from ffdv.models.motion import MotionSpec
 from ffdv.models.visual import VisualSpec
@@ -52,7 +53,7 @@ class Recipe(BaseModel):
     format: Literal[1] = 1
     name: str = Field(min_length=1)
     about: str = ""
-    kind: Literal["sound", "faces", "motion", "late"] = "sound"
+    kind: Literal["sound", "faces", "motion", "late", "joint"] = "sound"
     split: SplitSpec = SplitSpec()
     loader: LoaderSpec = LoaderSpec()
     front_end: FrontEndSpec = FrontEndSpec()
@@ -62,6 +63,7 @@ class Recipe(BaseModel):
     visual: VisualSpec = VisualSpec()
     motion: MotionSpec = MotionSpec()
     fusion: FusionSpec = FusionSpec()
+    joint: JointSpec = JointSpec()
     loss: LossSpec = LossSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()

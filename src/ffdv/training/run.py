@@ -51,7 +51,6 @@ from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.kinds import Asked, Kind, kind_of
 from ffdv.training.late import train_members
 from ffdv.training.log import Events, write_log
-from ffdv.training.losses import build_loss
 from ffdv.training.optimiser import build_optimiser
 from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
@@ -72,7 +71,7 @@ _FREE_SETTINGS = (
 
 
 # What a kind's augmented pictures show: some changes make no sense in one of them.
-_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face"}
+_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face", "joint": "face"}
 
 
 @dataclass(frozen=True)
@@ -256,7 +255,7 @@ class _Run:
             optimiser=optimiser,
             training=self.training,
             validation=self.validation,
-            loss=build_loss(self.recipe.loss, labels),
+            loss=self.kind.loss(self.recipe, labels),
             learning_rate=self.recipe.optimiser.learning_rate,
             schedule=self.recipe.schedule,
             spec=self.recipe.training,
