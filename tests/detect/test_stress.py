@@ -17,9 +17,9 @@ from test_detector import write_loudness_net
 
 from ffdv.augment.alterations import FAMILIES
 from ffdv.detect import judges
-from ffdv.detect.judges import DetectorJudge, hold, write_held
+from ffdv.detect.judges import DetectorJudge, find_judge, hold, write_held
 from ffdv.detect.judging import Detector
-from ffdv.detect.stress import Item, _limited, _StressPart, stress
+from ffdv.detect.stress import Item, _choose, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
 from ffdv.errors import ManifestError, RecipeError
@@ -202,9 +202,6 @@ def test_clips_that_a_run_was_trained_on_are_left_out(corpus: Path, tmp_path: Pa
     parts = [(f"{number:02d}.wav", "train" if number < 8 else "test") for number in range(20)]
     (run / "parts.csv").write_text("name,part\n" + "".join(f"{name},{part}\n" for name, part in parts))
 
-    from ffdv.detect.judges import find_judge
-    from ffdv.detect.stress import _choose
-
     chosen = _choose(corpus, find_judge(run), run, None)
 
     assert {item.clip.name for item in chosen.items} == {name for name, part in parts if part == "test"}
@@ -241,3 +238,22 @@ def test_the_whole_detector_judges_altered_pictures_and_sound(
     assert small.senses["voice"] == pytest.approx(plain.senses["voice"], abs=0.02)
     assert "picture" not in plain.senses  # a grey wall shows no face
     assert fast.status == "ok"
+
+
+def test_each_kind_of_net_is_altered_in_what_it_looks_at(tmp_path: Path) -> None:
+    sound = write_loudness_net(tmp_path / "sound.onnx")
+    faces = write_loudness_net(tmp_path / "faces.onnx", metadata={"kind": '"faces"'})
+
+    assert find_judge(sound).looks_at == {"sound"}
+    assert find_judge(faces).looks_at == {"picture"}
+
+
+def test_a_net_that_reads_files_gives_a_reason_where_there_is_no_face(tmp_path: Path) -> None:
+    film = write_media(tmp_path / "film.mp4", frames=[np.full((64, 64, 3), 90, np.uint8)] * 10)
+    judge = find_judge(write_loudness_net(tmp_path / "faces.onnx", metadata={"kind": '"faces"'}))
+    part = _StressPart(judge, (FAMILIES["blur"][0],), None, tmp_path, 10.0, 0)
+
+    plain, soft = (score for _, score, _ in part._scores(Item(Clip("film", film, 0))))
+
+    assert plain.status == soft.status == "failed"
+    assert "face" in plain.reason

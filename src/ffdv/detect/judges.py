@@ -1,4 +1,4 @@
-"""'Score this clip', whatever scores it: a run's exported net on sound alone, or the whole detector on a file.
+"""'Score this clip', whatever scores it: a run's exported net on sound in memory or on a file, or the whole detector.
 
     Held (sound, frames, in memory) ─ Judge ─▶ Score
 
@@ -8,7 +8,7 @@ A judge is made once a process and is picklable before that; it says what it loo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,16 +17,24 @@ from typing import Protocol
 import numpy as np
 
 from ffdv.augment.alterations import Alteration, AlteredSense
-from ffdv.detect.scorers import score_sound
+from ffdv.detect.detector import score_clip
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.network import Network, find_network
+from ffdv.detect.scorers import score_sound
 from ffdv.detect.senses import SenseAbsent, SenseOpinion
 from ffdv.errors import StreamMissing
 from ffdv.features.recipe import MAX_SAMPLE_RATE, resample_mono
 from ffdv.media.read import Limits, open_media, read_frames, read_samples
 from ffdv.media.write import write_media
-from ffdv.records import Features, MediaFacts, PixelArray, Samples, Score
+from ffdv.records import Clip, Features, MediaFacts, PixelArray, Samples, Score
 
+# What nets of each kind look at.
+_LOOK_AT: Mapping[str, frozenset[AlteredSense]] = {
+    "sound": frozenset(("sound",)),
+    "faces": frozenset(("picture",)),
+    "motion": frozenset(("picture",)),
+}
+_BOTH: frozenset[AlteredSense] = frozenset(("sound", "picture"))
 # Frames are read, altered and written so many at a time: 50 of 720p are 138 MB.
 FRAMES_AT_ONCE = 50
 MOST_FPS = 30.0  # faster pictures are thinned out; no detector of ours looks more often
@@ -73,7 +81,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class NetJudge:
+class SoundJudge:
     """A run's exported sound net: hears the samples as they are, and needs no file."""
 
     network: Path
@@ -81,7 +89,7 @@ class NetJudge:
     @property
     def looks_at(self) -> frozenset[AlteredSense]:
         """Sound alone."""
-        return frozenset(("sound",))
+        return _LOOK_AT["sound"]
 
     @property
     def fingerprint(self) -> bytes:
@@ -99,13 +107,34 @@ class NetJudge:
 
 
 @dataclass(frozen=True)
+class NetJudge:
+    """A run's exported net of another kind (faces, movement, both senses): each altered clip is written to a file first."""
+
+    network: Path
+    looks_at: frozenset[AlteredSense]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The file's own bytes."""
+        return self.network.read_bytes()
+
+    def judge(self, held: Held) -> Score:
+        """As `ffdv predict` scores the file. Raises StreamMissing when it holds nothing that the net can judge."""
+        with tempfile.TemporaryDirectory(prefix="ffdv-stress-") as folder:
+            score = score_clip(Clip(held.name, write_held(held, Path(folder))), _network(self.network))
+        if score.status == "failed":
+            raise StreamMissing(held.path, score.reason)
+        return score
+
+
+@dataclass(frozen=True)
 class DetectorJudge:
     """The detector inside the package, every sense of it: it reads files, so each altered clip is written to one first."""
 
     @property
     def looks_at(self) -> frozenset[AlteredSense]:
         """Both senses."""
-        return frozenset(("sound", "picture"))
+        return _BOTH
 
     @property
     def fingerprint(self) -> bytes:
@@ -130,9 +159,9 @@ def find_judge(model: Path | None) -> Judge:
     if model is None:
         _detector()  # weights that are missing are told at once, not by every clip
         return DetectorJudge()
-    network = find_network(model)
-    Network(network)
-    return NetJudge(network)
+    path = find_network(model)
+    kind = Network(path).facts.kind
+    return SoundJudge(path) if kind == "sound" else NetJudge(path, _LOOK_AT.get(kind, _BOTH))
 
 
 def hold(name: str, path: Path, *, looks_at: frozenset[AlteredSense], max_seconds: float) -> Held:
