@@ -137,7 +137,7 @@ def test_four_epochs_are_two_and_a_resume_to_four_bit_for_bit(shards: Path, tmp_
     assert rows_of(tmp_path / "straight") == rows_of(tmp_path / "twice")
 
 
-@pytest.mark.parametrize("stop_after", [3, 8])
+@pytest.mark.parametrize("stop_after", [4, 9])
 def test_ctrl_c_leaves_a_run_that_can_be_used_and_resumed(shards: Path, tmp_path: Path, stop_after: int) -> None:
     """In the first epoch, before anything was validated, and in the second one; the cosine is not disturbed."""
     recipe = tiny_recipe(schedule={"kind": "cosine", "step_epochs": None, "factor": None})
@@ -154,9 +154,19 @@ def test_ctrl_c_leaves_a_run_that_can_be_used_and_resumed(shards: Path, tmp_path
     train(recipe, data=shards, out=tmp_path / "twice", resume=True)
 
     assert broken_off.outcome == "interrupted"
-    assert (broken_off.best is None) == ("no epoch was finished" in " ".join(broken_off.notes)) == (stop_after == 3)
-    assert bool(usable.header.calibration) == (stop_after == 8)
+    assert (broken_off.best is None) == ("no epoch was finished" in " ".join(broken_off.notes)) == (stop_after == 4)
+    assert bool(usable.header.calibration) == (stop_after == 9)
     assert_equal_runs(tmp_path / "straight", tmp_path / "twice")
+
+
+def test_the_shortcuts_are_told_before_any_result(shards: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+
+    summary = train(tiny_recipe(training={"epochs": 1}), data=shards, out=tmp_path / "run", progress=told.append)
+
+    assert [now.kind == "audit" for now in told] == [True] + [False] * (len(told) - 1)
+    assert told[0].text.startswith("shortcuts: ")
+    assert summary.audit.text.startswith(told[0].text)
 
 
 def test_a_finished_run_resumed_without_more_epochs_stays_as_it_is(shards: Path, tmp_path: Path) -> None:

@@ -183,9 +183,12 @@ def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
 
 
 def follow_training(bar: Progress) -> Callable[[TrainingProgress], None]:
-    """A callback for training: Time/Loss/Acc/AUC; every finished epoch stays as a line."""
+    """A callback for training: the shortcuts first, then Time/Loss/Acc/AUC; every finished epoch stays as a line."""
 
     def show(state: TrainingProgress) -> None:
+        if state.kind == "audit":
+            err.print(printable(state.text), soft_wrap=True)
+            return
         numbers = f"Loss {state.loss:.4f}  Acc {state.accuracy:.3f}"
         if state.kind == "epoch":
             auc = f"  AUC {state.auc:.4f}" if state.auc is not None else ""

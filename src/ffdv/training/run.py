@@ -56,7 +56,7 @@ from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, wri
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
 from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
-from ffdv.training.shortcuts import AuditLine, audit_line
+from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
 
 FORMAT_VERSION = 1
 RECIPE_NAME, LOG_NAME, METRICS_NAME, ONNX_NAME = "recipe.toml", "log.csv", "metrics.json", "model.onnx"
@@ -71,7 +71,7 @@ _FREE_SETTINGS = (
 
 
 # What a kind's augmented pictures show: some changes make no sense in one of them.
-_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face", "joint": "face"}
+_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face", "joint": "face", "sync": "face"}
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ def train_given(
             )
 
         train_members(recipe, shards, parts, folder, train=member, progress=progress)
+    run.tell_shortcuts(progress)
     state = run.build_state()
     if resume and (folder / LAST_NAME).is_file():
         saved = load_checkpoint(folder / LAST_NAME)
@@ -368,7 +369,7 @@ class _Run:
             best=state.best_row,
             chosen_by=self.recipe.training.choose_by,
             clips=self.parts.counts(),
-            audit=self._audit(state),
+            audit=beside_net(self.shortcuts, None if state.best_row is None else state.best_row.auc),
             onnx=self._exported(),
             seconds=seconds,
             notes=tuple(notes),
@@ -388,15 +389,21 @@ class _Run:
 
         return export(self.folder, out=self.folder / ONNX_NAME)
 
-    def _audit(self, state: TrainingState) -> AuditLine:
-        """What the shortcuts reach on the validation part, beside the net."""
+    @cached_property
+    def shortcuts(self) -> AuditLine:
+        """What facts that are not forgery reach on the validation part."""
         rows = self.validation.rows
         return audit_line(
             self.shards.labels[rows],
             {name: self.shards.probe(name)[rows] for name in self.shards.probe_names},
             groups=interval_groups(self.shards, rows)[1],
-            net_auc=None if state.best_row is None else state.best_row.auc,
         )
+
+    def tell_shortcuts(self, progress: Callable[[Progress], None] | None) -> None:
+        """The shortcuts come before any result: who knows only the net's number believes it."""
+        if progress is not None and self.fabric.is_global_zero:
+            epochs = self.recipe.training.epochs
+            progress(Progress("audit", 0, epochs, 0, 0, 0.0, math.nan, math.nan, text=self.shortcuts.text))
 
 
 def choose_aggregation(scored: ScoredClips, wanted: Literal["mean", "max", "top", "auto"]) -> Aggregation:

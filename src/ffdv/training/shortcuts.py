@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,14 +61,17 @@ def audit_line(
     said = f"shortcuts: {best} alone separates with AUC {singles[best]:.3f}"
     if together is not None:
         said += f", all {len(usable)} probes together {together:.3f}"
-    return AuditLine(
-        text=said + _beside(net_auc, max(singles[best], together or 0.0)),
-        num_clips=len(labels),
-        num_probes=len(usable),
-        best_probe=best,
-        best_auc=singles[best],
-        all_auc=together,
-    )
+    return beside_net(AuditLine(said, len(labels), len(usable), best, singles[best], together), net_auc)
+
+
+def beside_net(line: AuditLine, net_auc: float | None) -> AuditLine:
+    """The line with the net's AUC on the same clips, and what to think of it; unchanged where one of them is not known."""
+    if net_auc is None or line.best_auc is None:
+        return line
+    told = f"{line.text}; the net {net_auc:.3f}"
+    if max(line.best_auc, line.all_auc or 0.0) >= net_auc - 0.01:
+        told += ": it may have learnt no more than they say, do not believe its score"
+    return replace(line, text=told)
 
 
 def _either_way(labels: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> float:
@@ -104,12 +107,3 @@ def _all_together(
         except ValueError:  # a fold without one of the classes: few, large groups
             return None
     return roc_auc(labels, scores)
-
-
-def _beside(net_auc: float | None, shortcut_auc: float) -> str:
-    """The net's AUC after that of the shortcuts, with what to think of it."""
-    if net_auc is None:
-        return ""
-    if shortcut_auc >= net_auc - 0.01:
-        return f"; the net {net_auc:.3f}: it may have learnt no more than they say, do not believe its score"
-    return f"; the net {net_auc:.3f}"
