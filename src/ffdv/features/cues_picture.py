@@ -164,14 +164,24 @@ def border_sharpness_db(gray: FloatArray, outline: FloatArray) -> float:
 
 def signed_distance(outline: FloatArray, shape: tuple[int, int]) -> FloatArray:
     """Distance in pixels of each pixel of a picture (rows, columns) from a closed outline (m, 2), positive inside."""
+    rows, columns = np.indices(shape, np.float32)
+    nearest = np.full(shape, np.inf, np.float32)
+    for (x, y), (next_x, next_y) in zip(outline.tolist(), np.roll(outline, -1, axis=0).tolist(), strict=True):
+        side_x, side_y = next_x - x, next_y - y
+        along = ((columns - x) * side_x + (rows - y) * side_y) / np.float32(max(side_x**2 + side_y**2, 1e-9))
+        along = np.clip(along, 0, 1)
+        squared = (columns - x - along * np.float32(side_x)) ** 2 + (rows - y - along * np.float32(side_y)) ** 2
+        nearest = np.minimum(nearest, squared)
+    return np.where(inside_outline(outline, shape), 1, -1).astype(np.float32) * np.sqrt(nearest)
+
+
+def inside_outline(outline: FloatArray, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The pixels of a picture (rows, columns) within a closed outline (m, 2)."""
     from PIL import Image, ImageDraw
-    from scipy.ndimage import distance_transform_edt
 
     canvas = Image.new("1", (shape[1], shape[0]))
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in outline], fill=1)
-    mask = np.asarray(canvas, bool)
-    inside, outside = distance_transform_edt(mask), distance_transform_edt(~mask)
-    return np.asarray(inside - outside, np.float32)
+    return np.array(canvas, bool)
 
 
 def light_angle_degrees(gray: FloatArray, outline: FloatArray, box: FloatArray) -> float:
@@ -185,7 +195,7 @@ def light_angle_degrees(gray: FloatArray, outline: FloatArray, box: FloatArray) 
     part = gray[top : int(y + half), left : int(x + half)]
     if min(part.shape) < SMALLEST_SIDE:
         return math.nan
-    inside = signed_distance(outline - np.array([left, top], np.float32), part.shape) > 0
+    inside = inside_outline(outline - np.array([left, top], np.float32), part.shape)
     if inside.sum() < 100 or (~inside).sum() < 100:
         return math.nan
     face, around = _gradient(part, inside), _gradient(part, ~inside)
@@ -196,7 +206,7 @@ def light_angle_degrees(gray: FloatArray, outline: FloatArray, box: FloatArray) 
 def light_slope(gray: FloatArray, outline: FloatArray) -> float:
     """How much brighter one side of the face is than the other: |natural logarithm of brightness| per face width."""
     width = float(np.ptp(outline[:, 0]))
-    inside = signed_distance(outline, gray.shape) > 0
+    inside = inside_outline(outline, gray.shape)
     if inside.sum() < 100:
         return math.nan
     return abs(float(_gradient(gray, inside)[0])) * width

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ffdv.features.cues_picture import longest_run
+from ffdv.features.fourier import next_fast_length
 from ffdv.records import FloatArray
 
 SEGMENT_SECONDS = 0.4  # a syllable or two: the shortest repetition that is not chance
@@ -58,14 +59,14 @@ def repeated_sound(mono: FloatArray, rate: int) -> float:
 
 def _alike(mono: FloatArray, first: int, second: int, *, length: int, slack: int) -> float:
     """The highest normalised correlation of a segment with those within ±slack samples of another."""
-    from scipy.signal import correlate
-
     one = mono[first : first + length].astype(np.float64)
     begin = max(0, second - slack)
     other = mono[begin : second + length + slack].astype(np.float64)
     if len(one) < length or len(other) < length:
         return 0.0
-    products = correlate(other, one, mode="valid", method="fft")
+    size = next_fast_length(len(one) + len(other))
+    spectra = np.fft.rfft(other, size) * np.conj(np.fft.rfft(one, size))
+    products = np.fft.irfft(spectra, size)[: len(other) - len(one) + 1]
     energy = np.cumsum(np.concatenate([[0.0], other**2]))
     energies = np.maximum(energy[length:] - energy[:-length], 1e-9) * max(float(one @ one), 1e-9)
     return float(min(1.0, np.abs(products / np.sqrt(energies)).max()))

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
+from ffdv.features.fourier import next_fast_length, rfft
 from ffdv.records import FloatArray, PixelArray, Samples
 
 Bits = npt.NDArray[np.bool_]
@@ -48,7 +48,7 @@ class SoundFingerprint:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._hop = round(HOP_SECONDS * rate)
-        self._size = scipy.fft.next_fast_len(round(FRAME_SECONDS * rate), real=True)
+        self._size = next_fast_length(round(FRAME_SECONDS * rate))
         self._window = np.hanning(self._size).astype(np.float32)
         edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, 0.45 * rate), SOUND_BANDS + 1) * self._size / rate
         self._edges = np.round(edges).astype(int)
@@ -83,7 +83,7 @@ class SoundFingerprint:
 
     def _powers(self, frames: FloatArray) -> npt.NDArray[np.float64]:
         """Power (frames, bands) in bands of equal width on a log scale."""
-        spectra = scipy.fft.rfft(frames * self._window, axis=1)[:, : self._edges[-1]]
+        spectra = rfft(frames * self._window, axis=1)[:, : self._edges[-1]]
         power = spectra.real**2 + spectra.imag**2
         bands: npt.NDArray[np.float64] = np.add.reduceat(power, self._edges[:-1], axis=1).astype(np.float64)
         return bands

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.landmarks import FACE_OVAL, Mesh
 from ffdv.records import FloatArray, Frame, PixelArray
 
@@ -213,7 +214,4 @@ def _share_above(curve: npt.NDArray[np.float64], hz: float, fps: float) -> float
 
 
 def _smooth(curve: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    from scipy.ndimage import gaussian_filter1d
-
-    smooth: npt.NDArray[np.float64] = gaussian_filter1d(curve, 1.0)
-    return smooth
+    return gaussian_filter1d(curve, 1.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.landmarks import MOUTH_POINTS, SKULL
 from ffdv.records import FloatArray, PixelArray
 
@@ -118,8 +119,6 @@ def mouth_pictures(crops: PixelArray) -> npt.NDArray[np.float64]:
 
 def motion(curves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Curves (n, m) of one stretch without trend and trembling, and three times their change a frame (n, 2 m)."""
-    from scipy.ndimage import gaussian_filter1d
-
     smooth = gaussian_filter1d(curves, NOISE_FRAMES, axis=0, mode="nearest")
     level = smooth - gaussian_filter1d(smooth, TREND_FRAMES, axis=0, mode="nearest")
     change = np.gradient(smooth, axis=0) if len(smooth) > 1 else np.zeros_like(smooth)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ffdv.features.crops import Square, cut_square
+from ffdv.features.filters import uniform_filter
 from ffdv.features.sync import luminance
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray
 
@@ -178,12 +179,10 @@ def histogram_similarities(one: FloatArray, other: FloatArray) -> tuple[float, f
 
 def ssim_map(one: PixelArray, other: PixelArray) -> FloatArray:
     """Structural similarity [-1, 1] of two grey pictures of one size, at each pixel (7 × 7 windows, as in the paper)."""
-    from scipy.ndimage import uniform_filter
-
     x, y = one.astype(np.float32), other.astype(np.float32)
 
     def local(values: FloatArray) -> FloatArray:
-        mean: FloatArray = uniform_filter(values, SSIM_WINDOW, mode="reflect")
+        mean: FloatArray = uniform_filter(values, SSIM_WINDOW)
         return mean
 
     mean_x, mean_y = local(x), local(y)

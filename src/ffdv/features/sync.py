@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ffdv.features.crops import Square, cut_square, roll
+from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.landmarks import MOUTH_CORNERS, MOUTH_POINTS, FaceMesh, Mesh, follow_mesh
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 from ffdv.records import MouthTrack as MouthTrack  # noqa: PLC0414 -- it was born here; readers of this file may take it from here
@@ -179,8 +180,6 @@ def offset_correlations(one: FloatArray, other: FloatArray, *, first: int, last:
 
 def _detrended(curve: FloatArray, order: int) -> FloatArray:
     """A curve without its trend and trembling, or (order 1) its rate of change; gaps are bridged, then unknown again."""
-    from scipy.ndimage import gaussian_filter1d
-
     known = np.isfinite(curve)
     bridged = np.interp(np.arange(len(curve)), np.flatnonzero(known), curve[known]) if known.any() else curve
     smooth = gaussian_filter1d(bridged, NOISE_FRAMES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ffdv.features.face_detectors import Detections, overlap
+from ffdv.features.filters import assignment
 from ffdv.records import FloatArray
 
 MIN_OVERLAP = 0.15  # intersection over union with the prediction that is enough to be the same face
@@ -58,8 +59,6 @@ def matched(predictions: FloatArray, found: Detections) -> list[tuple[int, int]]
 
     predictions (n, 4). The pairs have the largest sum of overlap and closeness that the gates at the file's top allow.
     """
-    from scipy.optimize import linear_sum_assignment
-
     if not len(predictions) or not len(found):
         return []
     shared = overlap(predictions, found.boxes)
@@ -72,5 +71,5 @@ def matched(predictions: FloatArray, found: Detections) -> list[tuple[int, int]]
     growth = np.maximum(size[:, None] / found_size[None, :], found_size[None, :] / size[:, None])
     allowed = (shared >= MIN_OVERLAP) | ((steps <= MAX_STEP) & (growth <= MAX_GROWTH))
     gain = np.where(allowed, 1.0 + shared + np.clip(1 - steps, 0, 1), 0.0)
-    rows, columns = linear_sum_assignment(-gain)
+    rows, columns = assignment(-gain)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
