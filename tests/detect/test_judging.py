@@ -11,7 +11,7 @@ from stand_ins import BrightPicture, LoudVoice, ShyAgreement, stand_in_detector
 
 from ffdv.detect import looking
 from ffdv.detect.fusion import Fused, fuse
-from ffdv.detect.judging import Detector, decide, merge
+from ffdv.detect.judging import Detector, UnloadedSense, decide, merge
 from ffdv.detect.looking import LookedAt
 from ffdv.detect.senses import SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import Verdict
@@ -144,6 +144,16 @@ def test_a_clip_in_pieces_tells_the_same_seconds(tmp_path: Path, monkeypatch: py
     assert parts.evidence.spectrogram is not None
     assert whole.evidence.spectrogram is not None
     assert parts.evidence.spectrogram.levels.shape == whole.evidence.spectrogram.levels.shape
+
+
+def test_a_sense_without_weights_is_absent_and_says_so(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "voice.wav", sound=voice(2.0))
+    broken = UnloadedSense("picture", "its weights cannot be used (cut off); install ffdv again")
+
+    verdict = Detector((LoudVoice(), broken), threads=1).judge(path)
+
+    assert set(verdict.senses) == {"voice"}
+    assert [(one.code, "install ffdv again" in one.text) for one in verdict.absent] == [("no_weights", True)]
 
 
 def test_nothing_to_judge_has_no_probability(tmp_path: Path) -> None:

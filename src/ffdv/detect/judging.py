@@ -10,11 +10,10 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -104,14 +103,30 @@ def shipped_detector(*, threads: int = 0) -> Detector:
     return Detector(loading.result, threads=threads)
 
 
+@dataclass(frozen=True)
+class UnloadedSense:
+    """A sense whose weights cannot be used: it says so of every clip, and the others go on."""
+
+    name: SenseName
+    reason: str
+
+    def judge(self, looked: Looked) -> SenseAbsent:  # noqa: ARG002
+        """Absent, with the reason."""
+        return SenseAbsent(self.name, "no_weights", self.reason)
+
+
 @cache
 def _shipped_senses() -> tuple[Sense, ...]:
-    there = [name for name, (home, _) in SHIPPED.items() if find_spec(home) is not None]
-    if not there:
-        raise CheckpointError(
-            "this version ships no detector; train one (ffdv train) and use: ffdv predict --model RUN"
-        )
-    return tuple(map(load_sense, there))
+    senses: list[Sense] = []
+    for name in SHIPPED:
+        try:
+            senses.append(load_sense(name))
+        except (CheckpointError, ImportError) as error:
+            senses.append(UnloadedSense(name, f"its weights cannot be used ({error}); install ffdv again"))
+    told = [sense.reason for sense in senses if isinstance(sense, UnloadedSense)]
+    if len(told) == len(senses):
+        raise CheckpointError(f"the detector inside the package cannot be loaded: {told[0]}")
+    return tuple(senses)
 
 
 def load_sense(name: SenseName) -> Sense:

@@ -293,6 +293,7 @@ NOTES_ZH: Mapping[str, str] = {
     "no_picture": "文件没有活动画面。",
     "no_face": "没有找到人脸。",
     "no_speech": "没有听到语音。",
+    "no_weights": "权重无法使用，请重新安装 ffdv。",
     "no_mouth": "看不清嘴部。",
     "too_short": "可用内容太短。",
     "short_sound": "声音太短，无法判断。",
