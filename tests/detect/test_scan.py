@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +227,22 @@ def test_every_odd_file_gives_a_verdict_or_one_clear_sentence() -> None:
             json.dumps(told, allow_nan=False)
             assert told["reasons"]
         assert time.monotonic() - began < 60, name
+
+
+def test_the_base_install_scans(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.2)
+    absent = ("scipy", "torch", "torchvision", "sklearn", "pandas", "pyarrow", "timm", "matplotlib", "librosa", "onnx")
+    code = f"""
+import sys
+for name in {absent!r}:
+    sys.modules[name] = None
+import ffdv
+verdict = ffdv.scan({str(clip)!r}, out={str(tmp_path / "out")!r})
+print(verdict.word, sorted(one.code for one in verdict.absent))
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in {"real", "fake", "cannot"}
+    assert "No module" not in done.stdout

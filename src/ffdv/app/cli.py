@@ -355,6 +355,7 @@ def _extra_of(error: ModuleNotFoundError) -> str | None:
         "timm",
         "lightning_fabric",
         "sklearn",
+        "scipy",
         "pyarrow",
         "safetensors",
         "onnx",

@@ -12,8 +12,8 @@ State = Literal["ok", "missing", "note"]
 
 # package → the extra that brings it ("" = the base install)
 PACKAGES = {
-    "av": "", "numpy": "", "scipy": "", "soxr": "", "soundfile": "", "onnxruntime": "", "pydantic": "", "pillow": "",
-    "torch": "train", "torchvision": "train", "timm": "train", "lightning-fabric": "train", "scikit-learn": "train",
+    "av": "", "numpy": "", "soxr": "", "soundfile": "", "onnxruntime": "", "pydantic": "", "pillow": "",
+    "torch": "train", "scipy": "train", "torchvision": "train", "timm": "train", "lightning-fabric": "train", "scikit-learn": "train",
     "pyarrow": "train", "safetensors": "train", "onnx": "train", "audiomentations": "train", "pyworld": "train",
 }  # fmt: skip
 DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "aac", "mp3", "opus", "vorbis", "flac", "pcm_s16le", "amrnb")
