@@ -16,10 +16,11 @@ from tiny_corpus import corpus_clips, write_shards
 
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import MetricError, RecipeError
+from ffdv.media.write import write_media
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import fit_decision
 from ffdv.models.checkpoint import CheckpointHeader
-from ffdv.records import Samples
+from ffdv.records import FacesSeen, FaceTrack, Samples
 from ffdv.training.engine import ScoredClips
 from ffdv.training.evaluate import (
     EvaluationTable,
@@ -28,7 +29,7 @@ from ffdv.training.evaluate import (
     _clips_of,
     tabulate,
 )
-from ffdv.training.mistakes import MOST_SECONDS, show_mistakes, spectrogram_png, surest_mistakes
+from ffdv.training.mistakes import MOST_FILM_BYTES, MOST_SECONDS, show_mistakes, spectrogram_png, surest_mistakes
 from ffdv.training.model_card import as_markdown
 from ffdv.training.report import JudgedClips, ReportData, gather, source_rows, write_report
 from ffdv.training.report_page import as_html
@@ -204,3 +205,37 @@ def test_a_checkpoint_that_knows_little_still_has_a_report(shards: Shards, tmp_p
     )
 
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "model_card.md"}
+
+
+def test_a_small_film_is_shown_whole_and_faces_are_spread_over_the_clip(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_media(tmp_path / "a.mp4", frames=[np.zeros((64, 64, 3), np.uint8)] * 5)
+    crops = np.stack([np.full((32, 32, 3), 20 * k, np.uint8) for k in range(10)])
+    many = np.arange(10.0)
+    track = FaceTrack(
+        0, many, np.zeros((10, 4), np.float32), np.zeros((10, 5, 2), np.float32), np.ones(10, np.float32), crops
+    )
+    clips = [replace(clip, path=film) for clip in shards.clips()]
+    monkeypatch.setattr(Shards, "clips", lambda _: tuple(clips))
+    monkeypatch.setattr(Shards, "faces", lambda *_: FacesSeen((track,), 10, 10, (64, 64)))
+
+    (shown,) = show_mistakes(shards, [2], [0.9])
+
+    assert base64.b64decode(shown.film.split(",")[1]) == film.read_bytes()
+    assert not shown.sound  # the film has it
+    greys = [np.array(Image.open(BytesIO(base64.b64decode(face.split(",")[1])))).mean() for face in shown.faces]
+    assert greys == pytest.approx([0, 60, 120, 180], abs=3)
+
+
+def test_a_film_beyond_the_bound_stays_where_it_is(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(bytes(MOST_FILM_BYTES + 1))
+    clips = [replace(clip, path=tmp_path / "a.mp4") for clip in shards.clips()]
+    monkeypatch.setattr(Shards, "clips", lambda _: tuple(clips))
+
+    (shown,) = show_mistakes(shards, [2], [0.9])
+
+    assert not shown.film
+    assert shown.sound
