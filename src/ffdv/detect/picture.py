@@ -1,0 +1,222 @@
+"""The sense of picture: is this face swapped, redrawn or animated?
+
+It looks at the surface of each face, at how the head moves and how still its surroundings are, and with a small net for seams and
+redrawn skin. The face that looks most forged decides. Motion is known of the face that leads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+from ffdv.detect.picture_model import FAMILIES, PastedNet, PictureWeights, read_weights
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.errors import CheckpointError
+from ffdv.features.faces import STANDARD_FACES
+from ffdv.features.head import head_numbers
+from ffdv.features.portrait import NUMBERS, landmarks_in_crops, portrait_numbers
+from ffdv.metrics.calibration import sigmoid
+from ffdv.records import FacesSeen, FaceTrack, FloatArray
+
+SPAN_SECONDS = 1.0
+CROPS_A_SPAN = 4  # looked at; the next four tell the same
+MOST_CROPS = 160  # of one face in a piece
+LEAST_SIDE = 40.0  # pixels of a face in the picture: below it is a smear after any enlargement
+LEAST_SECONDS = 1.0
+LEAST_CROPS = 4
+MOST_FACES = 6  # the most prominent ones of a piece
+DARKEST = 30.0  # grey levels of a face on average
+SMALL_SHARE = 0.6  # of the smallest face that taught: below it a face is unlike them
+CLEARLY = 0.5  # of a number's spread beyond what open clips showed
+
+
+@dataclass(frozen=True)
+class _Face:
+    """What was seen of one face: numbers by name; of each crop looked at its moment, its own numbers and the net's map."""
+
+    track: FaceTrack
+    numbers: Mapping[str, float]
+    seconds: npt.NDArray[np.float64]
+    crop_numbers: FloatArray
+    crop_nets: FloatArray
+    maps: FloatArray
+    logit: float
+    brightness: float
+
+
+class PictureSense:
+    """Judges every face of a clip; its weights are those inside the package."""
+
+    def __init__(self, weights: PictureWeights | None = None, net: PastedNet | None = None) -> None:
+        self._weights = weights or shipped_weights()
+        self._net = net or shipped_net()
+
+    @property
+    def name(self) -> SenseName:
+        """Picture."""
+        return "picture"
+
+    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
+        """How likely a face was swapped, redrawn or animated: for the clip, for each face and for each second of the one that decides."""
+        seen = looked.features.faces
+        absent = _missing(looked, seen)
+        if absent is not None:
+            return absent
+        assert seen is not None
+        motion = head_numbers(looked.head) if looked.head is not None else {}
+        usable = [k for k, track in enumerate(seen.tracks[:MOST_FACES]) if _reason(track) is None]
+        faces = [self._look(seen, seen.tracks[k], motion if k == 0 else {}) for k in usable]
+        return self._opinion(max(faces, key=lambda face: face.logit), faces, motion)
+
+    def _look(self, seen: FacesSeen, track: FaceTrack, motion: Mapping[str, float]) -> _Face:
+        chosen = chosen_crops(track.seconds)
+        part = FaceTrack(
+            track.track_id,
+            track.seconds[chosen],
+            track.boxes[chosen],
+            track.landmarks[chosen],
+            track.scores[chosen],
+            track.crops[chosen],
+        )
+        points = landmarks_in_crops(part, seen.picture_size, margin=STANDARD_FACES.crop_margin)
+        rows = portrait_numbers(part.crops, points)
+        nets, maps = self._net.look(part.crops)
+        numbers = {**face_numbers(rows, nets), **motion}
+        brightness = float(part.crops[:, 40:-40:4, 40:-40:4].mean())
+        return _Face(track, numbers, part.seconds, rows, nets, maps, self._weights.logit(numbers), brightness)
+
+    def _opinion(self, face: _Face, faces: list[_Face], motion: Mapping[str, float]) -> SenseOpinion:
+        spans, logits = self._spans(face)
+        worst = int(np.argmax(face.crop_nets))
+        chances = sigmoid([one.logit for one in faces])
+        votes = self._weights.families(face.numbers)
+        return SenseOpinion(
+            "picture",
+            face.logit,
+            float(sigmoid([face.logit])[0]),
+            spans,
+            sigmoid(logits),
+            activation=np.asarray(sigmoid(face.maps[worst]), np.float32),
+            track_id=face.track.track_id,
+            outside=self._outside(face),
+            numbers={**{f"vote_{name}": vote for name, vote in votes.items()}, "faces": float(len(faces)), **motion},
+            activation_seconds=float(face.seconds[worst]),
+            track_probabilities={one.track.track_id: float(p) for one, p in zip(faces, chances, strict=True)},
+        )
+
+    def _spans(self, face: _Face) -> tuple[npt.NDArray[np.float64], list[float]]:
+        """Stretches of a second with the face in sight, and the logit of each; what is known of the whole clip counts in all."""
+        number = np.floor(face.seconds / SPAN_SECONDS).astype(int)
+        spans, logits = [], []
+        for k in np.unique(number):
+            inside = number == k
+            numbers = {**face.numbers, **face_numbers(face.crop_numbers[inside], face.crop_nets[inside])}
+            spans.append((k * SPAN_SECONDS, (k + 1) * SPAN_SECONDS))
+            logits.append(self._weights.logit(numbers))
+        return np.array(spans, np.float64).reshape(-1, 2), logits
+
+    def _outside(self, face: _Face) -> tuple[str, ...]:
+        """What of this clip the open clips did not show, in plain sentences."""
+        told = []
+        side = face_side(face.track)
+        if side < SMALL_SHARE * self._weights.smallest_side:
+            told.append(
+                f"the face is {side:.0f} pixels high; those that taught had at least {self._weights.smallest_side:.0f}"
+            )
+        if face.brightness < DARKEST:
+            told.append("the face is darker than those that taught")
+        low, high = (self._beyond(face.numbers, name) for name in ("skin_energy_2", "mouth_energy_2"))
+        if min(low, high) < -CLEARLY:
+            told.append("the face is softer or more compressed than those that taught")
+        if max(low, high) > CLEARLY:
+            told.append("the face is harsher or noisier than those that taught")
+        return tuple(told)
+
+    def _beyond(self, numbers: Mapping[str, float], name: str) -> float:
+        """How far a number lies beyond what open clips showed, in its spread; below 0 under the least."""
+        value = numbers.get(name, float("nan"))
+        if not np.isfinite(value):
+            return 0.0
+        least, most, spread = self._weights.least[name], self._weights.most[name], self._weights.spread[name]
+        return (min(value - least, 0.0) + max(value - most, 0.0)) / spread
+
+
+def face_numbers(rows: FloatArray, nets: FloatArray) -> dict[str, float]:
+    """The numbers of one face from those of its crops: medians of portrait numbers (n, 53), the mean of the net's logits (n,)."""
+    wanted = {name for members in FAMILIES.values() for name, _ in members}
+    numbers = {"net": float(nets.mean())}
+    for column, name in enumerate(NUMBERS):
+        if name in wanted:
+            known = rows[:, column][np.isfinite(rows[:, column])]
+            numbers[name] = float(np.median(known)) if len(known) else float("nan")
+    return numbers
+
+
+def chosen_crops(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Indices of at most CROPS_A_SPAN sightings of each second, evenly spread, and of at most MOST_CROPS in all."""
+    number = np.floor(seconds / SPAN_SECONDS).astype(int)
+    chosen: list[int] = []
+    for k in np.unique(number):
+        inside = np.flatnonzero(number == k)
+        chosen += inside[np.unique(np.linspace(0, len(inside) - 1, CROPS_A_SPAN).round().astype(int))].tolist()
+    index = np.array(chosen, np.int64)
+    if len(index) > MOST_CROPS:
+        index = index[np.linspace(0, len(index) - 1, MOST_CROPS).round().astype(int)]
+    return index
+
+
+def face_side(track: FaceTrack) -> float:
+    """The longer side of a face's box, the median over its sightings, in pixels."""
+    sides = np.maximum(track.boxes[:, 2] - track.boxes[:, 0], track.boxes[:, 3] - track.boxes[:, 1])
+    return float(np.median(sides))
+
+
+@cache
+def shipped_weights() -> PictureWeights:
+    """The weights inside the package. Raises CheckpointError when they are missing or damaged."""
+    return read_weights(_packaged("picture.json").decode("utf-8", errors="replace"))
+
+
+@cache
+def shipped_net() -> PastedNet:
+    """The net inside the package. Raises CheckpointError when it is missing or damaged."""
+    return PastedNet(_packaged("picture.onnx"))
+
+
+def _packaged(name: str) -> bytes:
+    try:
+        return files("ffdv.detect").joinpath("weights", name).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"the picture sense lacks {name}; install ffdv again, or run make weights") from error
+
+
+def _reason(track: FaceTrack) -> str | None:
+    """Why one face cannot be judged, as a code; None where it can."""
+    if face_side(track) < LEAST_SIDE:
+        return "too_small_face"
+    if len(track.seconds) < LEAST_CROPS or float(track.seconds[-1] - track.seconds[0]) < LEAST_SECONDS * 0.7:
+        return "too_short"
+    return None
+
+
+def _missing(looked: Looked, seen: FacesSeen | None) -> SenseAbsent | None:
+    """Why no face of the clip can be judged."""
+    if not looked.features.facts.has_picture or seen is None:
+        return SenseAbsent("picture", "no_picture", "there is no moving picture to look at")
+    if not seen.tracks:
+        return SenseAbsent("picture", "no_face", "no face is in sight long enough to be judged")
+    reasons = [_reason(track) for track in seen.tracks[:MOST_FACES]]
+    if None in reasons:
+        return None
+    if "too_short" in reasons:
+        return SenseAbsent(
+            "picture", "too_short", f"no face is in sight for {LEAST_SECONDS:.0f} s, the least that is judged"
+        )
+    largest = max(face_side(track) for track in seen.tracks)
+    text = f"the largest face is only {largest:.0f} pixels high; {LEAST_SIDE:.0f} are the least that is judged"
+    return SenseAbsent("picture", "too_small_face", text)
