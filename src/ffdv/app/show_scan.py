@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ffdv.app import console
-from ffdv.detect.report import MARKS, percent
+from ffdv.detect.report import MARKS
 from ffdv.detect.scan import ScanSummary, page_name
 from ffdv.detect.scan_json import SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import Lang, how_sure, missing, note_text, reasons, say
+from ffdv.detect.words import Lang, how_sure, missing, note_text, percent, reasons, say
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
 BAR = 20  # characters from 0 to 100 %

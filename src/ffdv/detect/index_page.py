@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ffdv.detect.report import HTML_LANGUAGES, TONES, page_file, percent, script_hash, shown_name
+from ffdv.detect.report import HTML_LANGUAGES, TONES, page_file, script_hash, shown_name
 from ffdv.detect.senses import SENSES
-from ffdv.detect.words import Lang, say
+from ffdv.detect.words import Lang, percent, say
 from ffdv.page import render
 
 WORDS = ("fake", "cannot tell", "real", "failed")

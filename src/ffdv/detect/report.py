@@ -21,7 +21,7 @@ import numpy as np
 from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
-from ffdv.detect.words import Lang, cue_words, how_sure, missing, note_text, reasons, say, unit_word
+from ffdv.detect.words import Lang, cue_words, how_sure, missing, note_text, percent, reasons, say, unit_word
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
@@ -118,17 +118,6 @@ def length_seconds(verdict: Verdict) -> float:
     looked = max(seen.sound_seconds, seen.picture_seconds)
     spectrogram = verdict.evidence.spectrogram
     return max(looked, spectrogram.stop_seconds if spectrogram else 0.0)
-
-
-def percent(probability: float) -> str:
-    """A probability for people; never a certainty.
-
-    >>> percent(0.934), percent(0.9999), percent(0.0001)
-    ('93 %', '> 99 %', '< 1 %')
-    """
-    if probability > 0.99:
-        return "> 99 %"
-    return "< 1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
 
 
 def plain_number(value: float) -> str:

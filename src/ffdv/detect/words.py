@@ -48,8 +48,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "The senses disagree: one suspects a forgery, another finds none, and together they are not sure enough.",
         "各项判断不一致：一项怀疑伪造，另一项没有发现，综合起来不足以下结论。",
     ),
-    "sense_suspects": ("The {sense} seems forged rather than not ({p:.0%}).", "{sense}更像是伪造的（{p:.0%}）。"),
-    "sense_clear": ("The {sense} shows little sign of forgery ({p:.0%}).", "{sense}几乎没有伪造迹象（{p:.0%}）。"),
+    "sense_suspects": ("The {sense} seems forged rather than not ({p}).", "{sense}更像是伪造的（{p}）。"),
+    "sense_clear": ("The {sense} shows little sign of forgery ({p}).", "{sense}几乎没有伪造迹象（{p}）。"),
     "outside": (
         "This clip is unlike what the detector learned from ({sense}): {text}",
         "该片段与检测器的训练材料不同（{sense}）：{text}",
@@ -57,8 +57,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     # how sure, and thresholds
     "how_sure": (
-        "The detector gives {p:.0%} that the clip is forged in any way. It says fake above {high:.0%} and real below {low:.0%}.",
-        "检测器认为该片段以任何方式伪造的可能性为 {p:.0%}。高于 {high:.0%} 判为伪造，低于 {low:.0%} 判为真实。",
+        "The detector gives {p} that the clip is forged in any way. It says fake above {high} and real below {low}.",
+        "检测器认为该片段以任何方式伪造的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为真实。",
     ),
     "sure_heading": ("How sure", "把握有多大"),
     "looked_line": (
@@ -110,7 +110,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "spectrogram": ("Sound: pitch from low (bottom) to high (top)", "声音：自下而上由低到高"),
     "spectrogram_overlay": ("orange: where the voice model looked", "橙色：声音模型关注的位置"),
     "strip": ("The leading face", "主要人脸"),
-    "suspects": ("Faces that look most suspicious", "最可疑的人脸"),
+    "suspects": ("The face at its most suspicious moments", "人脸最可疑的时刻"),
     "suspects_help": (
         "Orange marks where the picture model looked. It need not be where a forgery is.",
         "橙色表示画面模型关注的位置，不一定就是伪造之处。",
@@ -323,6 +323,17 @@ def say(code: str, lang: Lang = "en", **values: object) -> str:
     return WORDS[code][LANGUAGES.index(lang)].format(**values)
 
 
+def percent(probability: float) -> str:
+    """A probability for people; never a certainty.
+
+    >>> percent(0.934), percent(0.9999), percent(0.0001)
+    ('93 %', '> 99 %', '< 1 %')
+    """
+    if probability > 0.99:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
 def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """Why the verdict is what it is, one sentence each."""
     said = []
@@ -330,6 +341,8 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         values = dict(reason.values)
         if "sense" in values:
             values["sense"] = say(str(values["sense"]), lang)
+        if "p" in values:
+            values["p"] = percent(float(str(values["p"])))
         said.append(say(reason.code, lang, **values))
     return tuple(said)
 
@@ -358,7 +371,9 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     fused = verdict.fused
     if fused is None:
         return (say("no_probability", lang),)
-    first = say("how_sure", lang, p=fused.probability, low=fused.band.low, high=fused.band.high)
+    first = say(
+        "how_sure", lang, p=percent(fused.probability), low=percent(fused.band.low), high=percent(fused.band.high)
+    )
     if not fused.measured:
         return first, say("threshold_unmeasured", lang)
     rate = _share(fused.band.false_alarm_rate, lang)
