@@ -19,7 +19,6 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +29,28 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from ffdv.detect.agreement_model import (
+from ffdv.features.agreement import (
     FPS,
     MAX_OFFSET,
     MEASURES,
     AgreementModel,
+    Heard,
     PhoneWeights,
+    Seen,
     View,
     Weighing,
     best_offset,
-    in_context,
 )
 from ffdv.features.faces import FaceSpec
-from ffdv.features.lips import bridged, lip_curves, motion, mouth_pictures_seen, split_track
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.speech import speech_track
 from ffdv.features.sync import STANDARD_MOUTH
-from ffdv.models.sync import PHONES, PhoneNet, canonical_maps, principal_directions
+from ffdv.models.sync import PHONES, STANDARD_SYNC, PhoneNet, Talking, fit_views
 from ffdv.records import MouthTrack, Samples
 
 SPEECH_CLIPS = 1100  # of English: about an hour
-PHONE_SEEDS = (0, 1, 2)
+PHONE_SEEDS = (0, 1)
 PHONE_STEPS = 1000
-CONTEXT = (-8, -4, 0, 4, 8)  # frames of 10 ms; the phone networks hear 90 ms to both sides of each
-DIRECTIONS, SOUND_RIDGE, MOUTH_RIDGE = 6, 1.0, 0.1
-PICTURE_NUMBERS = 20
-TAUGHT_LEAD = 1  # frames: sound of the open clips comes about so much later than the lips
-WRONG_PAIRS = 5  # a clip
 # Fakes whose lips follow their sound: made from it, or by a method that leaves lips and sound alone.
 FOLLOWS_SOUND = ("talkinghead_", "selfmade_landmark_faceswap_poisson", "selfmade_world_vocoder")
 
@@ -68,8 +62,17 @@ class Talker:
     """One clip: its row of the manifest, its mouth and its sound."""
 
     row: Mapping[str, str]
-    mouth: MouthTrack
-    sound: Samples
+    talking: Talking
+
+    @property
+    def mouth(self) -> MouthTrack:
+        """Its mouth."""
+        return self.talking.mouth
+
+    @property
+    def sound(self) -> Samples:
+        """Its sound."""
+        return self.talking.sound
 
     @property
     def name(self) -> str:
@@ -95,23 +98,6 @@ class Talker:
     def teaches(self) -> bool:
         """Open, and its lips follow its sound."""
         return self.is_open and (self.is_real or self.row["method"].startswith(FOLLOWS_SOUND))
-
-    @cached_property
-    def stretches(self) -> list[slice]:
-        """Where the mouth is in sight."""
-        return split_track(self.mouth.seconds, self.mouth.in_sight, fps=FPS)
-
-    @cached_property
-    def seen(self) -> tuple[list[Array], list[Array]]:
-        """Curves and small pictures of each stretch."""
-        assert self.mouth.points is not None
-        curves, pictures = [], []
-        for part in self.stretches:
-            known = self.mouth.in_sight[part]
-            points = bridged(self.mouth.points[part].astype(np.float64), known)
-            curves.append(lip_curves(points.astype(np.float32)))
-            pictures.append(bridged(mouth_pictures_seen(self.mouth.crops[part], known), known))
-        return curves, pictures
 
 
 def label_phones(data: Path, kept: Path) -> dict[str, list[tuple[str, int, int]]]:
@@ -240,52 +226,15 @@ def talkers(data: Path, kept: Path) -> Iterator[Talker]:
         try:
             with np.load(place) as stored:
                 mouth = MouthTrack(stored["seconds"], stored["crops"], stored["opening"], stored["points"])
-                yield Talker(row, mouth, Samples(stored["sound"], int(stored["rate"]), float(stored["start"])))
+                sound = Samples(stored["sound"], int(stored["rate"]), float(stored["start"]))
+                yield Talker(row, Talking(mouth, sound))
         except (zipfile.BadZipFile, ValueError) as error:
             sys.exit(f"{place}: damaged ({error}); remove it and run again")
 
 
-def fit_views(clips: Sequence[Talker], networks: Sequence[PhoneWeights]) -> tuple[View, ...]:
-    """Canonical maps between every phone network's numbers and the mouth's curves and pictures, on genuine clips."""
-    base = principal_directions(
-        np.concatenate([part - part.mean(axis=0) for clip in clips for part in clip.seen[1]]), PICTURE_NUMBERS
-    )
-    views = []
-    for kind in ("curves", "pictures"):
-        moved = [_moved(clip, kind, base) for clip in clips]
-        scale = np.concatenate(moved).std(axis=0)
-        for number, network in enumerate(networks):
-            sounds, mouths = [], []
-            for clip, values in zip(clips, moved, strict=True):
-                sound, known = _sound_beside(clip, network)
-                heard, seen = sound[known], (values / scale)[known]
-                sounds.append(heard - heard.mean(axis=0))
-                mouths.append(seen - seen.mean(axis=0))
-            sound_map, mouth_map, weights = canonical_maps(
-                np.concatenate(sounds),
-                np.concatenate(mouths),
-                count=DIRECTIONS,
-                sound_ridge=SOUND_RIDGE,
-                mouth_ridge=MOUTH_RIDGE,
-            )
-            chosen = base if kind == "pictures" else np.zeros((0, 0))
-            views.append(View(kind, number, chosen, scale, sound_map, mouth_map, weights))
-    return tuple(views)
-
-
-def _moved(clip: Talker, kind: str, base: Array) -> Array:
-    curves, pictures = clip.seen
-    return np.concatenate([motion(part) for part in (curves if kind == "curves" else [one @ base for one in pictures])])
-
-
-def _sound_beside(clip: Talker, network: PhoneWeights) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The network's numbers beside each frame that shows the mouth, TAUGHT_LEAD later, and where there is sound."""
-    track = speech_track(clip.sound)
-    rows = np.concatenate([np.arange(part.start, part.stop) for part in clip.stretches])
-    frames = track.at(clip.mouth.seconds[rows] + TAUGHT_LEAD / FPS)
-    known = (frames >= 0) & (frames < len(track.bands))
-    numbers = in_context(network.hear(track)[0], CONTEXT)
-    return numbers[np.clip(frames, 0, len(numbers) - 1)], known
+def views_of(clips: Sequence[Talker], networks: Sequence[PhoneWeights]) -> tuple[View, ...]:
+    """The maps that these clips teach."""
+    return fit_views([clip.talking for clip in clips], networks, STANDARD_SYNC)
 
 
 @dataclass(frozen=True)
@@ -304,26 +253,39 @@ class Paired:
         return self.mouth is self.sound and self.shift == 0
 
 
-def pair(model: AgreementModel, mouth: Talker, sound: Talker, shift: int = 0) -> Paired:
-    """Compare; shift: frames by which the sound is made late, what leaves at one end is lost."""
-    samples = sound.sound
-    late = replace(samples, start_seconds=samples.start_seconds + shift / FPS)
-    if mouth is not sound:  # both clocks begin with the picture
-        late = replace(late, start_seconds=late.start_seconds + mouth.mouth.seconds[0] - sound.mouth.seconds[0])
-    comparison = model.compare(mouth.mouth, late)
-    return Paired(mouth, sound, shift, comparison.measures(), best_offset(comparison.curve()))
+class Comparing:
+    """A model that sees each mouth and hears each sound once."""
+
+    def __init__(self, model: AgreementModel) -> None:
+        self.model = model
+        self._seen: dict[str, Seen] = {}
+        self._heard: dict[str, Heard] = {}
+
+    def pair(self, mouth: Talker, sound: Talker, shift: int = 0) -> Paired:
+        """Compare; shift: frames by which the sound is made late, what leaves at one end is lost."""
+        if mouth.name not in self._seen:
+            self._seen[mouth.name] = self.model.see(mouth.mouth)
+        if sound.name not in self._heard:
+            self._heard[sound.name] = self.model.hear(sound.sound)
+        # both clocks begin with the picture
+        late = shift / FPS + float(mouth.mouth.seconds[0] - sound.mouth.seconds[0])
+        comparison = self.model.beside(self._seen[mouth.name], self._heard[sound.name], late_seconds=late)
+        return Paired(mouth, sound, shift, comparison.measures(), best_offset(comparison.curve()))
 
 
 def pairs_of(
     model: AgreementModel, clips: Sequence[Talker], strangers: Sequence[Talker], rng: np.random.Generator
 ) -> list[Paired]:
-    """Each clip with its own sound, with sounds of WRONG_PAIRS strangers, and with its own moved far away."""
-    made = []
+    """Each clip with its own sound, with sounds of STANDARD_SYNC.wrong_pairs strangers, and with its own moved far away."""
+    made, comparing = [], Comparing(model)
     for clip in clips:
-        made.append(pair(model, clip, clip))
+        made.append(comparing.pair(clip, clip))
         others = [one for one in strangers if one.identity != clip.identity]
-        made += [pair(model, clip, others[int(i)]) for i in rng.choice(len(others), WRONG_PAIRS, replace=False)]
-        made.append(pair(model, clip, clip, int(rng.integers(9, 15)) * (1 if rng.random() < 0.5 else -1)))
+        made += [
+            comparing.pair(clip, others[int(i)])
+            for i in rng.choice(len(others), STANDARD_SYNC.wrong_pairs, replace=False)
+        ]
+        made.append(comparing.pair(clip, clip, int(rng.integers(9, 15)) * (1 if rng.random() < 0.5 else -1)))
     return made
 
 
@@ -357,7 +319,7 @@ def out_of_fold(
         tested = [clip for clip in clips if clip.row["source_repo"] == source]
         people = {clip.identity for clip in tested}
         rest = [clip for clip in taught if clip.row["source_repo"] != source and clip.identity not in people]
-        part = replace(model, views=fit_views(rest, model.phones))
+        part = replace(model, views=views_of(rest, model.phones))
         models |= {clip.name: part for clip in tested}
         real = [clip for clip in tested if clip.is_real]
         others = [clip for clip in clips if clip.is_real and clip.identity not in people]
@@ -393,13 +355,13 @@ def interval(wrong: npt.NDArray[np.bool_], logits: Array, people: Sequence[str])
     return {"right": right, "wrong": false, "auc": float(roc_auc_score(wrong, logits)), "low": low, "high": high}
 
 
-def shifted(models: Mapping[str, AgreementModel], clips: Sequence[Talker]) -> dict[str, float]:
+def shifted(models: Mapping[str, Comparing], clips: Sequence[Talker]) -> dict[str, float]:
     """How often a shift of -15 … 15 frames is found within one frame: as it was made, and counted from the clip's own delay."""
     absolute, relative = [], []
     for clip in clips:
-        own = pair(models[clip.name], clip, clip).offset
+        own = models[clip.name].pair(clip, clip).offset
         for shift in range(-MAX_OFFSET, MAX_OFFSET + 1, 3):
-            found = pair(models[clip.name], clip, clip, shift).offset
+            found = models[clip.name].pair(clip, clip, shift).offset
             absolute.append(abs(found - shift) <= 1.5)
             relative.append(abs(found - np.clip(own + shift, -MAX_OFFSET, MAX_OFFSET)) <= 1.5)
     return {
@@ -414,10 +376,10 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
     rng = np.random.default_rng(0)
     taught = [clip for clip in clips if clip.teaches]
     opened, closed = [c for c in clips if c.is_open], [c for c in clips if c.is_real and not c.is_open]
-    bare = AgreementModel(tuple(networks), (), CONTEXT, float(TAUGHT_LEAD), Weighing({}, 0.0))
-    model = replace(bare, views=fit_views(taught, networks))
+    bare = AgreementModel(tuple(networks), (), STANDARD_SYNC.context, STANDARD_SYNC.lead_frames, Weighing({}, 0.0))
+    model = replace(bare, views=views_of(taught, networks))
     lead = median_lead(out_of_fold(opened, taught, bare, rng)[0] + pairs_of(model, closed, closed, rng))
-    model = replace(model, lead_frames=TAUGHT_LEAD + lead)
+    model = replace(model, lead_frames=STANDARD_SYNC.lead_frames + lead)
     open_pairs, models = out_of_fold(opened, taught, model, rng)
     closed_pairs = pairs_of(model, closed, closed, rng)
     pairs = open_pairs + closed_pairs
@@ -433,14 +395,15 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
             "script": "scripts/weights/agreement.py",
         },
     )
-    models = {clip.name: models.get(clip.name, model) for clip in clips}
+    every = {id(one): Comparing(one) for one in [model, *models.values()]}
+    comparing = {clip.name: every[id(models.get(clip.name, model))] for clip in clips}
     model.save(asked.out / "agreement.npz")
-    fakes = {clip.name: pair(models[clip.name], clip, clip) for clip in clips if not clip.is_real}
+    fakes = {clip.name: comparing[clip.name].pair(clip, clip) for clip in clips if not clip.is_real}
     report = measure(pairs, fakes, model.weighing)
     report["lead_frames"] = model.lead_frames
     real = [clip for clip in clips if clip.is_real]
     report["shifted"] = {
-        name: shifted(models, part)
+        name: shifted(comparing, part)
         for name, part in (("open", [c for c in real if c.is_open]), ("closed", [c for c in real if not c.is_open]))
     }
     (asked.work / "report.json").write_text(json.dumps(report, indent=1))

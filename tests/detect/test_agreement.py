@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffdv.detect.agreement import AgreementSense, chance, shipped_model, spans_of
-from ffdv.detect.agreement_model import AgreementModel, Comparison, Weighing, best_offset
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.detect.sync import sync
 from ffdv.errors import CheckpointError, StreamMissing
+from ffdv.features.agreement import AgreementModel, Comparison, Weighing, best_offset
 from ffdv.features.faces import FaceSpec
 from ffdv.features.landmarks import MOUTH_POINTS
 from ffdv.features.recipe import ExtractSpec, extract

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ffdv.detect.agreement_model import PhoneWeights
+from ffdv.features.agreement import PhoneWeights
 from ffdv.features.speech import SpeechTrack
 from ffdv.models.sync import PHONES, PhoneNet, canonical_maps, principal_directions
 

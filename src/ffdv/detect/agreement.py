@@ -7,13 +7,12 @@ dub with the same timing) belongs to them as far as this sense can see; the sens
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import as_file, files
 
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.detect.agreement_model import FPS, AgreementModel, Comparison, best_offset
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.features.agreement import FPS, AgreementModel, Comparison, best_offset, packaged_model
 from ffdv.features.sync import MIN_SEEN_FRAMES
 from ffdv.records import Samples
 
@@ -87,9 +86,8 @@ class AgreementSense:
 
 @cache
 def shipped_model() -> AgreementModel:
-    """The model inside the package. Raises CheckpointError when its weights are missing or damaged."""
-    with as_file(files("ffdv.detect").joinpath("weights", "agreement.npz")) as path:
-        return AgreementModel.load(path)
+    """The model inside the package, read once. Raises CheckpointError when its weights are missing or damaged."""
+    return packaged_model()
 
 
 def chance(logit: float) -> float:

@@ -16,7 +16,9 @@ import numpy as np
 from ffdv.data.prepare import extract_spec
 from ffdv.detect.network import MODEL_NAME, Network
 from ffdv.errors import CheckpointError, StreamMissing
+from ffdv.features.agreement import MEASURES, WEIGHTS_NAME, AgreementModel
 from ffdv.features.recipe import ExtractSpec, finish_faces, finish_joint, finish_sound
+from ffdv.features.sync import MIN_SEEN_FRAMES
 from ffdv.metrics.aggregation import aggregate
 from ffdv.records import Features
 
@@ -118,6 +120,21 @@ def joint_logit(features: Features, network: Network) -> float:
     return aggregate(logits, facts.aggregation)
 
 
+def sync_logit(features: Features, network: Network) -> float:
+    """How little lips and sound belong together. Raises StreamMissing without sound, a mouth in sight, or a second of both."""
+    path, sound, mouth = features.facts.path, features.sound, features.mouth
+    if sound is None:
+        raise StreamMissing(path, _why(features, _NO_SOUND) or "no sound that can be judged")
+    if mouth is None or not mouth.in_sight.any():
+        raise StreamMissing(path, _why(features, _NO_FACE) or "no mouth is in sight")
+    comparison = _maps(network.path.parent / WEIGHTS_NAME).compare(mouth, sound)
+    if comparison.known[:, comparison.max_offset].sum() < MIN_SEEN_FRAMES:
+        raise StreamMissing(path, "lips and sound are there together for less than a second")
+    measures = comparison.measures()
+    vectors = np.array([[measures[name] for name in MEASURES]], np.float32)
+    return float(network.run(["logit"], vectors=vectors)[0][0])
+
+
 def _face_settings(network: Network) -> tuple[int, int]:
     """Crops of a face and their side, as the net was trained."""
     frames, size = network.facts.setting("faces", "frames"), network.facts.setting("model", "picture_size")
@@ -142,6 +159,14 @@ def _members(network: Network) -> tuple[Network | None, ...]:
 
 
 @lru_cache(maxsize=8)
+def _maps(path: Path) -> AgreementModel:
+    """The maps beside a net for lips and sound."""
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent}: {path.name} is not beside its net; give the folder of the run")
+    return AgreementModel.load(path)
+
+
+@lru_cache(maxsize=8)
 def _open(path: Path) -> Network:
     return Network(path)
 
@@ -156,5 +181,6 @@ SCORERS: Mapping[str, Scorer] = {
     "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
     "joint": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), joint_logit, ""),
     "late": Scorer(extract_spec(("picture", "motion")).model_copy(update={"probes": False}), late_logit, ""),
+    "sync": Scorer(extract_spec(("agreement",)).model_copy(update={"probes": False}), sync_logit, "agreement"),
     "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
 }

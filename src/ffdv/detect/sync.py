@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.detect.agreement import chance, shipped_model, spans_of
-from ffdv.detect.agreement_model import FPS, Array, Comparison, Weighing, best_offset
 from ffdv.errors import StreamMissing
+from ffdv.features.agreement import FPS, Array, Comparison, Weighing, best_offset
 from ffdv.features.faces import FaceSpec
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.sync import MIN_SEEN_FRAMES, STANDARD_MOUTH

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-Array = npt.NDArray[np.float64]
+from ffdv.features.agreement import FPS, Array, PhoneWeights, View, curves_and_pictures, in_context
+from ffdv.features.lips import motion, split_track
+from ffdv.features.speech import speech_track
+from ffdv.records import MouthTrack, Samples
+
+_Known = npt.NDArray[np.bool_]
 
 # The phones that pocketsphinx' English model knows; 0 is silence, breath and noise.
 PHONES = (
@@ -99,3 +109,88 @@ def principal_directions(values: Array, count: int) -> Array:
     _, _, right = np.linalg.svd(values, full_matrices=False)
     directions: Array = right[:count].T
     return directions
+
+
+class SyncSpec(BaseModel):
+    """How the maps between sound and mouth are fitted.
+
+    directions: canonical ones, of each view; sound_ridge, mouth_ridge: shares of the mean variance added to every direction;
+    picture_numbers: principal directions of the small mouth pictures; context: of sound about a moment, in frames of 10 ms;
+    lead_frames: how much later than the lips the sound of the clips comes about, in frames of 40 ms; wrong_pairs: made of each
+    real clip, with sounds of other people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    directions: int = Field(default=6, ge=1, le=24)
+    sound_ridge: float = Field(default=1.0, gt=0)
+    mouth_ridge: float = Field(default=0.1, gt=0)
+    picture_numbers: int = Field(default=12, ge=1, le=324)
+    context: tuple[int, ...] = (-8, -4, 0, 4, 8)
+    lead_frames: float = Field(default=1.0, ge=-15, le=15)
+    wrong_pairs: int = Field(default=5, ge=1, le=50)
+
+
+STANDARD_SYNC = SyncSpec()
+
+
+@dataclass(frozen=True)
+class Talking:
+    """A mouth and the sound that belongs to it."""
+
+    mouth: MouthTrack
+    sound: Samples
+
+    @cached_property
+    def stretches(self) -> list[slice]:
+        """Where the mouth is in sight."""
+        return split_track(self.mouth.seconds, self.mouth.in_sight, fps=FPS)
+
+    @cached_property
+    def seen(self) -> tuple[list[Array], list[Array]]:
+        """Curves and small pictures of each stretch."""
+        return curves_and_pictures(self.mouth, self.stretches)
+
+
+def fit_views(
+    clips: Sequence[Talking], networks: Sequence[PhoneWeights], spec: SyncSpec = STANDARD_SYNC
+) -> tuple[View, ...]:
+    """Canonical maps between every phone network's numbers and the mouth's curves and pictures, on genuine clips."""
+    centred = np.concatenate([part - part.mean(axis=0) for clip in clips for part in clip.seen[1]])
+    base = principal_directions(centred, min(spec.picture_numbers, *centred.shape))
+    views = []
+    for kind in ("curves", "pictures"):
+        moved = [_moved(clip, kind, base) for clip in clips]
+        scale = np.maximum(np.concatenate(moved).std(axis=0), 1e-6)
+        for number, network in enumerate(networks):
+            sounds, mouths = [], []
+            for clip, values in zip(clips, moved, strict=True):
+                sound, known = _sound_beside(clip, network, spec)
+                heard, seen = sound[known], (values / scale)[known]
+                if known.any():
+                    sounds.append(heard - heard.mean(axis=0))
+                    mouths.append(seen - seen.mean(axis=0))
+            maps = canonical_maps(
+                np.concatenate(sounds),
+                np.concatenate(mouths),
+                count=spec.directions,
+                sound_ridge=spec.sound_ridge,
+                mouth_ridge=spec.mouth_ridge,
+            )
+            views.append(View(kind, number, base if kind == "pictures" else np.zeros((0, 0)), scale, *maps))
+    return tuple(views)
+
+
+def _moved(clip: Talking, kind: str, base: Array) -> Array:
+    curves, pictures = clip.seen
+    return np.concatenate([motion(part) for part in (curves if kind == "curves" else [one @ base for one in pictures])])
+
+
+def _sound_beside(clip: Talking, network: PhoneWeights, spec: SyncSpec) -> tuple[Array, _Known]:
+    """The network's numbers beside each frame that shows the mouth, lead_frames later, and where there is sound."""
+    track = speech_track(clip.sound)
+    rows = np.concatenate([np.arange(part.start, part.stop) for part in clip.stretches])
+    frames = track.at(clip.mouth.seconds[rows] + spec.lead_frames / FPS)
+    known = (frames >= 0) & (frames < len(track.bands))
+    numbers = in_context(network.hear(track)[0], spec.context)
+    return numbers[np.clip(frames, 0, len(numbers) - 1)], known

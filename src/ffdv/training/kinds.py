@@ -23,18 +23,20 @@ from ffdv.data.shards import Shards
 from ffdv.data.splits import families
 from ffdv.data.vector_loader import make_vector_loader, motion_vectors
 from ffdv.errors import CheckpointError, RecipeError
+from ffdv.features.agreement import MEASURES
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.models.checkpoint import Checkpoint
 from ffdv.models.initial_weights import first_fault
 from ffdv.models.joint import build_joint, heads_loss
 from ffdv.models.late import LateNet, fit_late
-from ffdv.models.motion import VectorNet, build_motion, fit_vectors
+from ffdv.models.motion import MotionSpec, VectorNet, build_motion, fit_vectors
 from ffdv.models.visual import build_visual
 from ffdv.models.zoo import build_model
 from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
 from ffdv.training.late import Members, member_log_odds
 from ffdv.training.losses import Loss, build_loss
 from ffdv.training.plan import Recipe, recipe_from
+from ffdv.training.sync import fit_agreement, make_pairs, sync_vectors
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,35 @@ def _fit_motion(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
     fit_vectors(net, vectors, shards.labels[rows], groups, spec=recipe.motion, seed=recipe.training.seed)
 
 
+def _sync_loader(asked: Asked) -> ClipLoader:
+    folder = _run_folder(asked)
+    if asked.training:  # the maps are what batches are made with, and training batches are made first
+        fit_agreement(asked.recipe.sync, asked.shards, asked.rows, folder)
+    return make_vector_loader(
+        asked.shards,
+        asked.recipe.loader,
+        sync_vectors(asked.shards, folder),
+        senses=("mouth",),
+        training=asked.training,
+        rows=asked.rows,
+        rank=asked.rank,
+        num_ranks=asked.num_ranks,
+    )
+
+
+def _sync_net(_recipe: Recipe, _initial: bool) -> nn.Module:
+    return build_motion(MotionSpec(), len(MEASURES))
+
+
+def _fit_sync(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
+    assert isinstance(net, VectorNet)
+    recipe = asked.recipe
+    pairs = make_pairs(
+        recipe.sync, asked.shards, training.rows.tolist(), by=recipe.split.groups, seed=recipe.training.seed
+    )
+    fit_vectors(net, pairs.measures, pairs.labels, pairs.groups, spec=MotionSpec(), seed=recipe.training.seed)
+
+
 def _late_loader(asked: Asked) -> ClipLoader:
     vectors = member_log_odds(asked.recipe, asked.shards, _run_folder(asked))
     return make_vector_loader(
@@ -229,7 +260,7 @@ def _joint_loss(recipe: Recipe, _labels: Sequence[int]) -> Loss:
 
 def _run_folder(asked: Asked) -> Path:
     if asked.folder is None:
-        raise CheckpointError("a fusion of runs is judged with its folder, which holds its members")
+        raise CheckpointError("a run of this kind is judged with its folder, which holds what it is made of")
     return asked.folder
 
 
@@ -240,6 +271,7 @@ KINDS: dict[str, Kind] = {
     "motion": Kind(
         ("motion",), _motion_loader, _motion_net, _fit_motion, loops=lambda recipe: recipe.motion.classifier == "net"
     ),
+    "sync": Kind(("mouth",), _sync_loader, _sync_net, _fit_sync, loops=lambda _: False),
     "joint": Kind(("sound", "faces"), _joint_loader, _joint_net, loss=_joint_loss),
     "late": Kind(_LATE_SENSES, _late_loader, _late_net, _fit_late, loops=lambda _: False, members=True),
 }

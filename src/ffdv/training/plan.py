@@ -29,6 +29,7 @@ from ffdv.models.audio import PictureSize
 from ffdv.models.joint import JointSpec
 from ffdv.models.late import FusionSpec
 from ffdv.models.motion import MotionSpec
+from ffdv.models.sync import SyncSpec
 from ffdv.models.visual import VisualSpec
 from ffdv.models.zoo import ModelSpec
 from ffdv.training.augmenting import refuse_unused
@@ -53,7 +54,7 @@ class Recipe(BaseModel):
     format: Literal[1] = 1
     name: str = Field(min_length=1)
     about: str = ""
-    kind: Literal["sound", "faces", "motion", "late", "joint"] = "sound"
+    kind: Literal["sound", "faces", "motion", "late", "joint", "sync"] = "sound"
     split: SplitSpec = SplitSpec()
     loader: LoaderSpec = LoaderSpec()
     front_end: FrontEndSpec = FrontEndSpec()
@@ -64,6 +65,7 @@ class Recipe(BaseModel):
     motion: MotionSpec = MotionSpec()
     fusion: FusionSpec = FusionSpec()
     joint: JointSpec = JointSpec()
+    sync: SyncSpec = SyncSpec()
     loss: LossSpec = LossSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()

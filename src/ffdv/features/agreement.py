@@ -15,17 +15,20 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ffdv.errors import CheckpointError
+from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.lips import bridged, lip_curves, motion, mouth_pictures_seen, split_track
 from ffdv.features.speech import TRACK_FPS, SpeechTrack, speech_track
 from ffdv.records import MouthTrack, Samples
 
 FORMAT_VERSION = 1
+WEIGHTS_NAME = "agreement.npz"
 FPS = 25.0  # of mouths
 MAX_OFFSET = 15  # frames to both sides
 NEAR_FRAMES = 4  # genuine files are out of step by up to this much (docs/log.md, 2026-11-25)
@@ -88,6 +91,23 @@ class Weighing:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A mouth's frames in sight: seconds (n,), and for each view its canonical numbers (n, d)."""
+
+    seconds: Array
+    numbers: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A sound: its track of m frames, for each view its canonical numbers (m, d), and how likely somebody speaks (m,)."""
+
+    track: SpeechTrack
+    numbers: tuple[Array, ...]
+    speech: Array
+
+
+@dataclass(frozen=True)
 class AgreementModel:
     """All that was learned. context: sound frames about the moment, in frames of the track; lead_frames: how late the sound of
     genuine files is on average, called an offset of 0; provenance: what it was made from.
@@ -102,39 +122,45 @@ class AgreementModel:
 
     def compare(self, mouth: MouthTrack, samples: Samples, *, max_offset: int = MAX_OFFSET) -> Comparison:
         """Mouth and sound side by side, at every offset up to max_offset frames."""
-        track = speech_track(samples)
-        heard = [network.hear(track) for network in self.phones] if len(track.bands) else []
+        return self.beside(self.see(mouth), self.hear(samples), max_offset=max_offset)
+
+    def see(self, mouth: MouthTrack) -> Seen:
+        """What the views see of a mouth. Raises ValueError when the track kept no points."""
         stretches = split_track(mouth.seconds, mouth.in_sight, fps=FPS)
         rows = np.concatenate([np.arange(part.start, part.stop) for part in stretches] or [np.zeros(0, np.int64)])
-        seconds = mouth.seconds[rows]
-        lags = np.arange(-max_offset, max_offset + 1) + self.lead_frames
-        frames = track.at(seconds[:, None] + lags / FPS)  # (n, lags)
-        known = (frames >= 0) & (frames < len(track.bands))
-        frames = np.clip(frames, 0, max(0, len(track.bands) - 1))
-        curves, pictures = self._seen(mouth, stretches)
-        pairs = []
-        for view in self.views if heard and len(rows) else ():
-            sound = in_context(heard[view.phones][0], self.context) @ view.sound_map
-            seen = curves if view.kind == "curves" else [picture @ view.base for picture in pictures]
-            moved = np.concatenate([motion(part) for part in seen]) / view.scale
-            pairs.append((sound[frames], moved @ view.mouth_map, view.weights))
-        speech = np.mean([one[1] for one in heard], axis=0) if heard else np.zeros(0)
-        middle = frames[:, max_offset]
-        spoken = np.where(known[:, max_offset], speech[middle], 0.0) if len(speech) else np.zeros(len(rows))
-        return Comparison(seconds, known, tuple(pairs), spoken, max_offset)
+        curves, pictures = curves_and_pictures(mouth, stretches)
+        numbers = []
+        for view in self.views if len(rows) else ():
+            parts = curves if view.kind == "curves" else [picture @ view.base for picture in pictures]
+            numbers.append(np.concatenate([motion(part) for part in parts]) / view.scale @ view.mouth_map)
+        return Seen(mouth.seconds[rows], tuple(numbers))
 
-    @staticmethod
-    def _seen(mouth: MouthTrack, stretches: Sequence[slice]) -> tuple[list[Array], list[Array]]:
-        """Lip curves and small pictures of each stretch. Raises ValueError when the track kept no points."""
-        if mouth.points is None:
-            raise ValueError("this mouth track was made without points; read the file again")
-        curves, pictures = [], []
-        for part in stretches:
-            known = mouth.in_sight[part]
-            points = bridged(mouth.points[part].astype(np.float64), known)
-            curves.append(lip_curves(points.astype(np.float32)))
-            pictures.append(bridged(mouth_pictures_seen(mouth.crops[part], known), known))
-        return curves, pictures
+    def hear(self, samples: Samples) -> Heard:
+        """What the views hear of a sound."""
+        track = speech_track(samples)
+        if not len(track.bands):
+            return Heard(track, (), np.zeros(0))
+        heard = [network.hear(track) for network in self.phones]
+        numbers = [in_context(heard[view.phones][0], self.context) @ view.sound_map for view in self.views]
+        return Heard(track, tuple(numbers), np.mean([speech for _, speech in heard], axis=0))
+
+    def beside(
+        self, seen: Seen, heard: Heard, *, late_seconds: float = 0.0, max_offset: int = MAX_OFFSET
+    ) -> Comparison:
+        """A mouth beside a sound that is made late_seconds late."""
+        lags = np.arange(-max_offset, max_offset + 1) + self.lead_frames
+        frames = heard.track.at(seen.seconds[:, None] + lags / FPS - late_seconds)  # (n, lags)
+        count = len(heard.track.bands)
+        known = (frames >= 0) & (frames < count)
+        frames = np.clip(frames, 0, max(0, count - 1))
+        pairs = tuple(
+            (sound[frames], mouth, view.weights)
+            for sound, mouth, view in zip(heard.numbers, seen.numbers, self.views, strict=False)
+        )
+        spoken = (
+            np.where(known[:, max_offset], heard.speech[frames[:, max_offset]], 0.0) if count else np.zeros(len(frames))
+        )
+        return Comparison(seen.seconds, known, pairs, spoken, max_offset)
 
     def save(self, path: Path) -> None:
         """Write everything as one .npz without pickles."""
@@ -204,6 +230,28 @@ class AgreementModel:
             weighing=Weighing(stated["weighing"]["weights"], float(stated["weighing"]["constant"])),
             provenance=stated["provenance"],
         )
+
+
+def curves_and_pictures(mouth: MouthTrack, stretches: Sequence[slice]) -> tuple[list[Array], list[Array]]:
+    """Lip curves (n, 21) and small pictures (n, 324) of each stretch, short gaps bridged.
+
+    Raises ValueError when the track kept no points.
+    """
+    if mouth.points is None:
+        raise ValueError("this mouth track was made without points; read the file again, or prepare the shards again")
+    curves, pictures = [], []
+    for part in stretches:
+        known = mouth.in_sight[part]
+        points = bridged(mouth.points[part].astype(np.float64), known)
+        curves.append(lip_curves(points.astype(np.float32)))
+        pictures.append(bridged(mouth_pictures_seen(mouth.crops[part], known), known))
+    return curves, pictures
+
+
+def packaged_model() -> AgreementModel:
+    """The model inside the package. Raises CheckpointError when its weights are missing or damaged."""
+    with as_file(files("ffdv").joinpath("detect", "weights", WEIGHTS_NAME)) as path:
+        return AgreementModel.load(path)
 
 
 @dataclass(frozen=True)
@@ -277,8 +325,6 @@ def _convolved(
 
 def in_context(numbers: Array, context: Sequence[int]) -> Array:
     """Each frame's smoothed numbers beside those of frames about it (n, len(context) × m); the ends are repeated."""
-    from scipy.ndimage import gaussian_filter1d
-
     smooth = gaussian_filter1d(numbers, SMOOTHED, axis=0)
     where = np.clip(np.arange(len(smooth))[:, None] + np.array(context), 0, len(smooth) - 1)
     beside: Array = smooth[where].reshape(len(smooth), -1)
