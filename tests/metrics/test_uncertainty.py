@@ -334,3 +334,27 @@ def test_a_share_above_a_threshold_is_what_counting_gives() -> None:
 
     assert share_above(0.6, of_fakes=False).prepare(labels, scores)(once) == pytest.approx([1 / 3])
     assert share_above(0.6, of_fakes=True).prepare(labels, scores)(once) == pytest.approx([1 / 2])
+
+
+def test_a_difference_of_areas_lies_between_minus_one_and_one() -> None:
+    labels = [0, 0, 0, 1, 1, 1]
+
+    found = compare_delong(labels, [0.0, 1, 2, 3, 4, 5], [5.0, 4, 1, 2, 3, 0])
+
+    assert -1.0 <= found.low <= found.value <= found.high <= 1.0
+
+
+@pytest.mark.parametrize("lone", ["both", "real", "fake"])
+def test_a_group_that_is_alone_in_its_kind_is_not_taken_for_certain(lone: str) -> None:
+    # 6 people with a real clip, 6 with a fake one, 6 with both; one kind has a single person, the only one called fake.
+    people = {"real": [[0]], "fake": [[1]], "both": [[0, 1]]}
+    kinds = [kind for kind in people for _ in range(1 if kind == lone else 6)]
+    labels = [label for kind in kinds for label in people[kind][0]]
+    groups = [f"{kind}{at}" for at, kind in enumerate(kinds) for _ in people[kind][0]]
+    scores = [0.9 if group.startswith(lone) else 0.1 for group in groups]
+
+    # Where one has both, it varies with the reals; the fakes keep their own stratum.
+    estimate = bootstrap(labels, scores, metric=share_above(0.5, of_fakes=lone == "fake"), groups=groups)
+
+    assert estimate.low == 0.0
+    assert estimate.value < estimate.high <= 1.0

@@ -255,7 +255,7 @@ def compare_delong(
 
     reach = _student(confidence, plan.num_groups) * error
     p_value = 2.0 * float(stdtr(_freedom(plan.num_groups), -abs(value) / error))
-    return difference(low=value - reach, high=value + reach, p_value=p_value)
+    return difference(low=max(-1.0, value - reach), high=min(1.0, value + reach), p_value=p_value)
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class _Resampling:
     """Which clips go together, and which groups may replace each other: those with the same classes in them."""
 
     group: Indices  # (n,) number of each clip's group
-    strata: tuple[Indices, ...]  # numbers of the groups of reals only, fakes only, and both
+    strata: tuple[Indices, ...]  # numbers of the groups of reals only, fakes only, and both (see `of` for lone groups)
     num_groups: int  # of the class that has fewer
 
     @classmethod
@@ -271,7 +271,12 @@ class _Resampling:
         number = ranking.number_groups(len(fake), groups)
         has_fake = np.bincount(number, weights=fake) > 0
         has_real = np.bincount(number, weights=~fake) > 0
-        kinds = (has_real & ~has_fake, has_fake & ~has_real, has_real & has_fake)
+        real_only, fake_only, both = has_real & ~has_fake, has_fake & ~has_real, has_real & has_fake
+        kinds = [real_only, fake_only, both]
+        if min(kind.sum() for kind in kinds) == 1:
+            # A stratum of one group is drawn every time, as if it were sure. Joined to groups that hold its class it varies,
+            # and the class that stays apart is in every resample all the same.
+            kinds = [real_only, has_fake] if fake_only.sum() == 1 < real_only.sum() else [has_real, fake_only]
         strata = tuple(np.flatnonzero(kind) for kind in kinds if kind.any())
         return cls(number, strata, int(min(has_fake.sum(), has_real.sum())))
 
