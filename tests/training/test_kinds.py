@@ -107,6 +107,17 @@ def test_movement_is_fitted_at_once_saved_exported_and_judged(shards: Shards, tm
         SCORERS["motion"].logit(features_of(5), network)
 
 
+@pytest.mark.parametrize("classifier", ["boosting", "net"])
+def test_the_other_classifiers_of_movement_go_the_same_road(shards: Shards, tmp_path: Path, classifier: str) -> None:
+    recipe = small("motion", motion={"classifier": classifier, "trees": 30}, training={"epochs": 20})
+
+    summary = train(recipe, data=shards.folder, out=tmp_path / "run", export=False)
+
+    assert summary.best is not None
+    assert summary.best.auc > 0.75
+    assert evaluate(tmp_path / "run", data=shards.folder, resamples=50).overall.numbers["auc"].value > 0.75
+
+
 def test_a_recipe_on_reals_alone_without_forgeries_is_refused() -> None:
     with pytest.raises(RecipeError, match="leaves nothing to tell apart without forgeries"):
         recipe_from({"name": "x", "kind": "faces", "faces": {"train_on": "real"}}, where="x")

@@ -32,7 +32,7 @@ class FusionSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    members: tuple[str, ...] = ("voice", "faces-efficientnet", "motion-histogram")
+    members: tuple[str, ...] = ("voice", "faces-efficientnet", "motion-histogram", "sync")
     member_settings: tuple[str, ...] = ()
     fitting_share: float = Field(default=0.3, gt=0.0, lt=0.7)
 

@@ -104,7 +104,6 @@ class TreesJudge(nn.Module):
 
     feature: Tensor
     threshold: Tensor
-    leaf: Tensor
     start: Tensor
 
     def __init__(self, trees: int, depth: int) -> None:
@@ -112,7 +111,7 @@ class TreesJudge(nn.Module):
         self.depth = depth
         self.register_buffer("feature", torch.zeros(trees, 2**depth - 1, dtype=torch.int64))
         self.register_buffer("threshold", torch.full((trees, 2**depth - 1), torch.inf))
-        self.register_buffer("leaf", torch.zeros(trees, 2**depth))
+        self.leaf = nn.Parameter(torch.zeros(trees, 2**depth))
         self.register_buffer("start", torch.zeros(()))
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -210,8 +209,9 @@ def _fit_trees(
     model.fit(scaled, labels, sample_weight=weights)
     share = float(weights[labels == 1].sum() / weights.sum())
     judge.start.fill_(float(np.log(share / (1 - share))))
-    for number, (tree,) in enumerate(model.estimators_):
-        _copy_tree(judge, number, tree.tree_, shrinkage=spec.shrinkage)
+    with torch.no_grad():
+        for number, (tree,) in enumerate(model.estimators_):
+            _copy_tree(judge, number, tree.tree_, shrinkage=spec.shrinkage)
 
 
 def _copy_tree(judge: TreesJudge, number: int, tree: Any, *, shrinkage: float) -> None:

@@ -264,7 +264,7 @@ def _run_folder(asked: Asked) -> Path:
     return asked.folder
 
 
-_LATE_SENSES: tuple[Kept, ...] = ("sound", "faces", "motion")
+_LATE_SENSES: tuple[Kept, ...] = ("sound", "faces", "motion", "mouth")
 KINDS: dict[str, Kind] = {
     "sound": Kind(("sound",), _sound_loader, _sound_net),
     "faces": Kind(("faces",), _face_loader, _face_net),
