@@ -257,3 +257,20 @@ def test_a_net_that_reads_files_gives_a_reason_where_there_is_no_face(tmp_path: 
 
     assert plain.status == soft.status == "failed"
     assert "face" in plain.reason
+
+
+def test_the_shipped_detector_comes_with_a_warning_of_what_it_may_have_seen(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_here(parts, work, **_):  # noqa: ANN001, ANN003, ANN202 -- the pool without processes
+        for part in parts:
+            work(part, lambda *_: None)
+        return iter(())
+
+    monkeypatch.setattr("ffdv.detect.stress.run_parts", run_here)
+    monkeypatch.setattr(judges, "_detector", lambda: Detector([LoudVoice()], threads=1))
+
+    table = stress(data=corpus, out=tmp_path / "out", only=("gain",), limit=16, resamples=50)
+
+    assert "trained on" in table.warnings[0]
+    assert table.unaltered(OVERALL).auc.value == 1.0
