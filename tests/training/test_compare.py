@@ -74,7 +74,7 @@ def test_a_run_is_no_better_than_itself(runs: tuple[Path, Path], shards: Path) -
 
     assert found.difference.value == 0.0
     assert found.delong.p_value == 1.0
-    assert "no difference can be shown" in found.sentence
+    assert "too few to call one better" in found.sentence  # six people of a class
 
 
 def test_the_better_one_is_named(shards: Path, runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,16 +145,19 @@ def test_a_run_that_is_not_there_is_named(shards: Path, runs: tuple[Path, Path])
         quick(runs[0], "absent", data=shards)
 
 
-def test_both_intervals_must_leave_zero_out_before_one_is_called_better() -> None:
+def test_both_intervals_and_enough_people_before_one_is_called_better() -> None:
     from ffdv.metrics.uncertainty import Difference, Estimate
 
     auc = Estimate(0.8, 0.7, 0.9, 0.95, "delong", 20)
     sure = Difference(0.1, 0.05, 0.15, 0.001, 0.95, "x", 20)
     unsure = Difference(0.1, -0.01, 0.2, 0.07, 0.95, "x", 20)
 
+    few = replace(sure, num_groups=9)
+
     def sentence(one: Difference, other: Difference) -> str:
         return Comparison("A", "B", "d", "p", 10, 10, "identity", auc, auc, one, other).sentence
 
     assert "B ranks better than A: +0.100 AUC" in sentence(sure, sure)
+    assert "too few to call one better: 9 independent groups" in sentence(few, few)
     assert "no difference can be shown" in sentence(sure, unsure)
     assert "no difference can be shown" in sentence(unsure, sure)

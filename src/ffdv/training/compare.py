@@ -23,6 +23,8 @@ from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, scor
 FORMAT_VERSION = 1
 # Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
+# Fewer people (or clips, where none are named) of a class: both intervals are too short to call a winner by (docs/decisions/0006).
+FEWEST_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Comparison:
         """What to conclude, in one sentence."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         measured = f"{value:+.3f} AUC [{low:+.3f}, {high:+.3f}], DeLong p = {self.delong.p_value:.3g}"
+        if self.difference.num_groups < FEWEST_GROUPS:
+            return f"too few to call one better: {self.difference.num_groups} independent groups of a class, it takes {FEWEST_GROUPS}; {measured}"
         if not (self.difference.significant and self.delong.significant):
             return f"no difference can be shown on these clips: {measured}"
         better, worse = (self.run_b, self.run_a) if value > 0 else (self.run_a, self.run_b)
