@@ -33,6 +33,7 @@ from ffdv.features.agreement import (
     FPS,
     MAX_OFFSET,
     MEASURES,
+    WEIGHTS_NAME,
     AgreementModel,
     Heard,
     PhoneWeights,
@@ -290,14 +291,11 @@ def pairs_of(
 
 
 def fit_weighing(pairs: Sequence[Paired]) -> Weighing:
-    """Odds of 'not belonging together' from measures, right and wrong pairs weighing the same; only weights that point the
-    right way are possible, since all measures but the seconds fall with disagreement.
-    """
+    """Odds of 'not belonging together' from all MEASURES, right and wrong pairs weighing the same."""
     values = np.array([[one.measures[name] for name in MEASURES] for one in pairs])
     wrong = np.array([not one.is_right for one in pairs])
-    used = [i for i, name in enumerate(MEASURES) if name != "stands_out"]
-    fitted = LogisticRegression(C=3.0, class_weight="balanced", max_iter=1000).fit(values[:, used], wrong)
-    weights = {MEASURES[i]: float(weight) for i, weight in zip(used, fitted.coef_[0], strict=True)}
+    fitted = LogisticRegression(C=3.0, class_weight="balanced", max_iter=1000).fit(values, wrong)
+    weights = {name: float(weight) for name, weight in zip(MEASURES, fitted.coef_[0], strict=True)}
     return Weighing(weights, float(fitted.intercept_[0]))
 
 
@@ -397,10 +395,12 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
     )
     every = {id(one): Comparing(one) for one in [model, *models.values()]}
     comparing = {clip.name: every[id(models.get(clip.name, model))] for clip in clips}
-    model.save(asked.out / "agreement.npz")
     fakes = {clip.name: comparing[clip.name].pair(clip, clip) for clip in clips if not clip.is_real}
     report = measure(pairs, fakes, model.weighing)
     report["lead_frames"] = model.lead_frames
+    named = ("another's sound, open", "another's sound, closed", "logit that 5 % of real clips exceed", "ece")
+    measured = {name: report[name] for name in named}
+    replace(model, provenance={**model.provenance, "measured": measured}).save(asked.out / WEIGHTS_NAME)
     real = [clip for clip in clips if clip.is_real]
     report["shifted"] = {
         name: shifted(comparing, part)
