@@ -239,3 +239,19 @@ def test_a_film_beyond_the_bound_stays_where_it_is(
 
     assert not shown.film
     assert shown.sound
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("sound", "mono sound at 8000 Hz, in windows of 0.4 s"),
+        ("faces", "faces"),
+        ("joint", "beside mono sound"),
+        ("late", "other nets"),
+    ],
+)
+def test_the_card_says_what_a_net_of_each_kind_is_given(data: ReportData, kind: str, says: str) -> None:
+    header = data.header.model_copy(update={"recipe": {**data.header.recipe, "kind": kind}})
+
+    (line,) = [line for line in as_markdown(replace(data, header=header)).splitlines() if line.startswith("- Input: ")]
+    assert says in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ffdv.metrics.confidence import RISK
 from ffdv.training.report import ReportData
@@ -30,7 +31,7 @@ def as_markdown(data: ReportData) -> str:
         "about people without a person, for proof in court, or for clips unlike those below."),
         "",
         "## How well it does",
-        f"On {_text(table.data)}: {_text(table.part)}, {overall.num_real} real and {overall.num_fake} fake clips. {_intervals(data)}",
+        f"On {_text(Path(table.data).name or table.data)}: {_text(table.part)}, {overall.num_real} real and {overall.num_fake} fake clips. {_intervals(data)}",
         "",
         "| measure | value | 95 % interval |",
         "|---|---|---|",
@@ -112,11 +113,21 @@ def _intervals(data: ReportData) -> str:
 
 
 def _input(data: ReportData) -> str:
-    front_end, loader = data.header.recipe.get("front_end"), data.header.recipe.get("loader")
+    """What a net of this kind is given."""
+    recipe = data.header.recipe
+    kind = str(recipe.get("kind", "sound"))
+    front_end, loader = recipe.get("front_end"), recipe.get("loader")
     rate = front_end.get("sample_rate") if isinstance(front_end, dict) else None
     window = loader.get("window_seconds") if isinstance(loader, dict) else None
     windows = f", in windows of {window:g} s" if isinstance(window, (int, float)) else ""
-    return f"mono sound at {rate} Hz{windows}" if rate else "see the recipe"
+    sound = f"mono sound at {rate} Hz{windows}"
+    return {
+        "sound": sound if rate else "sound",
+        "faces": "crops of the faces in a clip",
+        "motion": "how the picture of a clip moves",
+        "sync": f"movement of the mouth beside {sound}",
+        "joint": f"crops of the face beside {sound}",
+    }.get(kind, "the opinions of other nets on sound and picture")
 
 
 def _device(data: ReportData) -> str:

@@ -34,7 +34,7 @@ PAGE = """{% extends "page" %}
 {% block title %}{{ w.title | format(model) }}{% endblock %}
 {% block style %}
 .mistakes { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); } .mistakes img.wide { width: 100%; height: 7rem; border-radius: .3rem; image-rendering: auto; }
-.mistakes video { width: 100%; max-height: 14rem; } .faces { display: flex; gap: .3rem; } .faces img { width: 22%; border-radius: .3rem; }
+.mistakes video { width: 100%; max-height: 14rem; } .faces { display: flex; gap: .3rem; margin-bottom: .5rem; } .faces img { width: 22%; border-radius: .3rem; }
 .mistakes .name { font-weight: 600; font-size: .9rem; margin: 0; } .mistakes p { margin: .2rem 0 .5rem; } .cards { grid-template-columns: repeat(auto-fit, minmax(min(100%, 9.5rem), 1fr)); }
 .cards .card { padding: .7rem .9rem; } table.bars td { vertical-align: middle; } td.name { white-space: nowrap; } table.bars svg { max-width: none; } table.bars td:first-child { overflow-wrap: anywhere; min-width: 7.5rem; }
 {% endblock %}
