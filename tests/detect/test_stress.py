@@ -22,7 +22,7 @@ from ffdv.detect.judging import Detector
 from ffdv.detect.stress import Item, _choose, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
-from ffdv.errors import ManifestError, RecipeError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import Clip, Samples
@@ -274,3 +274,10 @@ def test_the_shipped_detector_comes_with_a_warning_of_what_it_may_have_seen(
 
     assert "trained on" in table.warnings[0]
     assert table.unaltered(OVERALL).auc.value == 1.0
+
+
+def test_a_net_that_judges_no_clips_is_refused_at_once(tmp_path: Path) -> None:
+    net = write_loudness_net(tmp_path / "odd.onnx", metadata={"kind": '"taste"'})
+
+    with pytest.raises(CheckpointError, match=r"'taste'.*sound"):
+        find_judge(net)

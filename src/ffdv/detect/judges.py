@@ -20,9 +20,9 @@ from ffdv.augment.alterations import Alteration, AlteredSense
 from ffdv.detect.detector import score_clip
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.network import Network, find_network
-from ffdv.detect.scorers import score_sound
+from ffdv.detect.scorers import SCORERS, score_sound
 from ffdv.detect.senses import SenseAbsent, SenseOpinion
-from ffdv.errors import StreamMissing
+from ffdv.errors import CheckpointError, StreamMissing
 from ffdv.features.recipe import MAX_SAMPLE_RATE, resample_mono
 from ffdv.media.read import Limits, open_media, read_frames, read_samples
 from ffdv.media.write import write_media
@@ -161,6 +161,10 @@ def find_judge(model: Path | None) -> Judge:
         return DetectorJudge()
     path = find_network(model)
     kind = Network(path).facts.kind
+    if kind not in SCORERS:
+        raise CheckpointError(
+            f"{path}: a net of the kind {kind!r} judges no clips by itself; kinds that do: {', '.join(SCORERS)}"
+        )
     return SoundJudge(path) if kind == "sound" else NetJudge(path, _LOOK_AT.get(kind, _BOTH))
 
 
