@@ -66,7 +66,9 @@ def as_png(table: CrossvalTable) -> bytes:
     axes.axvline(0.5, color="#8a8a8a", linewidth=1)
     if table.mean_auc is not None:
         axes.axvline(table.mean_auc, color="#8a8a8a", linewidth=1, linestyle=":")
-    axes.set_xlabel("AUC on the held-out group, 95 % interval; dotted: mean over groups; red: chance is not ruled out")
+    axes.set_xlabel(
+        "AUC on the held-out group, 95 % interval\ndotted: mean over groups; red: chance is not ruled out", fontsize=8
+    )
     mean = "" if table.mean_auc is None else f", mean {table.mean_auc:.3f}"
     axes.set_title(f"{table.recipe}, held out by {table.by}{mean}", fontsize=10, parse_math=False)
     target = io.BytesIO()
