@@ -153,6 +153,7 @@ def train_given(
             )
 
         train_members(recipe, shards, parts, folder, train=member, progress=progress)
+    _ = run.training  # first of all: a kind may fit there what all its batches are made with (sync)
     run.tell_shortcuts(progress)
     state = run.build_state()
     if resume and (folder / LAST_NAME).is_file():
