@@ -7,7 +7,7 @@
 
 Only rows with open = 1 teach the networks and maps. The odds are fitted on real clips, open ones out of fold, closed ones unseen,
 right pairs against wrong ones. Phones, networks and mouths are kept in --work, so that a second run takes a minute; the
-first takes about half an hour on one core. Needs `pip install pocketsphinx` (BSD) once, for the phones.
+first takes about half an hour on one core. Needs `pip install '.[train,weights]'`: pocketsphinx (BSD) tells the phones.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def label_phones(data: Path, kept: Path) -> dict[str, list[tuple[str, int, int]]
     try:
         from pocketsphinx import Decoder, get_model_path
     except ModuleNotFoundError:
-        sys.exit("the phones are told by pocketsphinx (BSD); install it with: pip install pocketsphinx")
+        sys.exit("the phones are told by pocketsphinx (BSD); install it with: pip install '.[weights]'")
     decoder = Decoder(
         hmm=get_model_path("en-us/en-us"),
         allphone=get_model_path("en-us/en-us-phone.lm.bin"),
