@@ -24,7 +24,7 @@ table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th, ta
 table.heat th { font-weight: 500; padding: 0 .6rem 0 0; vertical-align: middle; position: sticky; left: 0; background: var(--paper); min-width: 4.6rem; }
 table.heat td { border-radius: .3rem; padding: .3rem .5rem; width: 9.2rem; min-width: 5.2rem; } table.heat small { display: block; opacity: .85; font-size: .75rem; }
 td.number small { display: block; color: var(--soft); font-size: .9em; } td.name { white-space: nowrap; }
-.key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
+.key i { font-style: normal; white-space: nowrap; } .key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
 {% endblock %}
 {% block body %}
 <h1>{{ w.title }}</h1>
@@ -36,10 +36,10 @@ td.number small { display: block; color: var(--soft); font-size: .9em; } td.name
 {% set plain = table.unaltered(sense) %}
 {% if table.senses | length > 1 %}<h2>{{ w.senses[sense] }}</h2>{% endif %}
 <h{{ 3 if table.senses | length > 1 else 2 }}>{{ w.auc_map }}</h{{ 3 if table.senses | length > 1 else 2 }}>
-<p class="soft small key">{{ w.auc_key }}<span style="background: {{ shade(-1) }}"></span>{{ w.worse }}<span style="background: {{ shade(1) }}"></span>{{ w.better }}</p>
+<p class="soft small key">{{ w.auc_key }}<i><span style="background: {{ shade(-1) }}"></span>{{ w.worse }}</i><i><span style="background: {{ shade(1) }}"></span>{{ w.better }}</i></p>
 {{ heat(sense, "auc") }}
 <h{{ 3 if table.senses | length > 1 else 2 }}>{{ w.alarm_map }}</h{{ 3 if table.senses | length > 1 else 2 }}>
-<p class="soft small key">{{ w.alarm_key }}<span style="background: {{ shade(-1) }}"></span>{{ w.more }}<span style="background: {{ shade(1) }}"></span>{{ w.fewer }}</p>
+<p class="soft small key">{{ w.alarm_key }}<i><span style="background: {{ shade(-1) }}"></span>{{ w.more }}</i><i><span style="background: {{ shade(1) }}"></span>{{ w.fewer }}</i></p>
 {{ heat(sense, "false_alarms") }}
 {% endfor %}
 <h2>{{ w.all }}</h2>
