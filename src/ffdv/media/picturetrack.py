@@ -126,7 +126,9 @@ class PictureTrack:
         if self.clock.seconds(keyframe.timestamp) - now < LEAP_SECONDS:
             return False
         try:
-            self._container.seek(keyframe.timestamp, stream=self._stream)
+            # To a moment behind the keyframe: its own entry counts in decoding times, and a demuxer that counts in presentation
+            # times would take it for a moment before the keyframe and go one further back.
+            self._container.seek(self.clock.ticks(self._asked - REORDER_SECONDS), stream=self._stream)
         except av.FFmpegError:
             self._may_leap = False
             return False
@@ -136,6 +138,8 @@ class PictureTrack:
     def _landed_late(self, frame: VideoFrame) -> bool:
         """Whether the leap missed the asked moment; then everything is decoded from the start."""
         leaped_from, self._leaped_from = self._leaped_from, None
+        if leaped_from is not None and (frame.pts is None or self.clock.seconds(frame.pts) <= leaped_from):
+            self._may_leap = False  # it led nowhere, and would again
         if leaped_from is None or (frame.pts is not None and self.clock.seconds(frame.pts) <= self._asked):
             return False
         self._may_leap = False
