@@ -355,6 +355,9 @@ def _read_back(clip: Clip, folder: Path, *, pages: bool) -> ScannedClip:
         name: told["senses"][name]["probability"] for name in SENSES if told["senses"][name]["state"] == "judged"
     }
     why = next((reason["text"] for reason in told["reasons"]), "")
+    if told["fake_probability"] is None:
+        absent = (told["senses"][name].get("text", "") for name in SENSES)
+        why = " ".join([why, *dict.fromkeys(filter(None, absent))])
     page = base.with_suffix(".html") if pages else None
     return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
 
