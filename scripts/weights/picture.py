@@ -275,7 +275,7 @@ def numbers_of(seen: Seen, net: PastedNet) -> dict[str, float]:
         track.crops[chosen],
     )
     points = landmarks_in_crops(part, seen.picture_size, margin=STANDARD_FACES.crop_margin)
-    return {**face_numbers(portrait_numbers(part.crops, points), net.look(part.crops)[0]), **head_numbers(seen.head)}
+    return {**face_numbers(portrait_numbers(part.crops, points), net.look(part.crops)[1]), **head_numbers(seen.head)}
 
 
 def fit_weights(

@@ -3,7 +3,7 @@
     crops ─ portrait ─▶ surface: contrast of skin and mouth          ┐
     head 25 times a second ─▶ motion: smooth, not trembling           ├─ each z-scored on open clips, clipped ─ weighed sum ─▶ logit
                               stillness: nothing moves around the face ┤
-    crops ─ net (ONNX) ─▶ pasted: softplus of its logit               ┘
+    crops ─ net (ONNX) ─▶ pasted: where it is highest, how uneven     ┘
 
 Equal votes within a family, and few families: with some seventy open clips every fitted weight was worse on unseen methods than
 none (docs/decisions/0017-picture.md).
@@ -33,10 +33,10 @@ FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "surface": (("skin_energy_2", 1), ("skin_energy_3", 1), ("mouth_energy_2", 1)),
     "motion": (("smoothness", 1), ("trembling", -1), ("nod_coupling", -1)),
     "stillness": (("stillness", -1),),
-    "pasted": (("net", 1),),
+    "pasted": (("net_high", 1), ("net_uneven", 1)),
 }
 # Chosen from 0.3 to 1 on development clips by the mean over pairs of a method and a source of real clips: flat in between.
-WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "pasted": 0.5}
+WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "pasted": 1.0}
 
 
 @dataclass(frozen=True)
