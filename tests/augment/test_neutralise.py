@@ -29,8 +29,9 @@ def test_trimming_undoes_padding_to_within_a_frame(before: int, after: int) -> N
 
     trimmed = trim_silence(padded, RATE)
 
-    assert len(sound) <= len(trimmed) <= len(sound) + 2 * 320  # frames of 20 ms
-    assert np.isin(sound[:100], trimmed).all()
+    # Frames of 20 ms: one that holds a sample or two of sound among zeros is quiet and goes, one that holds many stays whole.
+    assert len(sound) - 2 * 320 < len(trimmed) < len(sound) + 2 * 320
+    assert np.isin(sound[320:-320], trimmed).all()
 
 
 def test_trimming_twice_is_trimming_once_and_pauses_stay() -> None:
