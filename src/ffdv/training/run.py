@@ -71,7 +71,14 @@ _FREE_SETTINGS = (
 
 
 # What a kind's augmented pictures show: some changes make no sense in one of them.
-_SHOWN: dict[str, Domain] = {"sound": "spectrogram", "faces": "face", "motion": "face", "late": "face", "joint": "face", "sync": "face"}
+_SHOWN: dict[str, Domain] = {
+    "sound": "spectrogram",
+    "faces": "face",
+    "motion": "face",
+    "late": "face",
+    "joint": "face",
+    "sync": "face",
+}
 
 
 @dataclass(frozen=True)
