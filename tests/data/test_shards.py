@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ffdv.data.shards import (
     FACES,
     LIGHT,
     SOUND,
+    EncodedRow,
     ShardIndex,
     ShardRow,
     encode_row,
@@ -210,6 +213,39 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_part_is_written_row_by_row_and_holds_none(tmp_path: Path) -> None:
+    """128 clips of ten minutes would be 1.5 GB."""
+    index = write_shards(tmp_path / "a", [row(number) for number in range(8)], per_part=8)
+    alive: list[weakref.ref[EncodedRow]] = []
+    most = 0
+
+    def rows() -> Iterator[EncodedRow]:
+        nonlocal most
+        for number in range(8):
+            encoded = encode_row(row(number), index)
+            alive.append(weakref.ref(encoded))
+            most = max(most, sum(seen() is not None for seen in alive))
+            yield encoded
+
+    write_part(tmp_path / "a", index, 0, rows())
+
+    assert most <= 2
+    assert len(open_shards(tmp_path / "a")) == 8
+
+
+def test_a_part_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    index = write_shards(tmp_path / "a", [row(number) for number in range(8)])
+
+    def rows() -> Iterator[EncodedRow]:
+        yield encode_row(row(0), index)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write_part(tmp_path / "b", index, 0, rows())
+
+    assert [path for path in (tmp_path / "b").rglob("*") if path.is_file()] == []
 
 
 @settings(max_examples=30, deadline=None)

@@ -227,13 +227,18 @@ class PartWriter:
 
     def __call__(self, part: Part, tell: Callable[[int, str], None]) -> None:
         """Write the part and tell of every clip as it is finished."""
-        rows: list[EncodedRow] = []
+        write_part(self.folder, self.index, part.number, self._rows(part, tell))
+
+    def _rows(self, part: Part, tell: Callable[[int, str], None]) -> Iterator[EncodedRow]:
+        """Row after row; none is held here while the next one is read."""
         for position, clip in enumerate(part.items):
             given_up = part.given_up.get(position)
             row = ShardRow(clip, reason=given_up) if given_up else extract_row(clip, self.index.extract)
-            rows.append(encode_row(row, self.index))
-            tell(position, row.reason)
-        write_part(self.folder, self.index, part.number, rows)
+            reason, encoded = row.reason, encode_row(row, self.index)
+            del row
+            yield encoded
+            del encoded
+            tell(position, reason)
 
 
 class _Ledger:

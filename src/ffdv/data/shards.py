@@ -12,15 +12,16 @@ Part k holds rows [k*n, (k+1)*n) of the plan. Each folder is a plain Parquet dat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -315,35 +316,55 @@ def write_index(folder: Path, index: ShardIndex) -> None:
     write_atomically(folder / INDEX_NAME, (index.model_dump_json(indent=1) + "\n").encode())
 
 
-def write_part(folder: Path, index: ShardIndex, part: int, rows: Sequence[EncodedRow]) -> None:
-    """Write one part's files, each whole or not at all, the light one last; the same rows give the same bytes."""
-    for sense in (*index.senses, LIGHT):
-        cells = [row.cells(sense) for row in rows]
-        _write_table(part_path(folder, part, sense), sense, cells, metadata=_part_metadata(index, part))
+def write_part(folder: Path, index: ShardIndex, part: int, rows: Iterable[EncodedRow]) -> None:
+    """Write one part's files, each whole or not at all, the light one last; the same rows give the same bytes.
+
+    Each row is written as it comes, so that a part of ten-minute clips costs the memory of one of them.
+    """
+    metadata = _part_metadata(index, part)
+    light = []
+    with contextlib.ExitStack() as files:
+        appends = {
+            sense: files.enter_context(_heavy_file(part_path(folder, part, sense), sense, metadata))
+            for sense in index.senses
+        }
+        for row in rows:
+            for sense, append in appends.items():
+                append(row.cells(sense))
+            light.append(row.cells(LIGHT))
+    _write_light(part_path(folder, part), light, metadata)
 
 
-def _write_table(path: Path, sense: str, rows: Sequence[Mapping[str, Any]], *, metadata: dict[str, str]) -> None:
+@contextlib.contextmanager
+def _heavy_file(path: Path, sense: str, metadata: dict[str, str]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A file of blobs to append rows to. They are compressed already: more would only cost time. One row a row group: see
+    the module's docstring.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schemas()[sense].with_metadata(metadata)
-    table = pa.Table.from_pylist(list(rows), schema=schema)
-    sink = pa.BufferOutputStream()
-    if sense == LIGHT:
-        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    else:
-        # The blobs are compressed already: more would only cost time. One row a row group: see the module's docstring.
-        pq.write_table(
-            table,
-            sink,
+    with (
+        _atomic_file(path) as file,
+        pq.ParquetWriter(
+            file,
+            schema,
             compression="NONE",
             use_dictionary=False,
             write_statistics=False,
             write_page_checksum=True,
-            row_group_size=1,
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, sink.getvalue())
+        ) as writer,
+    ):
+        yield lambda cells: writer.write_table(pa.Table.from_pylist([cells], schema=schema))
+
+
+def _write_light(path: Path, rows: Sequence[Mapping[str, Any]], metadata: dict[str, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows), schema=_schemas()[LIGHT].with_metadata(metadata))
+    with _atomic_file(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def part_path(folder: Path, part: int, sense: str = LIGHT) -> Path:
@@ -362,10 +383,18 @@ def part_is_done(folder: Path, index: ShardIndex, part: int) -> bool:
 
 def write_atomically(path: Path, content: Any) -> None:
     """Write under a temporary name in the same folder, flush to the disk, rename: a reader sees all of it or none."""
+    with _atomic_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is whole; nothing is left of it when writing fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
