@@ -1,0 +1,272 @@
+"""The voice sense: does this speech sound grown or made? Statistics and a small net, each trained on what the other is not.
+
+    sound ─ 16 kHz, 7 kHz, one level ─┬─ stretches of at most 10 s ─ voice_statistics ─ KernelMachine ─▶ logits ┐
+                                      └─ windows of 2.24 s ─ net (voice.onnx) ─▶ logits, activation ───────────┴▶ opinion
+
+Both are averaged over the clip; their weighted sum is the logit, calibrated on development clips that neither was trained on.
+How it was trained: scripts/weights/voice.py; what it reaches: weights/MODEL_CARD.md; why so: docs/decisions/0015.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from ffdv.detect.kernel import KernelMachine, load_kernel_machine
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.errors import CheckpointError
+from ffdv.features import fourier
+from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
+from ffdv.features.voice_activity import hear_speech
+from ffdv.features.voice_statistics import statistic_names, voice_statistics
+from ffdv.metrics.calibration import Calibration
+from ffdv.records import FloatArray, Samples
+
+RATE = 16_000
+TOP_HZ = 7_000.0  # the training sound ends here
+LEVEL_DBFS, NOISE_DBFS = -25.0, -70.0  # the training sound's level and the faint noise under it
+STRETCH_SECONDS = 10.0  # training clips are 2 … 9.5 s long
+WINDOW = 35_840  # 2.24 s, as the net was trained
+HOP = WINDOW // 2
+WINDOWS_AT_ONCE = 4
+LEAST_ACTIVE_SECONDS = 0.6
+TRAINED_SECONDS = 2.0  # the shortest training clip
+# Nothing within so many dB of the speech between 4.4 and 6.8 kHz: a telephone, or a very low bit rate.
+EMPTY_TOP_DB = -68.0
+STATISTICS_NAME, NET_NAME = "voice.npz", "voice.onnx"
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """One clip through both: logits of stretches and of windows, where they lie in samples, and the net's maps."""
+
+    stretches: npt.NDArray[np.float64]  # (k, 2)
+    statistics: npt.NDArray[np.float64]  # (k,)
+    unlikeness: npt.NDArray[np.float64]  # (k,)
+    windows: npt.NDArray[np.float64]  # (m, 2)
+    net: npt.NDArray[np.float64]  # (m,)
+    maps: FloatArray  # (m, h, w)
+
+
+class VoiceSense:
+    """The shipped voice detector. folder: where voice.npz and voice.onnx lie; None = inside the package.
+
+    Raises CheckpointError when they are missing, damaged, or of another version.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is None:
+            with as_file(files("ffdv.detect").joinpath("weights")) as inside:
+                self._machine, self._session = _load(inside)
+        else:
+            self._machine, self._session = _load(folder)
+        facts = self._machine.facts
+        self._net_share = float(facts["net_share"])
+        self._calibration = Calibration(kind="platt", **facts["calibration"])
+        self._span_calibration = Calibration(kind="platt", **facts["span_calibration"])
+        self._unlike = float(facts["unlike_above"])
+
+    @property
+    def name(self) -> SenseName:
+        """Voice."""
+        return "voice"
+
+    @property
+    def machine(self) -> KernelMachine:
+        """The statistics' half; its facts hold provenance and calibration."""
+        return self._machine
+
+    def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
+        """What the sound of one piece sounds like. Absent: no_sound, low_rate, too_short, no_speech."""
+        sound = looked.features.sound
+        if sound is None or sound.num_samples == 0:
+            return SenseAbsent("voice", "no_sound", "there is no sound to judge a voice by")
+        if sound.rate < MIN_SOUND_RATE:
+            return SenseAbsent(
+                "voice", "low_rate", f"the sound has {sound.rate} samples a second, too few to judge a voice by"
+            )
+        samples = resample_mono(sound, RATE)
+        if len(samples) < LEAST_ACTIVE_SECONDS * RATE:
+            return SenseAbsent(
+                "voice", "too_short", f"the sound is {len(samples) / RATE:.1f} s long, too short to judge"
+            )
+        speech = hear_speech(samples)
+        if not speech.anybody:
+            return SenseAbsent("voice", "no_speech", "no speech is heard")
+        heard = self._hear(as_trained(samples))
+        if heard is None:
+            return SenseAbsent(
+                "voice", "too_short", f"there is less than {LEAST_ACTIVE_SECONDS} s of speech, too little to judge"
+            )
+        return self._opinion(heard, sound, samples, speech.active_seconds)
+
+    def logits(self, samples: FloatArray) -> tuple[float, float] | None:
+        """(statistics', net's) mean logit of mono sound (n,) at 16 kHz as it is; None where there is too little speech."""
+        heard = self._hear(samples)
+        return None if heard is None else (float(heard.statistics.mean()), float(heard.net.mean()))
+
+    def _hear(self, samples: FloatArray) -> _Heard | None:
+        places, values = [], []
+        for start, stop in stretches(len(samples)):
+            measured = voice_statistics(samples[start:stop])
+            if measured is not None:
+                places.append((start, stop))
+                values.append(measured.values)
+        if not values:
+            return None
+        stacked = np.stack(values)
+        starts = window_starts(len(samples))
+        logits, maps = [], []
+        for first in range(0, len(starts), WINDOWS_AT_ONCE):
+            batch = np.stack([cut_window(samples, start) for start in starts[first : first + WINDOWS_AT_ONCE]])
+            logit, activation = self._session.run(["logit", "activation"], {"samples": batch})
+            logits.append(logit)
+            maps.append(activation)
+        return _Heard(
+            np.asarray(places, dtype=np.float64),
+            self._machine.logits(stacked),
+            self._machine.unlikeness(stacked),
+            np.asarray([(start, min(start + WINDOW, len(samples))) for start in starts], dtype=np.float64),
+            np.concatenate(logits).astype(np.float64),
+            np.concatenate(maps).astype(np.float32),
+        )
+
+    def _opinion(self, heard: _Heard, sound: Samples, samples: FloatArray, active_seconds: float) -> SenseOpinion:
+        statistics, net = float(heard.statistics.mean()), float(heard.net.mean())
+        logit = statistics + self._net_share * net
+        cells = np.arange(0, len(samples), HOP)
+        edges = np.stack([cells, np.minimum(cells + HOP, len(samples))], axis=1).astype(np.float64)
+        if len(edges) > 1 and edges[-1, 1] - edges[-1, 0] < HOP / 2:
+            edges = np.concatenate([edges[:-2], [[edges[-2, 0], edges[-1, 1]]]])
+        local = _cover(edges, heard.stretches, heard.statistics) + self._net_share * _cover(
+            edges, heard.windows, heard.net
+        )
+        return SenseOpinion(
+            "voice",
+            logit,
+            float(self._calibration.apply([logit])[0]),
+            edges / RATE + sound.start_seconds,
+            np.asarray(self._span_calibration.apply(local), dtype=np.float64),
+            activation=_stitched(heard, len(samples)),
+            outside=self._outside(heard, samples, active_seconds),
+            numbers={
+                "statistics_logit": statistics,
+                "net_logit": net,
+                "speech_seconds": active_seconds,
+                "unlikeness": float(heard.unlikeness.mean()),
+            },
+            activation_hz=(0.0, TOP_HZ),
+        )
+
+    def _outside(self, heard: _Heard, samples: FloatArray, active_seconds: float) -> tuple[str, ...]:
+        reasons = []
+        if active_seconds < TRAINED_SECONDS:
+            reasons.append(
+                f"there is {active_seconds:.1f} s of speech, less than the {TRAINED_SECONDS:.0f} s of the shortest training clip"
+            )
+        if top_band_db(samples) < EMPTY_TOP_DB:
+            reasons.append("the sound holds nothing above 4.4 kHz, as on a telephone; the training sound reaches 7 kHz")
+        if float(heard.unlikeness.mean()) > self._unlike:
+            reasons.append("the sound is unlike nearly all that the voice detector was trained on")
+        return tuple(reasons)
+
+
+def as_trained(samples: FloatArray) -> FloatArray:
+    """Mono sound (n,) at 16 kHz under the conditions of the training sound: nothing above 7 kHz, -25 dBFS, faint noise.
+
+    The noise is the same every time, so a clip's score is too.
+    """
+    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    scaled = samples * (10 ** (LEVEL_DBFS / 20) / max(level, 1e-9))
+    noise = np.random.default_rng(0).standard_normal(len(samples)) * 10 ** (NOISE_DBFS / 20)
+    spectrum = fourier.rfft((scaled + noise).astype(np.float32))
+    hz = np.linspace(0.0, RATE / 2, len(spectrum))
+    passing = 0.5 + 0.5 * np.cos(np.pi * np.clip((hz - (TOP_HZ - 50.0)) / 100.0, 0.0, 1.0))
+    limited: FloatArray = fourier.irfft(spectrum * passing.astype(np.float32), len(samples)).astype(np.float32)
+    return limited
+
+
+def stretches(length: int) -> list[tuple[int, int]]:
+    """Equal parts (start, stop) of so many samples, none longer than STRETCH_SECONDS."""
+    count = max(1, math.ceil(length / (STRETCH_SECONDS * RATE)))
+    edges = np.linspace(0, length, count + 1).astype(int)
+    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+
+
+def window_starts(length: int) -> list[int]:
+    """Where the net's windows begin: every HOP, and one that ends with the sound; a single one where it is shorter."""
+    if length <= WINDOW:
+        return [0]
+    starts = list(range(0, length - WINDOW + 1, HOP))
+    if starts[-1] + WINDOW < length - HOP // 4:
+        starts.append(length - WINDOW)
+    return starts
+
+
+def cut_window(samples: FloatArray, start: int) -> FloatArray:
+    """WINDOW samples from `start`; sound that is shorter is repeated, as in training."""
+    if len(samples) < WINDOW:
+        samples = np.tile(samples, math.ceil(WINDOW / len(samples)))
+    return np.ascontiguousarray(samples[start : start + WINDOW], dtype=np.float32)
+
+
+def top_band_db(samples: FloatArray) -> float:
+    """Level of 4.4 … 6.8 kHz of mono sound at 16 kHz against all of it, in dB."""
+    power = np.abs(fourier.rfft(samples)) ** 2
+    hz = np.linspace(0.0, RATE / 2, len(power))
+    top = power[(hz > 4400) & (hz < 6800)].sum()
+    return float(10.0 * np.log10((top + 1e-20) / (power.sum() + 1e-20)))
+
+
+def _cover(
+    cells: npt.NDArray[np.float64], pieces: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """For each cell (k, 2) the mean of values (m,) over the pieces (m, 2) that overlap it, by length; their mean where none does."""
+    shared = np.minimum(cells[:, None, 1], pieces[None, :, 1]) - np.maximum(cells[:, None, 0], pieces[None, :, 0])
+    weight = np.maximum(shared, 0.0)
+    total = weight.sum(axis=1)
+    mean = np.divide(weight @ values, total, out=np.full(len(cells), values.mean()), where=total > 0)
+    return np.asarray(mean)
+
+
+def _stitched(heard: _Heard, length: int) -> FloatArray:
+    """The windows' maps as one picture over the whole sound, in [0, 1]; where windows overlap, their mean."""
+    step = WINDOW / heard.maps.shape[2]  # samples a column
+    columns = max(1, math.ceil(length / step))
+    total = np.zeros((heard.maps.shape[1], columns), dtype=np.float64)
+    count = np.zeros(columns)
+    for (start, _), one in zip(heard.windows, heard.maps, strict=True):
+        first = round(start / step)
+        width = min(one.shape[1], columns - first)
+        total[:, first : first + width] += one[:, :width]
+        count[first : first + width] += 1
+    mean = total / np.maximum(count, 1.0)
+    return np.asarray(np.clip(mean, 0.0, 1.0), dtype=np.float32)
+
+
+def _load(folder: Path) -> tuple[KernelMachine, Any]:
+    machine = load_kernel_machine(folder / STATISTICS_NAME)
+    if list(machine.facts.get("statistics", ())) != list(statistic_names()):
+        raise CheckpointError(f"{folder / STATISTICS_NAME}: was made for other statistics; reinstall ffdv")
+    path = folder / NET_NAME
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: is missing or damaged ({str(error).splitlines()[0][:120]}); reinstall ffdv"
+        ) from error
+    version = session.get_modelmeta().custom_metadata_map.get("voice_format")
+    if version != "1":
+        raise CheckpointError(f"{path}: has voice format {version}, this ffdv reads 1; reinstall ffdv")
+    return machine, session
