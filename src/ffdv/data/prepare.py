@@ -46,7 +46,7 @@ CLIP_TIMEOUT_SECONDS = 900.0
 DRY_RUN_CLIPS = 24
 PROGRESS_SECONDS = 0.2
 LIGHT_BYTES_PER_CLIP = 700  # measured: light columns and Parquet's own frame
-# Of each face: more pictures of one face taught a net nothing, and 32 of 224 pixels are 0.5 MB a clip (docs/log.md).
+# Of each face: nets take 8 to 32 of them, and 32 of 224 pixels are 0.4 MB a clip (docs/log.md).
 CROPS_KEPT = 32
 KEPT_PROBLEMS = 100  # sentences that shards.json repeats; the summary has all
 
@@ -116,7 +116,7 @@ def prepare(
 
     senses: what later steps may use: voice (always kept: sound), picture (crops of the faces), motion (how neighbouring frames
     resemble each other), agreement (the mouth at 25 pictures a second); None: all four where clips have a picture, else voice.
-    Sound alone is 30 times quicker and a fifth of the size (docs/log.md).
+    Sound alone takes a fortieth of the time and an eleventh of the space (docs/log.md).
     sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion.
     Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises ManifestError when the corpus cannot
     be used, ShardError when `out` holds other settings or other clips.
