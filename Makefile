@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OUT ?= demo
+CLIPS ?= ../shared/data
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types fast clean
+.PHONY: help install demo test lint types fast weights clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +36,12 @@ lint: $(INSTALLED) ## ruff: rules and format
 types: $(INSTALLED) ## mypy strict, and the direction of imports between rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data): hours; says whether it comes out as stated
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev,weights]'
+	@failed=; for sense in voice picture agreement fusion; do \
+	  $(BIN)/python scripts/weights/$$sense.py --data '$(CLIPS)' --work weights-work --out src/ffdv/detect/weights || failed="$$failed $$sense"; \
+	done; [ -z "$$failed" ] || { echo "not as stated:$$failed"; exit 1; }
 
 clean: ## remove what make created
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache
