@@ -340,14 +340,13 @@ def _heavy_file(path: Path, sense: str, metadata: dict[str, str]) -> Iterator[Ca
     """A file of blobs to append rows to. They are compressed already: more would only cost time. One row a row group: see
     the module's docstring.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schemas()[sense].with_metadata(metadata)
     with (
         _atomic_file(path) as file,
         pq.ParquetWriter(
-            file,
+            file.name,  # Arrow writes by itself: through Python's file each blob would be copied once more
             schema,
             compression="NONE",
             use_dictionary=False,
@@ -355,7 +354,20 @@ def _heavy_file(path: Path, sense: str, metadata: dict[str, str]) -> Iterator[Ca
             write_page_checksum=True,
         ) as writer,
     ):
-        yield lambda cells: writer.write_table(pa.Table.from_pylist([cells], schema=schema))
+        yield lambda cells: writer.write_table(_one_row(cells, schema))
+
+
+def _one_row(cells: Mapping[str, Any], schema: Any) -> Any:
+    """A table of one row; a blob is not copied into it (ten minutes of sound are 17 MB)."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist([{**cells, "blob": None}], schema=schema)
+    blob = cells.get("blob")
+    if not isinstance(blob, bytes):
+        return table
+    ends = pa.py_buffer(np.array([0, len(blob)], np.int32))
+    held = pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(blob)])
+    return table.set_column(schema.get_field_index("blob"), schema.field("blob"), held)
 
 
 def _write_light(path: Path, rows: Sequence[Mapping[str, Any]], metadata: dict[str, str]) -> None:
