@@ -1,20 +1,21 @@
 """The senses' opinions → one probability that the clip is forged in any way, and when to call it.
 
-    p(voice), p(picture), p(agreement), as far as they are there ─ log-odds ─ bent ─ weighed ─ one offset a set of senses ─▶ p(any)
+    log-odds of voice, picture, agreement, as far as they are there ─ soft maximum ─ slope, and an offset for each set of senses ─▶ p(any)
 
-A clip is forged when its voice, its picture or their pairing is. A sense that is absent weighs nothing, and the offset of the set of
-senses that did judge puts right what is then missing. Numbers: weights/fusion.json, fitted by scripts/weights/fusion.py on
-development clips on which no sense was trained. Without that file the sense that suspects most decides, and nothing is promised.
+A clip is forged when its voice, its picture or their pairing is, so the sense that suspects most counts most: the soft maximum is the
+log of the sum of odds at sharpness 1, and the largest log-odds as sharpness grows. A sense that is absent adds nothing, and the
+offset of the set of senses that did judge puts right what more senses add by chance. Numbers: weights/fusion.json, fitted by
+scripts/weights/fusion.py on development clips on which no sense was trained. Without that file the sense that suspects most
+decides, and nothing is promised.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
 
 import numpy as np
 
@@ -27,10 +28,6 @@ FORMAT_VERSION = 1
 FILE_NAME = "fusion.json"
 # Without a measured band nothing is promised: only what seems clear is called.
 UNMEASURED = AbstentionBand(0.25, 0.75, 1.0, 1.0, 0, 0)
-
-# How a sense's log-odds enter the sum: as they are, or bent so that a sense that finds nothing says little (softplus: the sum is
-# then a noisy-or, for log(1 + e^x) = -log(1 - p)).
-Bend = Literal["none", "softplus"]
 
 
 @dataclass(frozen=True)
@@ -47,36 +44,33 @@ class Fused:
 
 @dataclass(frozen=True)
 class Fusion:
-    """What is fitted: weights of the senses, and offset and band of each set of senses that may be there together.
+    """What is fitted: sharpness of the soft maximum, slope, and offset and band of each set of senses that may be there together.
 
     sets are named by `set_name`; one that was not fitted takes that of `all`.
     """
 
-    bend: Bend
-    weights: Mapping[SenseName, float]
+    sharpness: float
+    slope: float
     offsets: Mapping[str, float]
     bands: Mapping[str, AbstentionBand]
 
     def __post_init__(self) -> None:
         """Refuse a fusion that could not judge every set of senses."""
-        if set(self.weights) != set(SENSES) or min(self.weights.values()) < 0:
-            raise MetricError(f"fusion needs a weight of at least 0 for each of {', '.join(SENSES)}")
+        if not self.sharpness > 0 or not self.slope > 0:
+            raise MetricError(f"sharpness {self.sharpness} and slope {self.slope} of a fusion must be positive")
         if "all" not in self.offsets or "all" not in self.bands:
             raise MetricError("fusion needs an offset and a band for the set 'all'")
 
-    def evidence(self, probabilities: Mapping[SenseName, float]) -> float:
-        """The weighed sum over the senses that are there, without the offset."""
-        return float(sum(self.weights[name] * bent(p, self.bend) for name, p in probabilities.items()))
-
     def probability(self, probabilities: Mapping[SenseName, float]) -> float:
-        """That the clip is forged in any way."""
+        """That the clip is forged in any way, of at least one sense."""
         offset = self.offsets.get(set_name(probabilities), self.offsets["all"])
-        return float(sigmoid([self.evidence(probabilities) + offset])[0])
+        evidence = soft_maximum(list(probabilities.values()), sharpness=self.sharpness)
+        return float(sigmoid([self.slope * evidence + offset])[0])
 
     def fuse(self, opinions: Mapping[SenseName, SenseOpinion]) -> Fused:
-        """One probability of all opinions that there are, at least one; the sense that adds most leads."""
+        """One probability of all opinions that there are, at least one; the sense that suspects most leads."""
         each = {name: one.probability for name, one in opinions.items()}
-        leading = max(each, key=lambda name: self.weights[name] * bent(each[name], self.bend))
+        leading = max(each, key=lambda name: each[name])
         band = self.bands.get(set_name(each), self.bands["all"])
         return Fused(self.probability(each), band, leading)
 
@@ -84,8 +78,8 @@ class Fusion:
         """All numbers, with the format's version."""
         content = {
             "version": FORMAT_VERSION,
-            "bend": self.bend,
-            "weights": dict(self.weights),
+            "sharpness": self.sharpness,
+            "slope": self.slope,
             "offsets": dict(self.offsets),
             "bands": {name: json.loads(band.to_json()) for name, band in self.bands.items()},
         }
@@ -100,7 +94,7 @@ class Fusion:
                 raise MetricError(f"fusion has version {content['version']}, this ffdv reads {FORMAT_VERSION}")
             bands = {name: AbstentionBand.from_json(json.dumps(band)) for name, band in content["bands"].items()}
             offsets = {name: float(offset) for name, offset in content["offsets"].items()}
-            return cls(content["bend"], content["weights"], offsets, bands)
+            return cls(float(content["sharpness"]), float(content["slope"]), offsets, bands)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MetricError(f"this is no fusion that ffdv wrote ({error})") from error
 
@@ -115,14 +109,14 @@ def set_name(senses: Iterable[SenseName]) -> str:
     return "+".join(name for name in SENSES if name in there)
 
 
-def bent(probability: float, bend: Bend) -> float:
-    """A sense's log-odds as they enter the sum.
+def soft_maximum(probabilities: Sequence[float], *, sharpness: float) -> float:
+    """Of their log-odds: log(sum of odds ** sharpness) / sharpness.
 
-    >>> round(bent(0.5, "none"), 3), round(bent(0.5, "softplus"), 3)
+    >>> round(soft_maximum([0.5], sharpness=2), 3), round(soft_maximum([0.5, 0.5], sharpness=1), 3)
     (0.0, 0.693)
     """
-    odds = float(logit([probability])[0])
-    return odds if bend == "none" else float(np.logaddexp(0.0, odds))
+    odds = logit(probabilities)
+    return float(np.logaddexp.reduce(sharpness * odds) / sharpness)
 
 
 def fuse(opinions: Mapping[SenseName, SenseOpinion]) -> Fused:
