@@ -53,6 +53,15 @@ def test_what_cannot_be_judged_is_absent_with_its_reason(
     assert opinion.code == code
 
 
+def test_a_telephone_leaves_nothing_to_judge(sense: VoiceSense) -> None:
+    from ffdv.augment.codec import transcode_sound
+
+    opinion = sense.judge(looked(transcode_sound(voice(), rate=RATE, name="g711_mu")))
+
+    assert isinstance(opinion, SenseAbsent)
+    assert opinion.code == "telephone_band"
+
+
 def test_an_opinion_is_the_weighted_sum_of_both_halves_calibrated(sense: VoiceSense) -> None:
     opinion = sense.judge(looked(voice(), start_seconds=5.0))
 

@@ -299,6 +299,7 @@ NOTES_ZH: Mapping[str, str] = {
     "short_sound": "声音太短，无法判断。",
     "silent_sound": "声音完全无声。",
     "low_rate": "声音采样率太低，无法分析语音。",
+    "telephone_band": "声音在 4.4 kHz 以上没有内容（如电话），此时无法区分真实与合成的语音。",
     "damaged": "文件有部分损坏。",
     "damaged_sound": "声音已损坏，无法解码。",
     "damaged_picture": "画面已损坏，无法解码。",
