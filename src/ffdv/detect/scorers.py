@@ -180,7 +180,9 @@ SCORERS: Mapping[str, Scorer] = {
     "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), sound_logit, "voice"),
     "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
     "joint": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), joint_logit, ""),
-    "late": Scorer(extract_spec(("picture", "motion", "agreement")).model_copy(update={"probes": False}), late_logit, ""),
+    "late": Scorer(
+        extract_spec(("picture", "motion", "agreement")).model_copy(update={"probes": False}), late_logit, ""
+    ),
     "sync": Scorer(extract_spec(("agreement",)).model_copy(update={"probes": False}), sync_logit, "agreement"),
     "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
 }
