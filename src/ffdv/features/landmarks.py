@@ -92,7 +92,8 @@ class Mesh:
     def mouth_points(self) -> FloatArray:
         """MOUTH_POINTS (86, 3) float32, about their own middle, in eye distances."""
         points = self.points[list(MOUTH_POINTS)]
-        return ((points - points.mean(axis=0)) / self.eye_distance).astype(np.float32)
+        centred: FloatArray = ((points - points.mean(axis=0)) / self.eye_distance).astype(np.float32)
+        return centred
 
     def five_points(self) -> FloatArray:
         """The detector's landmarks (5, 2): right eye, left eye, nose, right and left mouth corner."""
