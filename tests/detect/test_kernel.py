@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffdv.detect.kernel import KernelMachine, load_kernel_machine, save_kernel_machine
+from ffdv.detect.kernel import KernelMachine, from_steps, load_kernel_machine, save_kernel_machine, stored_steps
 from ffdv.errors import CheckpointError
 
 
 def machine(*, k: int = 5, clips: int = 7, seed: int = 0, **changes: Any) -> KernelMachine:
     rng = np.random.default_rng(seed)
+    weight = rng.uniform(0.1, 1, k).astype(np.float32)
+    steps = rng.integers(-127, 128, (clips, k)).astype(np.int8)
     parts = {
         "places": np.arange(k, dtype=np.int64) * 2,
         "centre": rng.standard_normal(k).astype(np.float32),
         "scale": rng.uniform(0.5, 2, k).astype(np.float32),
-        "weight": rng.uniform(0, 1, k).astype(np.float32),
-        "kept": rng.standard_normal((clips, k)).astype(np.float16).astype(np.float32),
+        "weight": weight,
+        "kept": (from_steps(steps, 3.0) * weight).astype(np.float32),
         "share": rng.standard_normal(clips).astype(np.float32),
         "bias": 0.25,
         "gamma": 0.5,
@@ -71,3 +73,11 @@ def test_a_damaged_file_a_missing_one_and_another_version_are_refused_with_the_f
 def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(CheckpointError, match="do not fit"):
         machine(share=np.zeros(3, np.float32))
+
+
+def test_steps_are_within_half_a_step_of_what_they_stand_for_and_clipped() -> None:
+    z = np.random.default_rng(3).uniform(-4, 4, (50, 6))
+
+    again = from_steps(stored_steps(z, 2.5), 2.5)
+
+    assert np.abs(again - np.clip(z, -2.5, 2.5)).max() <= 2.5 / 127 / 2 + 1e-12

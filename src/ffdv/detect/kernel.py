@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ffdv.errors import CheckpointError
 from ffdv.records import FloatArray
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS = ("places", "centre", "scale", "weight", "kept", "share")
 
 
@@ -69,7 +69,7 @@ class KernelMachine:
 
 
 def save_kernel_machine(machine: KernelMachine, path: Path) -> None:
-    """Write it as .npz, kept clips in half precision; whole or not at all."""
+    """Write it as .npz, whole or not at all; kept clips in 255 steps from -clip to clip of each statistic (`stored_steps`)."""
     header = {
         "format": FORMAT_VERSION,
         "bias": machine.bias,
@@ -78,11 +78,21 @@ def save_kernel_machine(machine: KernelMachine, path: Path) -> None:
         "facts": dict(machine.facts),
     }
     arrays = {name: getattr(machine, name) for name in _ARRAYS}
-    arrays["kept"] = machine.kept.astype(np.float16)
+    arrays["kept"] = stored_steps(machine.kept / np.maximum(machine.weight, 1e-12), machine.clip)
     temporary = path.with_name(f".{path.name}.part")
     with temporary.open("wb") as file:
         np.savez_compressed(file, header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8), **arrays)
     temporary.replace(path)
+
+
+def stored_steps(z: npt.NDArray[np.floating], clip: float) -> npt.NDArray[np.int8]:
+    """Statistics z, clipped at ±clip, as the whole numbers -127 … 127 that a file holds."""
+    return np.asarray(np.rint(np.clip(z / clip, -1.0, 1.0) * 127.0), dtype=np.int8)
+
+
+def from_steps(steps: npt.NDArray[np.int8], clip: float) -> npt.NDArray[np.float64]:
+    """What stored_steps stands for."""
+    return np.asarray(steps * (clip / 127.0), dtype=np.float64)
 
 
 def load_kernel_machine(path: Path) -> KernelMachine:
@@ -97,6 +107,9 @@ def load_kernel_machine(path: Path) -> KernelMachine:
             arrays = {name: stored[name] for name in _ARRAYS}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: is missing or damaged ({error}); reinstall ffdv") from error
+    if arrays["kept"].dtype != np.int8:
+        raise CheckpointError(f"{path}: keeps its clips as {arrays['kept'].dtype}, not in steps; reinstall ffdv")
+    arrays["kept"] = from_steps(arrays["kept"], float(header["clip"])) * arrays["weight"]
     return KernelMachine(
         places=arrays["places"].astype(np.int64),
         **{name: arrays[name].astype(np.float32) for name in _ARRAYS[1:]},
