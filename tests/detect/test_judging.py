@@ -10,7 +10,7 @@ from face_clips import voice, write_clip
 from stand_ins import BrightPicture, LoudVoice, ShyAgreement, stand_in_detector
 
 from ffdv.detect import looking
-from ffdv.detect.fusion import Fused, fuse
+from ffdv.detect.fusion import Fused, fuse, shipped_fusion
 from ffdv.detect.judging import Detector, UnloadedSense, decide, merge
 from ffdv.detect.looking import LookedAt
 from ffdv.detect.senses import SenseAbsent, SenseName, SenseOpinion
@@ -87,17 +87,19 @@ def test_one_piece_is_itself_and_none_is_the_first_reason() -> None:
     assert merge([absent, SenseAbsent("voice", "too_short", "short")]) is absent
 
 
-def test_fusion_lies_within_its_opinions_until_it_is_measured() -> None:
+def test_fusion_follows_the_sense_that_suspects_most() -> None:
     fused = fuse({"voice": opinion("voice", 0.8), "picture": opinion("picture", 0.3)})
 
     assert fused.leading == "voice"
-    assert 0.3 <= fused.probability <= 1.0
+    assert fused.probability > fuse({"voice": opinion("voice", 0.5), "picture": opinion("picture", 0.3)}).probability
 
 
 def test_a_verdict_holds_what_the_senses_said(verdict: Verdict) -> None:
     assert set(verdict.senses) == {"voice", "picture"}
     assert [one.sense for one in verdict.absent] == ["agreement"]
-    assert verdict.fake_probability == pytest.approx(max(verdict.senses.values()))
+    shipped = shipped_fusion()
+    assert shipped is not None
+    assert verdict.fake_probability == pytest.approx(shipped.probability(verdict.senses))
     assert verdict.path.name == "clip.mp4"
 
 

@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SoundPictureNet
     net = build()
     tables = {"model": ModelSpec(backbone="test_resnet", picture_size=(64, 64)), "front_end": net.front_end.spec}
     recipe: dict[str, Any] = {name: table.model_dump(mode="json") for name, table in tables.items()}
-    recipe["loader"] = {"window_seconds": 4.0, "hop_seconds": None}
+    recipe |= {"name": "tiny", "loader": {"window_seconds": 4.0, "hop_seconds": None}}
     header = CheckpointHeader(
         recipe=recipe, calibration={"version": 1, "slope": 1.5}, provenance={"git": {"commit": "0abc"}, "ffdv": "0.1.0"}
     )
