@@ -177,7 +177,11 @@ def run_browser(arguments: list[str]) -> tuple[str, str]:
     return out, err
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
+# Asked for, not run by itself: a Chromium run by root gave its threads real-time priority once, spun, and starved the machine.
+@pytest.mark.skipif(
+    CHROMIUM is None or not os.environ.get("FFDV_BROWSER"),
+    reason="needs Chromium or Chrome, and FFDV_BROWSER=1 to run it",
+)
 @pytest.mark.parametrize("width", [1100, 500])  # headless windows are no narrower than 500
 def test_a_browser_draws_the_page_without_complaint(verdict: Verdict, tmp_path: Path, width: int) -> None:
     content = verdict.path.read_bytes()
