@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffdv.data.prepare import ALL_SENSES, PrepareProgress, extract_spec, prepare, take_in_proportion
+from ffdv.data.pool import ClipsProgress
+from ffdv.data.prepare import ALL_SENSES, extract_spec, prepare, take_in_proportion
 from ffdv.data.shards import open_shards
 from ffdv.data.sources.drawn_face import draw_face
 from ffdv.errors import ManifestError, ShardError
@@ -127,7 +128,7 @@ def test_two_at_once_in_one_folder_are_refused(tmp_path: Path, tone_corpus: Make
 def test_progress_ends_with_everything_and_never_goes_back(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
     data = tone_corpus(24)
     (data / "007.wav").write_bytes(b"x")
-    told: list[PrepareProgress] = []
+    told: list[ClipsProgress] = []
 
     prepare(data, out=tmp_path / "out", workers=2, progress=told.append)
 

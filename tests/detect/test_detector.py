@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from ffdv.data.pool import ClipsProgress
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
 from ffdv.detect.network import Network, find_network
@@ -143,7 +144,7 @@ def test_a_stopped_job_goes_on_where_it_was(
     monkeypatch.setattr(detector, "CLIPS_PER_PART", 1)
     told: list[int] = []
 
-    def stop_after_the_second(state: detector.PredictProgress) -> None:
+    def stop_after_the_second(state: ClipsProgress) -> None:
         told.append(state.done)
         if state.done == 2:
             raise KeyboardInterrupt

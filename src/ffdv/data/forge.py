@@ -28,7 +28,7 @@ from ffdv.augment.pixels import resized
 from ffdv.augment.steps import material_of, sample_rng, unknown
 from ffdv.data.corpus import Corpus, group_spellings
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.data.shards import write_atomically
 from ffdv.errors import ManifestError, MediaError, RecipeError
 from ffdv.features.crops import Square, cut_square, face_square
@@ -76,17 +76,6 @@ class ForgedClip:
 
 
 @dataclass(frozen=True)
-class ForgeProgress:
-    """Where forge stands, in source clips."""
-
-    done: int
-    total: int
-    failures: int
-    clips_per_second: float
-    eta_seconds: float | None
-
-
-@dataclass(frozen=True)
 class ForgeSummary:
     """What forge wrote: clips with a file, and sources or methods that gave none, each with its reason."""
 
@@ -107,7 +96,7 @@ def forge(
     max_seconds: float = 10.0,
     workers: int | None = None,
     limit: int | None = None,
-    progress: Callable[[ForgeProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> ForgeSummary:
     """Make `per_clip` forgeries of every clip of `data` that is not labelled fake, and write `out`/manifest.csv.
 
@@ -130,13 +119,9 @@ def forge(
         Part(number, tuple(places[first : first + CLIPS_PER_PART]))
         for number, first in enumerate(range(0, len(places), CLIPS_PER_PART))
     ]
-    done = failed = 0
+    tally = ProgressTally(len(sources), 0, progress)
     for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=CLIP_TIMEOUT_SECONDS):
-        if report.kind == "item":
-            done, failed = done + 1, failed + bool(report.reason)
-        if progress is not None:
-            rate = done / max(1e-9, time.monotonic() - began)
-            progress(ForgeProgress(done, len(sources), failed, rate, (len(sources) - done) / rate if rate else None))
+        tally.take(report)
     rows = [row for part in parts for row in _read_rows(work.part_path(part.number))]
     write_atomically(target / MANIFEST_NAME, _as_csv([row for row in rows if not row.reason]).encode())
     for part in parts:

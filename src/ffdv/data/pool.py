@@ -50,6 +50,37 @@ class Report:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class ClipsProgress:
+    """Where a job that goes through clips stands: done counts resumed clips and failures too; eta_seconds is None before it can be known."""
+
+    done: int
+    total: int
+    failures: int
+    clips_per_second: float
+    eta_seconds: float | None
+
+
+class ProgressTally:
+    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
+
+    def __init__(self, total: int, resumed: int, progress: Callable[[ClipsProgress], None] | None) -> None:
+        self._total, self._resumed, self._progress = total, resumed, progress
+        self._reasons: dict[tuple[int, int], str] = {}
+        self._began = time.monotonic()
+
+    def take(self, report: Report) -> None:
+        """Count a report; whoever follows the job is told after each."""
+        if report.kind == "item":
+            self._reasons[report.part, report.position] = report.reason
+        if self._progress is None:
+            return
+        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
+        done = self._resumed + len(self._reasons)
+        eta = (self._total - done) / rate if rate > 0 else None
+        self._progress(ClipsProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, eta))
+
+
 # Does a part and reports each item through the callback as (position, reason).
 Work = Callable[[Part, Callable[[int, str], None]], None]
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from ffdv.data.blobs import SoundCodec
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, num_cores, run_parts
 from ffdv.data.shards import (
     FACES,
     INDEX_NAME,
@@ -70,17 +70,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class PrepareProgress:
-    """Where prepare stands: done counts resumed clips and failures too; eta_seconds is None before it can be known."""
-
-    done: int
-    total: int
-    failures: int
-    clips_per_second: float
-    eta_seconds: float | None
-
-
-@dataclass(frozen=True)
 class PrepareSummary:
     """What prepare did, or (dry_run) what it would cost: then seconds and size_bytes are estimates and nothing is written.
 
@@ -110,7 +99,7 @@ def prepare(
     max_seconds: float = 600.0,
     sound_codec: SoundCodec = "flac",
     clip_timeout_seconds: float = CLIP_TIMEOUT_SECONDS,
-    progress: Callable[[PrepareProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> PrepareSummary:
     """Decode every clip of `data` once into Parquet shards in `out`; run it again to resume.
 
@@ -244,7 +233,7 @@ class PartWriter:
 class _Ledger:
     """Counts what workers report and passes it on, a few times a second."""
 
-    def __init__(self, index: ShardIndex, resumed: int, progress: Callable[[PrepareProgress], None] | None) -> None:
+    def __init__(self, index: ShardIndex, resumed: int, progress: Callable[[ClipsProgress], None] | None) -> None:
         self._index, self._resumed, self._progress = index, resumed, progress
         self._began = time.monotonic()
         self._told = 0.0
@@ -275,7 +264,7 @@ class _Ledger:
         rate = (done - self._resumed) / max(1e-9, self._told - self._began)
         left = self._index.num_clips - done
         eta = left / rate if rate > 0 else None
-        self._progress(PrepareProgress(done, self._index.num_clips, failures, rate, eta))
+        self._progress(ClipsProgress(done, self._index.num_clips, failures, rate, eta))
 
 
 def _plan(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
 from ffdv.detect.scores import read_scores, write_scores
@@ -26,17 +26,6 @@ CLIPS_PER_PART = 16
 CLIP_TIMEOUT_SECONDS = 900.0
 # Rows of a table that name no usable file are inputs too; these were only told apart while loading.
 _NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
-
-
-@dataclass(frozen=True)
-class PredictProgress:
-    """Where predict stands; done counts resumed clips and failures too."""
-
-    done: int
-    total: int
-    failures: int
-    clips_per_second: float
-    eta_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ def predict(
     out: Path | str,
     model: Path | str | None = None,
     workers: int | None = None,
-    progress: Callable[[PredictProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> PredictSummary:
     """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason ... verdict).
 
@@ -83,14 +72,14 @@ def predict(
     folder.mkdir(parents=True, exist_ok=True)
     todo = [part for part in parts if not _part_path(folder, part.number).is_file()]
     resumed = len(corpus.clips) - sum(len(part.items) for part in todo)
-    tally = _Tally(len(corpus.clips), resumed, progress)
+    tally = ProgressTally(len(corpus.clips), resumed, progress)
     for report in run_parts(
         todo,
         PartScorer(network, folder),
         workers=workers or num_cores(),
         item_timeout_seconds=CLIP_TIMEOUT_SECONDS,
     ):
-        tally.take(report.kind, (report.part, report.position), report.reason)
+        tally.take(report)
     scores = (*_collect(folder, parts), *_unusable_rows(corpus))
     write_scores(target, scores)
     shutil.rmtree(folder)
@@ -98,18 +87,11 @@ def predict(
 
 
 def _predict_shipped(
-    data: Path | str, out: Path, workers: int | None, progress: Callable[[PredictProgress], None] | None
+    data: Path | str, out: Path, workers: int | None, progress: Callable[[ClipsProgress], None] | None
 ) -> PredictSummary:
-    from ffdv.detect.scan import ScanProgress
     from ffdv.detect.shipped_scores import score_shipped
 
-    def told(state: ScanProgress) -> None:
-        if progress is not None:
-            progress(
-                PredictProgress(state.done, state.total, state.failures, state.clips_per_second, state.eta_seconds)
-            )
-
-    scores, summary = score_shipped(data, out=out, workers=workers, progress=told)
+    scores, summary = score_shipped(data, out=out, workers=workers, progress=progress)
     return PredictSummary(out, scores, summary.resumed, summary.seconds)
 
 
@@ -146,25 +128,6 @@ class PartScorer:
             scores.append(score)
             tell(position, score.reason)
         write_scores(_part_path(self.folder, part.number), scores)
-
-
-class _Tally:
-    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
-
-    def __init__(self, total: int, resumed: int, progress: Callable[[PredictProgress], None] | None) -> None:
-        self._total, self._resumed, self._progress = total, resumed, progress
-        self._reasons: dict[tuple[int, int], str] = {}
-        self._began = time.monotonic()
-
-    def take(self, kind: str, place: tuple[int, int], reason: str) -> None:
-        if kind == "item":
-            self._reasons[place] = reason
-        if self._progress is None:
-            return
-        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
-        done = self._resumed + len(self._reasons)
-        eta = (self._total - done) / rate if rate > 0 else None
-        self._progress(PredictProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, eta))
 
 
 @lru_cache(maxsize=1)

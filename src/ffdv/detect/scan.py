@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
@@ -44,17 +44,6 @@ LEAST_TIMEOUT_SECONDS = 900.0
 MOST_INSIDE_BYTES = 4_000_000
 CLIPS = "clips"
 Make = Callable[[], Detector]
-
-
-@dataclass(frozen=True)
-class ScanProgress:
-    """Where a scan stands; done counts resumed clips and failures too."""
-
-    done: int
-    total: int
-    failures: int
-    clips_per_second: float
-    eta_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ def scan(
     lang: str = "en",
     workers: int | None = None,
     max_minutes: float = 10.0,
-    progress: Callable[[ScanProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> Verdict | ScanSummary:
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
@@ -134,20 +123,19 @@ def scan_clips(
     *,
     unusable: Mapping[str, str] | None = None,
     workers: int | None = None,
-    progress: Callable[[ScanProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> ScanSummary:
     """Scan clips in worker processes; unusable: further inputs that have no file to look at, with the reason."""
     began = time.monotonic()
     job.make().senses()  # weights that cannot be used are told at once, not by every clip
     with _folder(job.out or job.keep) as folder:
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
-        tally = _Tally(len(clips), len(clips) - len(todo), progress)
+        tally = ProgressTally(len(clips), len(clips) - len(todo), progress)
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
         parts = [Part(number, (clip,)) for number, clip in enumerate(todo)]
         work = PartScanner(folder, job, pages=job.out is not None)
         for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
-            if report.kind == "item":
-                tally.take(report.part, report.reason)
+            tally.take(report)
         scanned = [_read_back(clip, folder, pages=job.out is not None) for clip in clips]
         scanned += [ScannedClip(name, "failed", reason=reason) for name, reason in (unusable or {}).items()]
         scanned.sort(key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name))
@@ -208,25 +196,6 @@ def page_name(name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip(".-_")[:60].rstrip(".-_")
     return f"{plain}-{digest}" if plain else digest
-
-
-class _Tally:
-    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
-
-    def __init__(self, total: int, resumed: int, progress: Callable[[ScanProgress], None] | None) -> None:
-        self._total, self._resumed, self._progress = total, resumed, progress
-        self._reasons: dict[int, str] = {}
-        self._began = time.monotonic()
-
-    def take(self, place: int, reason: str) -> None:
-        self._reasons[place] = reason
-        if self._progress is None:
-            return
-        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
-        done = self._resumed + len(self._reasons)
-        self._progress(
-            ScanProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, (self._total - done) / rate)
-        )
 
 
 @cache

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ffdv.data.pool import ClipsProgress
 from ffdv.detect.judging import shipped_detector
-from ffdv.detect.scan import Make, ScanJob, ScanProgress, ScanSummary, as_score, clips_of, scan_clips
+from ffdv.detect.scan import Make, ScanJob, ScanSummary, as_score, clips_of, scan_clips
 from ffdv.detect.scores import write_scores
 from ffdv.records import Score
 
@@ -18,7 +19,7 @@ def score_shipped(
     *,
     out: Path,
     workers: int | None = None,
-    progress: Callable[[ScanProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
     make: Make = shipped_detector,
 ) -> tuple[tuple[Score, ...], ScanSummary]:
     """Write `out` (video_name, y_pred, voice, picture, agreement, status, reason, verdict) in the corpus's order.

@@ -22,7 +22,7 @@ import numpy as np
 from ffdv.augment.alterations import Alteration, alterations, rng_of
 from ffdv.data.corpus import group_value
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, data_hash, read_parts
 from ffdv.data.shards import INDEX_NAME, Shards, open_shards
 from ffdv.detect.judges import Held, Judge, find_judge, hold
@@ -42,17 +42,6 @@ SECONDS_PER_SCORE = 60.0  # what one clip may take once; a hanging one is given 
 _HEADER = ("clip", "family", "level", "y_pred", "status", "reason", *SENSES, "seconds")
 
 
-@dataclass(frozen=True)
-class StressProgress:
-    """Where stress stands; done counts clips, resumed ones and failures too."""
-
-    done: int
-    total: int
-    failures: int
-    clips_per_second: float
-    eta_seconds: float | None
-
-
 def stress(
     *,
     model: Path | str | None = None,
@@ -67,7 +56,7 @@ def stress(
     workers: int | None = None,
     seed: int = 0,
     resamples: int = 1000,
-    progress: Callable[[StressProgress], None] | None = None,
+    progress: Callable[[ClipsProgress], None] | None = None,
 ) -> StressTable:
     """Judge labelled clips as they are and under every alteration, and write table, heat map and page into `out`.
 
@@ -91,10 +80,10 @@ def stress(
     work = work.inside(folder / f".stress-{_fingerprint(work, items)[:16]}")
     work.folder.mkdir(parents=True, exist_ok=True)
     todo = [part for part in parts if not work.path(part.number).is_file()]
-    tally = _Tally(len(items), len(items) - sum(len(part.items) for part in todo), progress)
+    tally = ProgressTally(len(items), len(items) - sum(len(part.items) for part in todo), progress)
     patience = SECONDS_PER_SCORE * (1 + len(chosen))
     for report in run_parts(todo, work, workers=workers or num_cores(), item_timeout_seconds=patience):
-        tally.take(report.kind, (report.part, report.position), report.reason)
+        tally.take(report)
     said = _read_answers(items, [work.path(part.number) for part in parts])
     rows, thresholds = tabulate(said.answers, wanted=false_alarms, resamples=resamples)
     table = StressTable(
@@ -239,25 +228,6 @@ class _StressPart:
         """The same reason in every row of a clip."""
         for name in ((UNALTERED, ""), *((alteration.family, alteration.level) for alteration in self.alterations)):
             yield name, Score(item.clip.name, None, "failed", reason), 0.0
-
-
-class _Tally:
-    """Counts what workers report and passes it on; a clip that is tried anew after a crash counts once."""
-
-    def __init__(self, total: int, resumed: int, progress: Callable[[StressProgress], None] | None) -> None:
-        self._total, self._resumed, self._progress = total, resumed, progress
-        self._reasons: dict[tuple[int, int], str] = {}
-        self._began = time.monotonic()
-
-    def take(self, kind: str, place: tuple[int, int], reason: str) -> None:
-        if kind == "item":
-            self._reasons[place] = reason
-        if self._progress is None:
-            return
-        rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)
-        done = self._resumed + len(self._reasons)
-        eta = (self._total - done) / rate if rate > 0 else None
-        self._progress(StressProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, eta))
 
 
 @dataclass(frozen=True)
