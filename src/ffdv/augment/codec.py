@@ -9,7 +9,6 @@ shape out, the codec's delay taken off. Sound comes back at the rate it went in,
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ import numpy as np
 
 from ffdv.errors import RecipeError
 from ffdv.records import FloatArray, PixelArray
+from ffdv.svt import kept_priority
 
 if TYPE_CHECKING:
     import av
@@ -276,14 +276,14 @@ def _coded_frames(
     """Encoded and decoded frames in order; one thread, so that the same pixels give the same bytes."""
     import av
 
-    if codec.encoder == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # this encoder writes its settings to stderr unless told not to
     encoder = av.CodecContext.create(codec.encoder, "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.height, encoder.width = frames.shape[1:3]
     encoder.pix_fmt, encoder.framerate, encoder.thread_count = "yuv420p", Fraction(25), 1
     encoder.time_base = Fraction(1, 25)
     encoder.options = {codec.speed_option: preset, "crf": str(constant_quality), **dict(codec.options)}
+    with kept_priority(codec.encoder):
+        encoder.open()
     decoder = av.CodecContext.create(codec.decoder, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_count = 1

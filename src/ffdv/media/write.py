@@ -26,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ffdv.records import FloatArray, PixelArray, Samples
+from ffdv.svt import kept_priority
 
 Options = Mapping[str, str]
 # When its content plays, and the packets: what the multiplexer needs to lay tracks beside each other.
@@ -196,8 +197,6 @@ def _video_stream(
     output: OutputContainer, codec: str, *, fps: float, bit_rate: int | None, options: Options | None
 ) -> VideoStream:
     """A picture track; its size follows from the first frame."""
-    if codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # this encoder writes its settings to stderr unless told not to
     rate = Fraction(fps).limit_denominator(1001)
     chosen = {**ONE_THREAD.get(codec, {}), **(options or {})}
     stream = cast("VideoStream", output.add_stream(codec, rate=rate, options=chosen))
@@ -217,7 +216,9 @@ def _encoded_frames(stream: VideoStream, frames: Iterable[PixelArray], fps: floa
             stream.height, stream.width = pixels.shape[:2]
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = first + number, 1 / rate
-        yield (first + number) / fps, stream.encode(frame)
+        with kept_priority(stream.codec_context.name):
+            packets = stream.encode(frame)
+        yield (first + number) / fps, packets
     yield (first + number + 1) / fps, stream.encode(None)
 
 
