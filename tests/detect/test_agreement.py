@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ffdv.data.sources.synthetic import Speaker, speak
 from ffdv.detect.agreement import AgreementSense, chance, shipped_model, spans_of
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.detect.sync import sync
@@ -43,18 +45,22 @@ def compared(count: int, shift: int, *, seed: int = 0, noise: float = 0.5, max_o
 
 
 def talking(seconds: float = 4.0, *, seed: int = 0) -> tuple[MouthTrack, Samples]:
-    """A mouth that trembles and a voice that swings; they have nothing to do with each other."""
+    """A mouth that trembles and a voice that speaks; they have nothing to do with each other."""
     rng = np.random.default_rng(seed)
     count = round(seconds * 25)
     face = rng.normal(0, 0.3, (len(MOUTH_POINTS), 3))
     points = face + rng.normal(0, 0.01, (count, len(MOUTH_POINTS), 3))
     crops = rng.integers(0, 255, (count, 96, 96), np.uint8)
     mouth = MouthTrack(np.arange(count) / 25, crops, np.full(count, 0.1, np.float32), points.astype(np.float32))
+    voice = np.tile(speak(Speaker.drawn(rng), rng)[0], 3)[: round(seconds * RATE)]
+    return mouth, Samples(voice[None], RATE)
+
+
+def played(seconds: float = 4.0) -> npt.NDArray[np.float32]:
+    """Two struck chords a second, in one channel."""
     time = np.arange(round(seconds * RATE)) / RATE
-    voice = (
-        sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 20)) * (1 + np.sin(2 * np.pi * 4 * time)) * 0.05
-    )
-    return mouth, Samples((voice + rng.normal(0, 0.003, len(time)))[None].astype(np.float32), RATE)
+    chord = sum(np.sin(2 * np.pi * 220 * 2 ** (step / 12) * k * time) / k for step in (0, 4, 7) for k in range(1, 6))
+    return (0.1 * chord * np.exp(-(time % 0.5) / 0.2))[None].astype(np.float32)
 
 
 def looked(mouth: MouthTrack | None, sound: Samples | None, *, faces: bool = True) -> Looked:
@@ -117,12 +123,16 @@ def test_what_is_missing_is_said() -> None:
     dark = replace(mouth, opening=np.full(100, np.nan, np.float32))
     short = MouthTrack(mouth.seconds[:20], mouth.crops[:20], mouth.opening[:20], mouth.points[:20])  # type: ignore[index]
     silent = Samples(np.zeros_like(sound.values), RATE)
+    chords = Samples(played(), RATE)
+    later = Samples(np.concatenate([silent.values, sound.values], axis=1), RATE)
     given = {
         "no_sound": looked(mouth, None),
         "no_face": looked(None, sound, faces=False),
         "mouth_not_visible": looked(dark, sound),
         "too_short": looked(short, sound),
-        "no_speech": looked(mouth, silent),
+        "silent_sound": looked(mouth, silent),
+        "no_speech": looked(mouth, chords),
+        "no_speech_in_sight": looked(mouth, later),
     }
 
     for code, piece in given.items():

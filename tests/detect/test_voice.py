@@ -25,6 +25,16 @@ def voice(seed: int = 0) -> FloatArray:
     return np.tile(speak(Speaker.drawn(rng), rng)[0], 2)
 
 
+def melody() -> FloatArray:
+    """Six struck strings, half a second each, with ten harmonics: a voice's periodicity and swing, and nobody speaks."""
+    time = np.arange(RATE // 2) / RATE
+    strings = [
+        sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 11)) * np.exp(-time / 0.15)
+        for hz in (131, 165, 196, 262, 196, 147)
+    ]
+    return (0.1 * np.concatenate(strings)).astype(np.float32)
+
+
 def looked(samples: FloatArray | None, *, rate: int = RATE, start_seconds: float = 0.0) -> Looked:
     sound = None if samples is None else Samples(samples[None].astype(np.float32), rate, start_seconds)
     return Looked(Features(FACTS, sound))
@@ -40,8 +50,9 @@ def sense() -> VoiceSense:
     [
         (None, "no_sound"),
         (voice()[:4000], "too_short"),
-        (np.zeros(2 * RATE, np.float32), "no_speech"),
+        (np.zeros(2 * RATE, np.float32), "silent_sound"),
         (np.random.default_rng(0).normal(0, 0.1, 2 * RATE), "no_speech"),
+        (melody(), "no_speech"),
     ],
 )
 def test_what_cannot_be_judged_is_absent_with_its_reason(
@@ -56,7 +67,7 @@ def test_what_cannot_be_judged_is_absent_with_its_reason(
 def test_a_telephone_leaves_nothing_to_judge(sense: VoiceSense) -> None:
     from ffdv.augment.codec import transcode_sound
 
-    opinion = sense.judge(looked(transcode_sound(voice(), rate=RATE, name="g711_mu")))
+    opinion = sense.judge(looked(transcode_sound(voice(8), rate=RATE, name="g711_mu")))
 
     assert isinstance(opinion, SenseAbsent)
     assert opinion.code == "telephone_band"

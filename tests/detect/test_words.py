@@ -7,8 +7,10 @@ import string
 
 import pytest
 
+from ffdv.detect.senses import nobody_speaks
 from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, note_text, say, unit_word
 from ffdv.features.cues import CUE_KINDS
+from ffdv.features.voice_activity import SpeechHeard
 from ffdv.records import Note
 
 
@@ -42,3 +44,12 @@ def test_no_sentence_claims_certainty() -> None:
 def test_a_note_without_translation_is_shown_as_it_is() -> None:
     assert note_text(Note("unheard_of", "something odd"), "zh") == "something odd."
     assert note_text(Note("no_sound", "the file has no sound track"), "zh") == "文件没有声音。"
+
+
+def test_music_without_speech_is_told_from_silence_in_both_languages() -> None:
+    silent, played = SpeechHeard(0.0, silent=True), SpeechHeard(0.1)
+    said = {lang: [note_text(nobody_speaks("voice", heard), lang) for heard in (silent, played)] for lang in LANGUAGES}
+
+    assert said["en"] == ["the sound is silent.", "no speech is heard, only music or noise."]
+    assert said["zh"] == ["声音完全无声。", "没有听到语音，只有音乐或噪声。"]
+    assert nobody_speaks("voice", SpeechHeard(1.0)) is None

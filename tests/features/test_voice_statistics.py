@@ -1,4 +1,4 @@
-"""Statistics of a voice: finite, the same at any level, moved by what vocoders do; and whether anybody speaks."""
+"""Statistics of a voice: finite, the same at any level, moved by what vocoders do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ffdv.data.sources.synthetic import RATE, Speaker, speak
-from ffdv.features.voice_activity import hear_speech
 from ffdv.features.voice_statistics import FEWEST_ACTIVE_FRAMES, HOP, active_frames, statistic_names, voice_statistics
 from ffdv.records import FloatArray
 
@@ -57,21 +56,3 @@ def test_pauses_are_not_active() -> None:
 
     assert active[: len(voice()) // HOP].mean() > 0.5
     assert not active[-50:].any()
-
-
-def test_speech_is_heard_and_noise_hum_and_silence_are_not() -> None:
-    rng = np.random.default_rng(0)
-    hum = np.sin(2 * np.pi * 120 * np.arange(3 * RATE) / RATE).astype(np.float32)
-    noise = rng.standard_normal(3 * RATE).astype(np.float32) * np.float32(0.1)
-
-    assert hear_speech(voice()).anybody
-    assert hear_speech(voice() * np.float32(0.01)).anybody
-    for nothing in (np.zeros(RATE, np.float32), noise, 0.1 * hum, voice()[:100]):
-        assert not hear_speech(nothing).anybody
-
-
-def test_more_speech_is_more_active_seconds() -> None:
-    once, twice = hear_speech(voice()), hear_speech(np.tile(voice(), 2))
-
-    assert twice.active_seconds == pytest.approx(2 * once.active_seconds, rel=0.05)
-    assert twice.level_spread_db == pytest.approx(once.level_spread_db, rel=0.1)

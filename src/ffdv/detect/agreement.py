@@ -11,14 +11,14 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.features.agreement import FPS, AgreementModel, Comparison, best_offset, packaged_model
+from ffdv.features.recipe import resample_mono
 from ffdv.features.sync import MIN_SEEN_FRAMES
-from ffdv.records import Samples
+from ffdv.features.voice_activity import RATE, hear_speech
 
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
 LEAST_SPEECH_SECONDS = 0.5
-SILENT_RMS = 1e-4  # -80 dBFS
 DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
 
 
@@ -41,6 +41,10 @@ class AgreementSense:
         mouth, sound = looked.mouth, looked.features.sound
         assert mouth is not None
         assert sound is not None
+        # The phone networks below take music and noise for phones, so they cannot say whether anybody speaks.
+        unheard = nobody_speaks("agreement", hear_speech(resample_mono(sound, RATE)))
+        if unheard is not None:
+            return unheard
         comparison = self._model.compare(mouth, sound)
         compared = int(comparison.known[:, comparison.max_offset].sum())
         if compared < MIN_SEEN_FRAMES:
@@ -50,8 +54,10 @@ class AgreementSense:
                 f"lips and sound are there together for {compared / FPS:.1f} s only; a second is the least",
             )
         speech_seconds = float(comparison.spoken.sum()) / FPS
-        if speech_seconds < LEAST_SPEECH_SECONDS or _is_silent(sound):
-            return SenseAbsent("agreement", "no_speech", "hardly any speech is heard while the mouth is in sight")
+        if speech_seconds < LEAST_SPEECH_SECONDS:
+            return SenseAbsent(
+                "agreement", "no_speech_in_sight", "hardly any speech is heard while the mouth is in sight"
+            )
         return self._opinion(looked, comparison, speech_seconds)
 
     def _opinion(self, looked: Looked, comparison: Comparison, speech_seconds: float) -> SenseOpinion:
@@ -129,7 +135,3 @@ def _missing(looked: Looked) -> SenseAbsent | None:
     if mouth is None or mouth.points is None or not mouth.in_sight.any():
         return SenseAbsent("agreement", "mouth_not_visible", "the mouth is not in sight, so nothing can be said of it")
     return None
-
-
-def _is_silent(sound: Samples) -> bool:
-    return float(np.sqrt(np.mean(np.square(sound.values, dtype=np.float64)))) < SILENT_RMS

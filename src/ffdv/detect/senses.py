@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ffdv.features.cues import Cue
 from ffdv.features.head import HeadTrack
+from ffdv.features.voice_activity import SpeechHeard
 from ffdv.records import Features, FloatArray, MouthTrack
 
 SenseName = Literal["voice", "picture", "agreement"]
@@ -82,6 +83,15 @@ class SenseAbsent:
     sense: SenseName
     code: str
     text: str
+
+
+def nobody_speaks(sense: SenseName, heard: SpeechHeard) -> SenseAbsent | None:
+    """The absence of a sense that listens to speech where there is none; None where somebody speaks."""
+    if heard.silent:
+        return SenseAbsent(sense, "silent_sound", "the sound is silent")
+    if not heard.anybody:
+        return SenseAbsent(sense, "no_speech", "no speech is heard, only music or noise")
+    return None
 
 
 class Sense(Protocol):

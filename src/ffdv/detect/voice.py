@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from ffdv.detect.kernel import KernelMachine, load_kernel_machine
-from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.errors import CheckpointError
 from ffdv.features import fourier
 from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
@@ -85,7 +85,7 @@ class VoiceSense:
         return self._machine
 
     def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
-        """What the sound of one piece sounds like. Absent: no_sound, low_rate, too_short, no_speech, telephone_band."""
+        """What the sound of one piece sounds like. Absent: no_sound, low_rate, too_short, silent_sound, no_speech, telephone_band."""
         sound = looked.features.sound
         if sound is None or sound.num_samples == 0:
             return SenseAbsent("voice", "no_sound", "there is no sound to judge a voice by")
@@ -178,8 +178,9 @@ def _unfit(samples: FloatArray, speech: SpeechHeard) -> SenseAbsent | None:
     """Why mono sound at 16 kHz cannot be judged; None where it can."""
     if len(samples) < LEAST_ACTIVE_SECONDS * RATE:
         return SenseAbsent("voice", "too_short", f"the sound is {len(samples) / RATE:.1f} s long, too short to judge")
-    if not speech.anybody:
-        return SenseAbsent("voice", "no_speech", "no speech is heard")
+    unheard = nobody_speaks("voice", speech)
+    if unheard is not None:
+        return unheard
     if top_band_db(samples) < EMPTY_TOP_DB:
         # Measured: of 70 real voices through G.711 and AMR 96 and 100 % would be called made (MODEL_CARD.md).
         return SenseAbsent(

@@ -1,64 +1,67 @@
-"""Is anybody speaking here? A plain check by loudness and periodicity, so that no voice is judged where none is.
+"""Does anybody speak here? Silero's network, so that no voice is judged where there is silence, noise or music.
 
-Speech swings in level by the syllable and is periodic in part; steady noise does not swing, hiss is never periodic, and silence is
-neither. Music and singing may well pass: this is no music detector, and says so.
+Silero Team, "Silero VAD", version 6.2 (weights/LICENSES.txt). It hears 32 ms at a time, with the 4 ms before them, and remembers what
+came earlier (LSTM). How well it tells speech from the rest: docs/log.md, 2026-11-26.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ffdv.features import fourier
+from ffdv.features.face_detectors import open_session, packaged_weights
 from ffdv.records import FloatArray
 
 RATE = 16_000
-HOP = RATE // 100  # 10 ms
-ACTIVE_DB = 32.0  # so far under the loud frames a frame still counts as sound
-VOICED = 0.55  # height of the autocorrelation's peak, 1 = perfectly periodic; noise stays below 0.4
-LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
+FRAME, CONTEXT = 512, 64  # samples, as the network was trained
+FRAMES_AT_ONCE = 512  # 16 s: bounds the memory; the network's own memory is carried on
+LEVEL_DBFS = -25.0  # the network hears loud sound better than soft; at one level every file gets the same chance
 SMALLEST_RMS = 1e-4  # -80 dBFS: below that a file is silent
-LEAST_VOICED_SECONDS = 0.3
-LEAST_SPREAD_DB = 3.5  # of the active frames' level: speech 6 … 11, a melody of struck strings 3.7, noise below 1
+SPEECH = 0.5  # the network's probability above which a frame is speech
+# Of 4,781 clips of speech 3 hold less; of 356 of music and noise that chose nothing 5 hold more.
+LEAST_SPEECH_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
 class SpeechHeard:
-    """active_seconds: not pauses; voiced_seconds: of these with a pitch; level_spread_db: standard deviation of their level."""
+    """active_seconds: of sound in which somebody speaks, without pauses; silent: there is no sound to speak of."""
 
     active_seconds: float
-    voiced_seconds: float
-    level_spread_db: float
+    silent: bool = False
 
     @property
     def anybody(self) -> bool:
-        """Whether this can be speech at all."""
-        return self.voiced_seconds >= LEAST_VOICED_SECONDS and self.level_spread_db >= LEAST_SPREAD_DB
+        """Whether somebody speaks, rather than nobody, or an instrument."""
+        return self.active_seconds >= LEAST_SPEECH_SECONDS
 
 
 def hear_speech(samples: FloatArray) -> SpeechHeard:
-    """How much of mono sound (n,) at 16 kHz can be speech; the same whatever the level, down to SMALLEST_RMS."""
-    if len(samples) < 2 * HOP or float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) < SMALLEST_RMS:
-        return SpeechHeard(0.0, 0.0, 0.0)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, 320), 640)[::HOP]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    level = 10.0 * np.log10(np.mean(np.square(frames, dtype=np.float64), axis=1) + 1e-12)
-    active = level > np.percentile(level, 95) - ACTIVE_DB
-    voiced = active & (_periodicity(frames) > VOICED)
-    return SpeechHeard(float(active.sum() * HOP / RATE), float(voiced.sum() * HOP / RATE), float(np.std(level[active])))
+    """How much of mono sound (n,) at 16 kHz is speech; the same whatever the level, down to SMALLEST_RMS."""
+    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    if level < SMALLEST_RMS:
+        return SpeechHeard(0.0, silent=True)
+    chances = speech_chances(samples * np.float32(10 ** (LEVEL_DBFS / 20) / level))
+    return SpeechHeard(float((chances > SPEECH).sum()) * FRAME / RATE)
 
 
-def _periodicity(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Highest normalised autocorrelation of each frame (k, 640) at lags of a voice's pitch (k,), below 900 Hz."""
-    spectrum = fourier.rfft(frames * np.hanning(frames.shape[1]).astype(np.float32), 1280, axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    power[:, 72:] = 0.0  # 12.5 Hz a bin: the first harmonics are enough, and noise above them would hide a voice
-    power[:, :5] = 0.0
-    lags = fourier.irfft(power, axis=1)
-    window = np.hanning(frames.shape[1])
-    taper = fourier.irfft(np.abs(fourier.rfft(window, 1280)) ** 2)
-    first, last = int(RATE / HIGHEST_HZ), int(RATE / LOWEST_HZ)
-    shape = lags[:, first:last] / (lags[:, :1] + 1e-12) / (taper[first:last] / taper[0])
-    return np.asarray(shape.max(axis=1), dtype=np.float64)
+def speech_chances(samples: FloatArray) -> FloatArray:
+    """The network's probability of speech for each FRAME of mono sound (n,) at 16 kHz, the last one filled up with silence."""
+    count = -(-len(samples) // FRAME)
+    padded = np.pad(samples.astype(np.float32, copy=False), (CONTEXT, count * FRAME - len(samples)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + FRAME)[::FRAME]
+    hidden = cell = np.zeros((1, 1, 128), np.float32)
+    chances = [np.zeros(0, np.float32)]
+    for first in range(0, count, FRAMES_AT_ONCE):
+        given = {"input": np.ascontiguousarray(frames[first : first + FRAMES_AT_ONCE]), "h": hidden, "c": cell}
+        part, hidden, cell = _network().run(["speech_probs", "hn", "cn"], given)
+        chances.append(part.reshape(-1))
+    return np.concatenate(chances)
+
+
+@cache
+def _network() -> Any:
+    """The session inside the package, made once a process."""
+    return open_session(packaged_weights("speech.onnx"))
