@@ -339,8 +339,12 @@ def percent(probability: float) -> str:
 def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """Why the verdict is what it is, one sentence each."""
     said = []
+    absent = {one.sense: one for one in verdict.absent}
     for reason in verdict.reasons:
         values = dict(reason.values)
+        if reason.code == "absent" and values["sense"] in absent:
+            said.append(_absence(absent[values["sense"]], lang))
+            continue
         if "sense" in values:
             values["sense"] = say(str(values["sense"]), lang)
         if "p" in values:
@@ -359,13 +363,14 @@ def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """What was missing, damaged or limited, each once: notes on the file, then the senses that could not judge."""
     notes = [note_text(note, lang) for note in verdict.notes]
     codes = {note.code for note in verdict.notes}
-    colon = ": " if lang == "en" else "："
-    absent = [
-        f"{say('absent', lang, sense=say(one.sense, lang)).rstrip('.。')}{colon}{note_text(one, lang)}"
-        for one in verdict.absent
-        if one.code not in codes
-    ]
+    absent = [_absence(one, lang) for one in verdict.absent if one.code not in codes]
     return tuple(dict.fromkeys([*notes, *absent]))
+
+
+def _absence(one: SenseAbsent, lang: Lang) -> str:
+    """That a sense did not judge, and why."""
+    colon = ": " if lang == "en" else "："
+    return f"{say('absent', lang, sense=say(one.sense, lang)).rstrip('.。')}{colon}{note_text(one, lang)}"
 
 
 def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
