@@ -17,7 +17,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,10 @@ def log_loss(clips: Sequence[Judged], said: Floats) -> float:
 
 
 def bands_of(clips: Sequence[Judged], said: Floats) -> dict[str, AbstentionBand]:
-    """The band of all clips with a picture, and of each set of senses with enough clips, by groups."""
+    """The band of all clips with a picture, and of each set of senses with enough clips; each holds over people and over clips.
+
+    A set's band is never bolder than that of all: with thirty people its edge hangs on one of them.
+    """
     bands = {}
     for name in ("all", *sorted({set_name(clip.senses) for clip in clips})):
         chosen = [
@@ -177,14 +180,16 @@ def bands_of(clips: Sequence[Judged], said: Floats) -> dict[str, AbstentionBand]
         labels = [clips[place].label for place in chosen]
         if name != "all" and min(labels.count(0), labels.count(1)) < FEWEST_FOR_A_SET:
             continue
-        bands[name] = abstention_band(
-            labels,
-            said[chosen],
-            false_alarm_rate=FALSE_ALARMS,
-            miss_rate=MISSES,
-            groups=[clips[place].group for place in chosen],
-        )
+        rates = {"false_alarm_rate": FALSE_ALARMS, "miss_rate": MISSES}
+        people = abstention_band(labels, said[chosen], groups=[clips[place].group for place in chosen], **rates)
+        band = careful(people, abstention_band(labels, said[chosen], **rates))
+        bands[name] = careful(band, bands["all"]) if name != "all" else band
     return bands
+
+
+def careful(band: AbstentionBand, other: AbstentionBand) -> AbstentionBand:
+    """The band that says "fake" and "real" only where both do."""
+    return replace(band, low=min(band.low, other.low), high=max(band.high, other.high))
 
 
 def figures(clips: Sequence[Judged], said: Floats, bands: dict[str, AbstentionBand]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Copies of open real clips by five small vocoders of our own, for scripts/weights/voice.py to tell from what they copy.
 
-    python scripts/weights/vocoders.py --data ../shared/data --work weights-work --seconds 265
+    python scripts/weights/vocoders.py --data ../shared/data --work weights-work
 
-    open real rows of audio/train ─ one level ─▶ a vocoder learns, --seconds long (vocoder_nets.py says how each works)
+    open real rows of audio/train ─ one level ─▶ a vocoder learns (vocoder_nets.py says how each works)
               └─ the same rows through it ─ 7 kHz, -25 dBFS, faint noise, Opus ─▶ WORK/voice-copies-FAMILY.npz
 
 A vocoder learns by mel distance and, all but flow, by judges: hifigan asks them by least squares (HiFi-GAN, 2020), the others by a
@@ -10,9 +10,8 @@ hinge (SoundStream, 2021; Vocos, 2023). It copies the clips that it learnt from:
 beside the same speech without it, not a good vocoder. Opus and the rest are what the corpus itself went through; without them the
 copies would be known by lacking it.
 
-Families run one after another; those whose file is there are skipped. The copies that taught the net that ships were made on one GPU,
-all five learning at once for 256 s; METHODS tells the steps that each took. A GPU for itself takes more steps in that time; one core needs
-6 (smooth) to 26 hours (flow) for as many, so without a GPU raise --seconds: a family that took under half of its steps says so.
+Families run one after another; those whose file is there are skipped. Five minutes each on one GPU; without one about 65 hours of one
+core in all (hifigan and codec 12 each, flow 26).
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import copy
 import itertools
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +43,7 @@ FORMAT_VERSION = 1
 CONTEXT = 2560  # samples around a clip while it is copied; a multiple of every hop
 MEL_SIZES = ((1024, 256, 80), (512, 128, 48), (256, 64, 24), (2048, 512, 128))  # n_fft, hop, bands
 MEL_SHARE, JUDGES_RAMP = 45.0, 200  # weight of the mel distance; steps until the judges count in full
-JUDGES_FROM, JUDGES_BY = 300, 0.15  # the step, or the share of the time, when they begin
+JUDGES_FROM, JUDGES_BY = 300, 0.15  # the step, or the share of the steps, when they begin
 JUDGED, JUDGES_RATE = 32, 2e-4  # sounds of a batch that they see; their learning rate
 OPUS_KBPS = 48.0
 
@@ -58,7 +56,7 @@ class Method:
     batch: int
     samples: int
     rate: float
-    steps_taken: int
+    steps: int
 
 
 METHODS = {
@@ -191,7 +189,7 @@ class Training:
         self._distance = MelDistance(MEL_SIZES).to(clips.device)
 
     def step(self, progress: float) -> Tensor:
-        """One step; progress = the share of the time that is over. Returns the loss, still on the device."""
+        """One step; progress = the share of the steps that is over. Returns the loss, still on the device."""
         method = self._method
         sound = self._clips.crops(method.batch, method.samples, self._generator)
         with self._halved():
@@ -235,11 +233,11 @@ def _fall(progress: float, floor: float) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def learn(method: Method, clips: Clips, *, seconds: float, seed: int) -> Training:
-    """A training whose time is over. Raises FloatingPointError when it went astray."""
-    training, began, losses = Training(method, clips, seed), time.monotonic(), []
-    while (progress := (time.monotonic() - began) / seconds) < 1.0:
-        losses.append(training.step(progress))
+def learn(method: Method, clips: Clips, *, steps: int, seed: int) -> Training:
+    """A training of so many steps. Raises FloatingPointError when it went astray."""
+    training, losses = Training(method, clips, seed), []
+    for step in range(steps):
+        losses.append(training.step(step / steps))
         if len(losses) == 10:  # so seldom, because to look is to wait for the device
             if not math.isfinite(float(torch.stack(losses).sum())):
                 raise FloatingPointError(f"loss not finite before step {training.steps}; choose another --seed")
@@ -298,7 +296,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("weights-work"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--seconds", type=float, default=265.0, help="time to learn, each family")
+    parser.add_argument("--share", type=float, default=1.0, help="of the steps; less only to try it out")
     parser.add_argument("--families", nargs="+", choices=tuple(METHODS), default=list(METHODS), metavar="FAMILY")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -313,15 +311,14 @@ def main() -> int:
     for family in missing:
         method = METHODS[family]
         torch.backends.cudnn.benchmark = True  # all batches of a training are of one shape, those of copying are not
-        training = learn(method, clips, seconds=asked.seconds, seed=asked.seed)
+        training = learn(method, clips, steps=max(1, round(asked.share * method.steps)), seed=asked.seed)
         torch.backends.cudnn.benchmark = False
         error = mel_error(training.average, clips, method.samples)
         torch.manual_seed(asked.seed + 1)
         made = [finished(one, place) for place, one in enumerate(copied(training.average, clips))]
         starts = np.cumsum([0, *map(len, made)])
         save_copies(Copies(np.concatenate(made), starts, paths), copies_path(asked.work, family))
-        few = " FEW: raise --seconds" if training.steps < method.steps_taken / 2 else ""
-        print(f"{family:8} mel error {error:.3f}, {training.steps} steps of {method.steps_taken}{few}", flush=True)
+        print(f"{family:8} mel error {error:.3f} after {training.steps} steps", flush=True)
     return 0
 
 

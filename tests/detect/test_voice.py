@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ from ffdv.data.sources.synthetic import RATE, Speaker, speak
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.detect.voice import HOP, WINDOW, VoiceSense, as_trained, cut_window, stretches, window_starts
 from ffdv.errors import CheckpointError
-from ffdv.records import Features, FloatArray, MediaFacts, Samples
+from ffdv.records import Features, FloatArray, MediaFacts, PictureFacts, Samples, SoundFacts
 
 FACTS = MediaFacts(Path("clip.wav"), 1, "wav", None, None, (), (), encrypted=False, tags={})
 
@@ -105,6 +103,23 @@ def test_the_same_sound_gives_the_same_opinion_at_any_level_and_rate(sense: Voic
     assert first.logit == pytest.approx(higher.logit, abs=0.3)
 
 
+@pytest.mark.parametrize(
+    ("stream", "file", "picture", "told"),
+    [(16_000, 90_000, True, True), (64_000, 90_000, True, False), (None, 15_000, False, True), (None, 15_000, True, False)],
+)  # fmt: skip
+def test_sound_of_few_bits_is_outside_what_taught(
+    sense: VoiceSense, stream: int | None, file: int, picture: bool, told: bool
+) -> None:
+    seen = (PictureFacts(0, "h264", 64, 64, 25.0, "yuv420p", 0, 1.0, 0.0, 5.0, None, None, None),) if picture else ()
+    heard = (SoundFacts(1, "opus", 48_000, 1, 0.0, 5.0, stream, None),)
+    facts = replace(FACTS, bit_rate=file, pictures=seen, sounds=heard)
+
+    opinion = sense.judge(Looked(Features(facts, Samples(voice()[None], RATE, 0.0))))
+
+    assert isinstance(opinion, SenseOpinion)
+    assert any("kbit/s" in reason for reason in opinion.outside) is told
+
+
 def test_weights_say_where_they_come_from(sense: VoiceSense) -> None:
     facts = json.dumps(dict(sense.machine.facts))
 
@@ -136,36 +151,3 @@ def test_windows_and_stretches_hear_every_sample(length: int) -> None:
     assert edges[0][0] == 0
     assert edges[-1][1] == length
     assert max(stop - start for start, stop in edges) <= 10 * RATE
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "scripts" / "weights" / "voice.py"
-    spec = importlib.util.spec_from_file_location("voice_weights", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["voice_weights"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_training_script_refuses_closed_rows(script: ModuleType) -> None:
-    is_open, closed = (script.Row("a.opus", 1, "g", "s", "", open=flag) for flag in (True, False))
-
-    assert script.check_open([is_open]) == [is_open]
-    with pytest.raises(script.ClosedRowError, match=r"a\.opus: its licence"):
-        script.check_open([is_open, closed])
-    with pytest.raises(script.ClosedRowError):
-        script.fit_machine(np.zeros((1, 3), np.float32), [closed], {})
-
-
-def test_generators_count_alike_whatever_their_number(script: ModuleType) -> None:
-    many = [script.Row(f"{k}", 1, "many", "s", "", open=True) for k in range(80)]
-    few = [script.Row(f"f{k}", 1, "few", "s", "", open=True) for k in range(20)]
-    real = [script.Row(f"r{k}", 0, "real", "s", "", open=True) for k in range(50)]
-
-    shares = script.shares([*many, *few, *real])
-
-    assert shares[:80].sum() == pytest.approx(shares[80:100].sum())
-    assert shares[:100].sum() == pytest.approx(shares[100:].sum())

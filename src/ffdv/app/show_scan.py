@@ -46,7 +46,7 @@ def show_verdict(verdict: Verdict, lang: Lang, out: Path | None) -> None:
             )
         ],
     )
-    lacking = missing(verdict, lang)
+    lacking = [text for text in missing(verdict, lang) if text not in reasons(verdict, lang)]
     if lacking:
         _lines(say("missing", lang), lacking)
     console.out.print(f"\n[dim]{console.printable(say('limits', lang))}[/]")

@@ -100,8 +100,9 @@ def score_clip(clip: Clip, network: Network) -> Score:
     try:
         scorer = SCORERS[network.facts.kind]
         features = extract(clip.path, scorer.spec)
-        probability = network.probability(scorer.logit(features, network))
-        judged = network.judge(probability, features)
+        opinion = scorer.ask(features, network)
+        probability = network.probability(opinion.logit)
+        judged = network.judge(probability, features, distance=opinion.distance)
     except MediaError as error:
         return Score(clip.name, None, "failed", error.reason)
     except MemoryError:
@@ -109,7 +110,9 @@ def score_clip(clip: Clip, network: Network) -> Score:
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
     senses = {scorer.sense: probability} if scorer.sense else {}
-    return Score(clip.name, probability, senses=senses, verdict=judged.verdict if judged else "")
+    if judged is None:
+        return Score(clip.name, probability, senses=senses)
+    return Score(clip.name, probability, reason="; ".join(judged.outside), senses=senses, verdict=judged.verdict)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class PartScorer:
             given_up = part.given_up.get(position)
             score = Score(clip.name, None, "failed", given_up) if given_up else score_clip(clip, _load(self.network))
             scores.append(score)
-            tell(position, score.reason)
+            tell(position, score.reason if score.status == "failed" else "")
         write_scores(_part_path(self.folder, part.number), scores)
 
 

@@ -6,6 +6,7 @@ What the net wants (sample rate, windows) and how far its scores can be believed
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,15 +115,24 @@ class Network:
                 f"{path}: cannot be loaded as an ONNX model ({_first_line(error)}); export the run again"
             ) from error
         self.path = path
+        self._tells_distance = "distance" in {output.name for output in self._session.get_outputs()}
         self.facts = NetworkFacts.read(path, self._session.get_modelmeta().custom_metadata_map)
 
-    def logits(self, windows: FloatArray) -> npt.NDArray[np.float64]:
-        """Logit (fake minus real) of each window: float32 (windows, n) → float64 (windows,)."""
+    def opinions(self, windows: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Logit (fake minus real) and distance of each window: float32 (windows, n) → float64 (windows,) each; see `opinion`."""
         parts = [
-            self._session.run(["logit"], {"samples": windows[first : first + WINDOWS_AT_ONCE]})[0]
+            self.opinion(samples=windows[first : first + WINDOWS_AT_ONCE])
             for first in range(0, len(windows), WINDOWS_AT_ONCE)
         ]
-        return np.concatenate(parts).astype(np.float64)
+        return np.concatenate([logits for logits, _ in parts]), np.concatenate([distances for _, distances in parts])
+
+    def opinion(self, **inputs: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Logit (rows,), and how far each row lies from what training saw, above 1 = farther than nearly all held-out clips;
+        distances are NaN where the file does not tell them.
+        """
+        names = ["logit", "distance"] if self._tells_distance else ["logit"]
+        answers = [answer.astype(np.float64) for answer in self.run(names, **inputs)]
+        return answers[0], answers[1] if self._tells_distance else np.full(len(answers[0]), np.nan)
 
     def run(self, outputs: Sequence[str], **inputs: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """These outputs of the graph for these inputs; see training/export.py for names and shapes of each kind."""
@@ -134,14 +144,14 @@ class Network:
         calibration = self.facts.calibration or Calibration()
         return float(calibration.apply([logit])[0])
 
-    def judge(self, probability: float, features: Features) -> Judged | None:
+    def judge(self, probability: float, features: Features, *, distance: float = math.nan) -> Judged | None:
         """The verdict on a clip with this calibrated probability; less is dared where the clip is unlike what training saw.
 
-        None where no thresholds were fitted.
+        distance: from what training saw, as the net tells it (`opinion`), NaN = not known. None where no thresholds were fitted.
         """
         if self.facts.decision is None:
             return None
-        measures = damage_measure(features.notes)
+        measures = damage_measure(features.notes) | {"embedding_distance": distance}
         if features.sound is not None:
             longest = self.facts.window_seconds or self.facts.longest_clip_seconds
             measures |= sound_measures(features.sound, rate=self.facts.sample_rate, longest_seconds=longest)

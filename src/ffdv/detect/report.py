@@ -81,7 +81,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         other_cues=[_cue(cue, lang) for cue in other_cues],
         cue_table=partial(_cue_table, t=t),
         looked=_looked(verdict, lang),
-        lacking=missing(verdict, lang),
+        lacking=[text for text in missing(verdict, lang) if text not in reasons(verdict, lang)],
         faces=verdict.evidence.faces,
         file_facts=_file_facts(verdict),
         media=media,

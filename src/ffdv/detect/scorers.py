@@ -1,6 +1,6 @@
-"""How a clip's features reach an exported net of each kind, and what becomes of its answers: one logit a clip.
+"""How a clip's features reach an exported net of each kind, and what becomes of its answers: one opinion a clip.
 
-Features ─ finish (as in training) ─▶ sound windows | faces' crops | movement ─▶ Network ─▶ logit, higher = more likely forged
+Features ─ finish (as in training) ─▶ sound windows | faces' crops | movement ─▶ Network ─▶ logit, higher = more likely forged, distance
 """
 
 from __future__ import annotations
@@ -27,21 +27,33 @@ _NO_FACE = frozenset({"no_picture", "damaged_picture", "no_face"})
 
 
 @dataclass(frozen=True)
+class NetOpinion:
+    """What a net says of a clip: logit, and the clip's distance from what training saw (the mean of its windows or faces; NaN = not known)."""
+
+    logit: float
+    distance: float = math.nan
+
+
+@dataclass(frozen=True)
 class Scorer:
     """What one kind of net needs of a file, and how it is asked; sense: the column of scores.csv that it speaks for, "" for none."""
 
     spec: ExtractSpec
-    logit: Callable[[Features, Network], float]
+    ask: Callable[[Features, Network], NetOpinion]
     sense: str
+
+    def logit(self, features: Features, network: Network) -> float:
+        """The opinion's logit alone."""
+        return self.ask(features, network).logit
 
 
 def score_sound(features: Features, network: Network) -> float:
     """Calibrated probability that the voice is forged. Raises StreamMissing when there is no sound that can be judged."""
-    return network.probability(sound_logit(features, network))
+    return network.probability(ask_sound(features, network).logit)
 
 
-def sound_logit(features: Features, network: Network) -> float:
-    """The logits of all windows as one. Raises StreamMissing when the file holds no sound that can be judged."""
+def ask_sound(features: Features, network: Network) -> NetOpinion:
+    """The opinions on all windows as one. Raises StreamMissing when the file holds no sound that can be judged."""
     if features.sound is None:
         raise StreamMissing(features.facts.path, _why(features, _NO_SOUND) or "no sound that can be judged")
     facts = network.facts
@@ -50,27 +62,28 @@ def sound_logit(features: Features, network: Network) -> float:
     windows, _ = finish_sound(
         features.sound, rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
     )
-    return aggregate(network.logits(windows), facts.aggregation)
+    logits, distances = network.opinions(windows)
+    return NetOpinion(aggregate(logits, facts.aggregation), float(distances.mean()))
 
 
-def face_logit(features: Features, network: Network) -> float:
-    """The logits of all judged faces as one: in our recipes that of the face that looks most forged. Raises StreamMissing when no face was found."""
+def ask_faces(features: Features, network: Network) -> NetOpinion:
+    """The opinions on all judged faces as one: in our recipes that of the face that looks most forged. Raises StreamMissing when no face was found."""
     if features.faces is None or not features.faces.tracks:
         raise StreamMissing(features.facts.path, _why(features, _NO_FACE) or "no face was found")
     frames, size = _face_settings(network)
     faces = finish_faces(features.faces, frames=frames, size=size)
-    logits = [float(network.run(["logit"], crops=face.crops[None])[0][0]) for face in faces]
-    return aggregate(logits, network.facts.aggregation)
+    logits, distances = np.concatenate([network.opinion(crops=face.crops[None]) for face in faces], axis=1)
+    return NetOpinion(aggregate(logits, network.facts.aggregation), float(distances.mean()))
 
 
-def motion_logit(features: Features, network: Network) -> float:
-    """The logit of how the picture moves. Raises StreamMissing when there is no picture, or too little of it."""
+def ask_motion(features: Features, network: Network) -> NetOpinion:
+    """The opinion on how the picture moves. Raises StreamMissing when there is no picture, or too little of it."""
     if features.motion is None or not np.isfinite(features.motion).any():
         raise StreamMissing(features.facts.path, _why(features, _NO_FACE - {"no_face"}) or "too few frames to compare")
-    return float(network.run(["logit"], vectors=features.motion[None])[0][0])
+    return NetOpinion(float(network.run(["logit"], vectors=features.motion[None])[0][0]))
 
 
-def late_logit(features: Features, network: Network) -> float:
+def ask_late(features: Features, network: Network) -> NetOpinion:
     """What all members that find their sense say together. Raises StreamMissing, with each one's reason, when none does."""
     log_odds, reasons = [], []
     for member in _members(network):
@@ -83,10 +96,10 @@ def late_logit(features: Features, network: Network) -> float:
         log_odds.append(math.log(probability / (1 - probability)))
     if not np.isfinite(log_odds).any():
         raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
-    return float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0])
+    return NetOpinion(float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0]))
 
 
-def joint_logit(features: Features, network: Network) -> float:
+def ask_joint(features: Features, network: Network) -> NetOpinion:
     """The logits of all windows of sound and face as one. Raises StreamMissing when a file has neither."""
     frames, size = _face_settings(network)
     facts = network.facts
@@ -117,10 +130,10 @@ def joint_logit(features: Features, network: Network) -> float:
         )
         answer = network.run(["logit"], crops=crops[None], seconds=seconds[None], sound=sound[None], lengths=lengths)
         logits.append(float(answer[0][0]))
-    return aggregate(logits, facts.aggregation)
+    return NetOpinion(aggregate(logits, facts.aggregation))
 
 
-def sync_logit(features: Features, network: Network) -> float:
+def ask_sync(features: Features, network: Network) -> NetOpinion:
     """How little lips and sound belong together. Raises StreamMissing without sound, a mouth in sight, or a second of both."""
     path, sound, mouth = features.facts.path, features.sound, features.mouth
     if sound is None:
@@ -132,7 +145,7 @@ def sync_logit(features: Features, network: Network) -> float:
         raise StreamMissing(path, "lips and sound are there together for less than a second")
     measures = comparison.measures()
     vectors = np.array([[measures[name] for name in MEASURES]], np.float32)
-    return float(network.run(["logit"], vectors=vectors)[0][0])
+    return NetOpinion(float(network.run(["logit"], vectors=vectors)[0][0]))
 
 
 def _face_settings(network: Network) -> tuple[int, int]:
@@ -177,12 +190,10 @@ def _why(features: Features, codes: frozenset[str]) -> str:
 
 # The same caps as prepare's: what training saw by one road must not come by another here.
 SCORERS: Mapping[str, Scorer] = {
-    "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), sound_logit, "voice"),
-    "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), face_logit, "picture"),
-    "joint": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), joint_logit, ""),
-    "late": Scorer(
-        extract_spec(("picture", "motion", "agreement")).model_copy(update={"probes": False}), late_logit, ""
-    ),
-    "sync": Scorer(extract_spec(("agreement",)).model_copy(update={"probes": False}), sync_logit, "agreement"),
-    "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), motion_logit, "picture"),
+    "sound": Scorer(extract_spec(("voice",)).model_copy(update={"probes": False}), ask_sound, "voice"),
+    "faces": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), ask_faces, "picture"),
+    "joint": Scorer(extract_spec(("picture",)).model_copy(update={"probes": False}), ask_joint, ""),
+    "late": Scorer(extract_spec(("picture", "motion", "agreement")).model_copy(update={"probes": False}), ask_late, ""),
+    "sync": Scorer(extract_spec(("agreement",)).model_copy(update={"probes": False}), ask_sync, "agreement"),
+    "motion": Scorer(extract_spec(("motion",)).model_copy(update={"probes": False}), ask_motion, "picture"),
 }

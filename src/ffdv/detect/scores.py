@@ -2,6 +2,7 @@
 
     video_name,y_pred,voice,picture,agreement,status,reason,verdict
     a.mp4,0.93,0.95,0.41,,ok,,fake
+    c.mp4,0.61,0.61,,,ok,"damaged share of the file is 0.4, training saw 0",cannot tell
     b.mp4,,,,,failed,"no sound, and no picture that shows a face",
 
 People open this file in spreadsheets, so a name or reason that would be taken for a formula is guarded by an
@@ -21,6 +22,7 @@ from ffdv.records import Score, Status
 SENSES = ("voice", "picture", "agreement")
 _NAMES = ("video_name", "name", "file", "path")
 _VALUES = ("y_pred", "score")
+_NO_NUMBER = "the score table holds no number for it"
 
 
 def write_scores(path: Path | str, scores: Iterable[Score], *, all_senses: bool = False) -> Path:
@@ -59,14 +61,14 @@ def read_scores(path: Path | str) -> tuple[Score, ...]:
         value = _number(table, line, _cell(row, at_value))
         failed = value is None or _cell(row, at_status) == "failed"
         status: Status = "failed" if failed else "ok"
-        reason = unguard_formula(_cell(row, at_reason)) or "the score table holds no number for it"
+        reason = unguard_formula(_cell(row, at_reason))
         judged = {sense: _number(table, line, _cell(row, at)) for sense, at in senses.items()}
         scores.append(
             Score(
                 unguard_formula(_cell(row, at_name)),
                 None if failed else value,
                 status=status,
-                reason=reason if failed else "",
+                reason=reason or _NO_NUMBER if failed else reason,
                 senses={sense: number for sense, number in judged.items() if number is not None},
                 verdict="" if failed else _cell(row, at_verdict).strip(),
             )
