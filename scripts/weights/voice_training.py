@@ -206,6 +206,8 @@ class Disturbance:
     def _in_rooms(self, sounds: Tensor) -> Tensor:
         """A quarter of the pairs in a room."""
         wet = (self._luck(len(sounds)) < 0.25)[:, 0]
+        if not wet.any():
+            return sounds
         which = (self._luck(len(sounds))[:, 0] * len(self._rooms)).long().clamp(max=len(self._rooms) - 1)
         reverberated = torch.fft.irfft(torch.fft.rfft(sounds[wet], ROOM_FFT) * self._rooms[which[wet]], ROOM_FFT)
         sounds = sounds.clone()
