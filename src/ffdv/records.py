@@ -250,7 +250,8 @@ Status = Literal["ok", "failed"]
 class Score:
     """The opinion on one clip: y_pred in [0, 1], 1 = fake; None with a reason when there can be none.
 
-    senses: the same per sense (voice, picture, agreement), only for senses that were there to be judged; verdict: real, fake or
+    With a number, reason says how the clip is unlike what training saw, empty where it is not. senses: the same per sense (voice,
+    picture, agreement), only for senses that were there to be judged; verdict: real, fake or
     cannot tell where the model holds thresholds, else empty.
     """
 
@@ -269,3 +270,8 @@ class Score:
             return
         if self.y_pred is None or not math.isfinite(self.y_pred) or not 0.0 <= self.y_pred <= 1.0:
             raise ValueError(f"score of {self.name!r}: y_pred must lie in [0, 1], got {self.y_pred!r}")
+
+    @property
+    def failure(self) -> str:
+        """Why there is no score, empty where there is one."""
+        return self.reason if self.status == "failed" else ""

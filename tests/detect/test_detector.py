@@ -117,6 +117,12 @@ def test_a_verdict_stands_beside_the_score_and_a_stranger_is_not_judged(tmp_path
     rows = rows_of(tmp_path / "scores.csv")
     assert {name: row["verdict"] for name, row in rows.items()} == {"usual.wav": "fake", "short.wav": "cannot tell"}
     assert float(rows["short.wav"]["y_pred"]) > 0.1
+    assert rows["usual.wav"]["reason"] == ""
+    assert "length of sound that is judged at once is 0.125 s" in rows["short.wav"]["reason"]
+    assert rows["short.wav"]["status"] == "ok"
+    assert {score.name: score.reason for score in read_scores(tmp_path / "scores.csv")}["short.wav"] == rows[
+        "short.wav"
+    ]["reason"]
     assert {score.verdict for score in read_scores(tmp_path / "scores.csv")} == {"fake", "cannot tell"}
 
 
@@ -199,8 +205,8 @@ def test_a_long_clip_goes_piece_by_piece_through_a_net_of_whole_clips(tmp_path: 
     metadata = {"window_seconds": "null", "recipe": json.dumps({"loader": {"max_seconds": 1.0}})}
     network = Network(write_loudness_net(tmp_path / "whole.onnx", metadata=metadata))
     heard: list[tuple[int, ...]] = []
-    logits = network.logits
-    network.logits = lambda windows: (heard.append(windows.shape), logits(windows))[1]  # type: ignore[method-assign]
+    opinions = network.opinions
+    network.opinions = lambda windows: (heard.append(windows.shape), opinions(windows))[1]  # type: ignore[method-assign]
 
     score_clip(Clip("long", path), network)
 

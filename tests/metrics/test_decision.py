@@ -136,3 +136,17 @@ def test_it_travels_as_json_and_refuses_what_it_does_not_know() -> None:
     newer = json.loads(fitted.to_json()) | {"version": 9}
     with pytest.raises(MetricError, match="version 9"):
         Decision.from_json(json.dumps(newer))
+
+
+def test_a_distance_is_unusual_above_its_range_only() -> None:
+    seen = SeenRange().with_range("embedding_distance", 0.0, 1.0)
+
+    shares = [
+        sum(found.share for found in seen.unusual({"embedding_distance": distance}))
+        for distance in (-3.0, 0.01, 1.0, 1.25, 2.0, 9.0)
+    ]
+
+    assert shares == pytest.approx([0.0, 0.0, 0.0, 0.25, 1.0, 1.0])
+    assert "unlike what training saw: its distance is 1.2" in seen.unusual({"embedding_distance": 1.2})[0].text
+    assert not seen.unusual({"embedding_distance": np.nan})
+    assert not SeenRange().unusual({"embedding_distance": 9.0})

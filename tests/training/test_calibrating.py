@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 from tiny_corpus import RATE, corpus_clips, sound_of, tiny_recipe, write_shards
 
 from ffdv.data.seen import read_parts
 from ffdv.data.shards import open_shards
+from ffdv.detect.detector import predict
 from ffdv.detect.network import Network
+from ffdv.detect.scores import read_scores
+from ffdv.media.write import write_media
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision
-from ffdv.models.checkpoint import read_header
-from ffdv.records import Clip, Features, MediaFacts
+from ffdv.models.audio import SoundPictureNet
+from ffdv.models.checkpoint import BESIDE, load_checkpoint, read_header, save_checkpoint
+from ffdv.records import Clip, Features, MediaFacts, Samples
 from ffdv.training.calibrating import measures_of, seen_in_training
 from ffdv.training.evaluate import BEST_NAME, evaluate
+from ffdv.training.export import export
+from ffdv.training.kinds import restore_embedding_range, restore_net
 from ffdv.training.parts import ENOUGH_PER_CLASS, SplitSpec, choose_parts
 from ffdv.training.run import RunSummary, train
 
@@ -133,3 +142,101 @@ def test_the_exported_file_judges_as_the_checkpoint_says(run: RunSummary, shards
     assert strange.verdict == "cannot tell"
     assert "length of sound" in strange.outside[0]
     assert np.isclose(strange.band.high, 1.0)
+
+
+def windows_of(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """One window of 0.4 s, as the net takes it."""
+    return sound[None, : round(0.4 * RATE)].astype(np.float32)
+
+
+def far_off() -> dict[str, npt.NDArray[np.float64]]:
+    """Sounds of 0.5 s that no clip of the corpus is like: those are noise."""
+    rng, seconds = np.random.default_rng(3), np.arange(RATE // 2) / RATE
+    return {
+        "tone": 0.3 * np.sin(2 * np.pi * 300 * seconds),
+        "silence": np.zeros(RATE // 2),
+        "clicks": (rng.random(RATE // 2) < 0.002).astype(np.float64),
+    }
+
+
+def test_what_is_unlike_training_is_far_from_it_and_new_clips_of_its_kind_are_not(run: RunSummary) -> None:
+    network = Network(run.folder / "model.onnx")
+
+    fresh = np.concatenate([windows_of(sound_of(clip, seed=9).values[0]) for clip in many_clips()])
+    usual = network.opinions(fresh)[1]
+
+    assert np.mean(usual > 1) < 0.06
+    for name, sound in far_off().items():
+        assert network.opinions(windows_of(sound))[1][0] > 2, name
+
+
+def test_far_off_sound_gets_no_verdict_and_a_reason(run: RunSummary, tmp_path: Path) -> None:
+    write_media(tmp_path / "tone.wav", sound=Samples(far_off()["tone"][None].astype(np.float32), RATE))
+    write_media(tmp_path / "usual.wav", sound=sound_of(many_clips()[0], seed=9))
+
+    predict(tmp_path, model=run.folder, out=tmp_path / "scores.csv", workers=1)
+
+    scores = {score.name: score for score in read_scores(tmp_path / "scores.csv")}
+    assert scores["tone.wav"].verdict == "cannot tell"
+    assert "to the net it is unlike what training saw" in scores["tone.wav"].reason
+    assert "to the net" not in scores["usual.wav"].reason
+
+
+def test_torch_and_the_exported_file_measure_one_distance(run: RunSummary) -> None:
+    checkpoint = load_checkpoint(run.folder / BEST_NAME)
+    net, near = restore_net(checkpoint), restore_embedding_range(checkpoint)
+    assert isinstance(net, SoundPictureNet)
+    assert near is not None
+    sounds = [*far_off().values(), *(sound_of(clip).values[0] for clip in many_clips()[:5])]
+    windows = np.concatenate([windows_of(sound) for sound in sounds])
+
+    with torch.inference_mode():
+        ours = near(net.embedded(torch.from_numpy(windows))[1]).numpy()
+
+    np.testing.assert_allclose(Network(run.folder / "model.onnx").opinions(windows)[1], ours, rtol=1e-3)
+
+
+def test_evaluate_widens_the_band_for_clips_that_lie_far_off(run: RunSummary, shards: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "strict")
+    checkpoint = load_checkpoint(run.folder / BEST_NAME)
+    beside = {f"{BESIDE}{name}": value for name, value in checkpoint.embedding_range.items()}
+    beside[f"{BESIDE}edge"] = 0.02 * beside[f"{BESIDE}edge"]  # now everything lies far off
+    beside[f"{BESIDE}middle"] = 0.01 * beside[f"{BESIDE}middle"]
+    save_checkpoint(tmp_path / "strict" / BEST_NAME, {**checkpoint.tensors, **beside}, checkpoint.header)
+
+    usual, strict = (
+        evaluate(folder, data=shards, resamples=20).confidence for folder in (run.folder, tmp_path / "strict")
+    )
+
+    assert usual is not None
+    assert strict is not None
+    assert usual.band is not None
+    assert strict.band is not None
+    assert usual.band.unusual is not None
+    assert usual.band.unusual < 0.1
+    assert usual.band.decided > 0.5
+    assert (strict.band.unusual, strict.band.decided) == (1.0, 0.0)
+
+
+def test_runs_without_the_distance_are_judged_and_exported_as_before(
+    run: RunSummary, shards: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(run.folder / BEST_NAME)
+    decision = Decision.from_json(json.dumps(checkpoint.header.decision))
+    *names, last = decision.seen.names
+    assert last == "embedding_distance"
+    seen = replace(decision.seen, names=tuple(names), low=decision.seen.low[:-1], high=decision.seen.high[:-1])
+    header = checkpoint.header.model_copy(update={"decision": json.loads(replace(decision, seen=seen).to_json())})
+    shutil.copytree(run.folder, tmp_path / "old")
+    save_checkpoint(tmp_path / "old" / BEST_NAME, checkpoint.tensors, header)
+
+    network = Network(export(tmp_path / "old"))
+    confidence = evaluate(tmp_path / "old", data=shards, resamples=20).confidence
+
+    window = windows_of(far_off()["tone"])
+    logits, distances = network.opinions(window)
+    assert np.isnan(distances).all()
+    np.testing.assert_allclose(logits, Network(run.folder / "model.onnx").opinions(window)[0], rtol=1e-4)
+    assert confidence is not None
+    assert confidence.band is not None
+    assert confidence.band.unusual is None

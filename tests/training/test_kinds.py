@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,17 @@ def features_of(number: int) -> Features:
         {"level_db": float(rng.standard_normal())},
         motion=None if number == 5 else motion,
     )
+
+
+def with_face(number: int, **factors: int) -> Features:
+    """The same clip with crops or boxes of its face multiplied."""
+    features = features_of(number)
+    assert features.faces is not None
+    track = features.faces.tracks[0]
+    changed = {
+        name: (getattr(track, name) * factor).astype(getattr(track, name).dtype) for name, factor in factors.items()
+    }
+    return replace(features, faces=replace(features.faces, tracks=(replace(track, **changed),)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +170,12 @@ def test_every_kind_learns_and_its_exported_net_says_the_same_of_any_clip(
     if kind == "faces":
         with pytest.raises(StreamMissing):
             logit(features_of(4), network)
+        usual, flat, large = features_of(40), with_face(40, crops=0), with_face(40, boxes=10)
+        near, far = (SCORERS[kind].ask(each, network).distance for each in (usual, flat))
+        assert near < 2 < far
+        reasons = [judged.outside for each in (usual, large) if (judged := network.judge(0.9, each)) is not None]
+        assert [len(each) for each in reasons] == [0, 1]
+        assert "width of the face is 200 pixels, training saw 20 pixels" in reasons[1][0]
     else:
         assert np.isfinite(logit(features_of(4), network))
 

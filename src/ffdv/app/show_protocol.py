@@ -67,6 +67,10 @@ def show_confidence(found: Confidence) -> None:
             f"of the reals are called fake and {band.misses:.1%} of the fakes real (promised for clips like those in development: "
             f"at most {band.wanted[0]:.0%} and {band.wanted[1]:.0%})"
         )
+        if band.unusual:
+            say(
+                f"for {band.unusual:.0%} of the clips that range is wider: to the net they are unlike what training saw"
+            )
     for each in found.thresholds:
         if each.promised:
             say(

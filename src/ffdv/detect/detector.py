@@ -129,7 +129,7 @@ class PartScorer:
             given_up = part.given_up.get(position)
             score = Score(clip.name, None, "failed", given_up) if given_up else score_clip(clip, _load(self.network))
             scores.append(score)
-            tell(position, score.reason if score.status == "failed" else "")
+            tell(position, score.failure)
         write_scores(_part_path(self.folder, part.number), scores)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from ffdv.errors import CheckpointError, MetricError
-from ffdv.features.familiar import damage_measure, sound_measures
+from ffdv.features.familiar import damage_measure, face_measures, sound_measures
 from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision, Judged
@@ -29,6 +29,8 @@ MODEL_NAME = "model.onnx"
 LONGEST_CLIP_SECONDS = 30.0
 # Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
 WINDOWS_AT_ONCE = 4
+# Kinds whose range seen is that of pictures, as training/calibrating measures it.
+_PICTURE_ALONE = frozenset({"faces", "motion", "sync"})
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,11 @@ class Network:
         """
         if self.facts.decision is None:
             return None
-        measures = damage_measure(features.notes) | {"embedding_distance": distance}
+        measures = {"embedding_distance": distance}
+        if self.facts.kind in _PICTURE_ALONE:
+            measures |= damage_measure(features.notes, sense="picture") | face_measures(features.faces)
+            return self.facts.decision.judge(probability, measures)
+        measures |= damage_measure(features.notes)
         if features.sound is not None:
             longest = self.facts.window_seconds or self.facts.longest_clip_seconds
             measures |= sound_measures(features.sound, rate=self.facts.sample_rate, longest_seconds=longest)

@@ -189,7 +189,7 @@ class _StressPart:
             given_up = part.given_up.get(position, "")
             scored = list(self._given_up(item, given_up) if given_up else self._scores(item))
             rows += [_cells(item, name, score, seconds) for name, score, seconds in scored]
-            tell(position, scored[0][1].reason)
+            tell(position, scored[0][1].failure)
         write_table(self.path(part.number), _HEADER, rows)
 
     def _scores(self, item: Item) -> Iterator[tuple[tuple[str, str], Score, float]]:

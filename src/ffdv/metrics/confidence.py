@@ -43,9 +43,9 @@ class ThresholdCheck:
 
 @dataclass(frozen=True)
 class BandCheck:
-    """The stored "cannot tell" band on these clips, not widened.
+    """The stored "cannot tell" band on these clips, low to high, widened for those that lie far from what training saw.
 
-    decided: share of clips with a verdict; false_alarms: share of reals called fake; misses: share of fakes called real;
+    unusual: share of clips that do, by their embedding distance, None where that is not known; decided: share of clips with a verdict; false_alarms: share of reals called fake; misses: share of fakes called real;
     wanted: the rates that were promised for clips like those in development.
     """
 
@@ -55,6 +55,7 @@ class BandCheck:
     false_alarms: float
     misses: float
     wanted: tuple[float, float]
+    unusual: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,11 @@ def measure_confidence(
     *,
     calibration: Calibration | None,
     decision: Decision | None = None,
+    distances: npt.ArrayLike | None = None,
 ) -> Confidence:
     """All of it, from labels (n,) and logits (n,). Without a calibration, after is as before.
 
-    Raises MetricError when only one class is present, or logits are not finite.
+    distances (n,): from what training saw, as the net sees it (training/engine), None = not known. Raises MetricError when only one class is present, or logits are not finite.
     """
     values = check_scores(logits)
     fake = check_labels(labels, len(values))
@@ -108,7 +110,7 @@ def measure_confidence(
         risk=tuple(curve.risk[shown].tolist()),
         coverage_at_risk=curve.coverage_at(RISK),
         risk_area=curve.area,
-        band=None if decision is None else _band_check(fake, after, decision),
+        band=None if decision is None else _band_check(fake, after, decision, distances),
         thresholds=() if decision is None else _threshold_checks(fake, after, decision),
     )
 
@@ -124,15 +126,20 @@ def _reliability(fake: Truths, scores: Numbers) -> Reliability:
     )
 
 
-def _band_check(fake: Truths, scores: Numbers, decision: Decision) -> BandCheck:
+def _band_check(fake: Truths, scores: Numbers, decision: Decision, distances: npt.ArrayLike | None) -> BandCheck:
     band = decision.band
+    far = np.full(len(scores), np.nan) if distances is None else np.asarray(distances, np.float64)
+    pairs = zip(scores.tolist(), far.tolist(), strict=True)
+    judged = [decision.judge(score, {"embedding_distance": distance}) for score, distance in pairs]
+    verdicts = np.array([each.verdict for each in judged])
     return BandCheck(
         low=band.low,
         high=band.high,
-        decided=float(band.decided(scores).mean()),
-        false_alarms=float((scores[~fake] > band.high).mean()),
-        misses=float((scores[fake] < band.low).mean()),
+        decided=float((verdicts != "cannot tell").mean()),
+        false_alarms=float((verdicts[~fake] == "fake").mean()),
+        misses=float((verdicts[fake] == "real").mean()),
         wanted=(band.false_alarm_rate, band.miss_rate),
+        unusual=None if distances is None else float(np.mean([bool(each.unusual) for each in judged])),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +28,15 @@ FEWEST_MEASURED = 20
 LEAST_RATIO = math.log(1.5)
 LEAST_SHARE = 0.05
 
-# What a measure is called: (what, unit); names ending in _share lie in [0, 1], all others are positive and compared by ratio.
+# What a measure is called: (what, unit); names ending in _share lie in [0, 1], those in _distance are unusual above their range
+# only, all others are positive and compared by ratio.
 MEASURES: Mapping[str, tuple[str, str]] = {
     "sound_seconds": ("length of sound that is judged at once", "s"),
     "sound_rate_hz": ("sampling rate", "Hz"),
     "sound_band_hz": ("highest frequency in the sound", "Hz"),
     "face_pixels": ("width of the face", "pixels"),
     "damaged_share": ("damaged share of the file", ""),
-    "embedding_distance": ("distance of the net's view from the usual", ""),
+    "embedding_distance": ("distance of what the net sees from what training saw", ""),
 }
 
 
@@ -56,6 +57,8 @@ class Unusual:
         >>> Unusual("sound_rate_hz", 8000.0, 16000.0, 22050.0, 1.0).text
         'sampling rate is 8000 Hz, training saw 16000 to 22050 Hz'
         """
+        if self.name == "embedding_distance":
+            return f"to the net it is unlike what training saw: its distance is {_plain(self.value)}, of usual clips at most {_plain(self.high)}"
         what, unit = MEASURES.get(self.name, (self.name.replace("_", " "), ""))
         unit = f" {unit}" if unit else ""
         low, high = _plain(self.low), _plain(self.high)
@@ -78,10 +81,15 @@ class SeenRange:
         if not all(low <= high for low, high in zip(self.low, self.high, strict=True)):
             raise MetricError("a seen range needs lowest <= highest for each measure; fit it again")
 
+    def with_range(self, name: str, low: float, high: float) -> SeenRange:
+        """The same with one more measure, whose range comes from elsewhere."""
+        return replace(self, names=(*self.names, name), low=(*self.low, low), high=(*self.high, high))
+
     def unusual(self, measures: Mapping[str, float]) -> tuple[Unusual, ...]:
         """The measures that lie outside, farthest first; what is not known of the clip or of training is no reason.
 
-        A measure widens by its distance from the range in units of the range's width (of ratios, where it is not a share).
+        A measure widens by its distance from the range in units of the range's width (of ratios, where it is not
+        a share or a distance).
 
         >>> seen = SeenRange(("sound_seconds",), (2.0,), (4.0,), 100)
         >>> [round(found.share, 2) for found in seen.unusual({"sound_seconds": 1.5})]
@@ -116,7 +124,9 @@ def _plain(value: float) -> str:
 
 
 def _distance(name: str, value: float, low: float, high: float) -> float:
-    if name.endswith("_share"):
+    if name.endswith("_distance"):
+        width, beyond = high - low, value - high
+    elif name.endswith("_share"):
         width, beyond = max(high - low, LEAST_SHARE), max(low - value, value - high)
     else:
         place, bottom, top = (math.log(max(each, 1e-6)) for each in (value, low, high))

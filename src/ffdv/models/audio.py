@@ -153,8 +153,12 @@ class MeanMapHead(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(clips, channels, h, w) → logits (clips, 2)."""
-        logits: Tensor = self.classifier(self.dropout(feature_map.mean((2, 3))))
+        logits: Tensor = self.classifier(self.dropout(self.embed(feature_map)))
         return logits
+
+    def embed(self, feature_map: Tensor) -> Tensor:
+        """What the last layer looks at, (clips, channels), without dropout."""
+        return feature_map.mean((2, 3))
 
     def activation(self, feature_map: Tensor) -> Tensor:
         """What each place says for fake, (clips, h, w): its mean plus the bias is the logit fake minus real."""
@@ -179,11 +183,14 @@ class AlexNetHead(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(clips, 256, h, w) → logits (clips, 2)."""
+        logits: Tensor = self.classifier(self.embed(feature_map))
+        return logits
+
+    def embed(self, feature_map: Tensor) -> Tensor:
+        """What the last layer looks at, (clips, hidden units)."""
         pooled = self.pool(feature_map).flatten(1)
         hidden = functional.relu(self.first(self.dropout(pooled)))
-        hidden = functional.relu(self.second(self.dropout(hidden)))
-        logits: Tensor = self.classifier(hidden)
-        return logits
+        return functional.relu(self.second(self.dropout(hidden)))
 
     def activation(self, feature_map: Tensor) -> Tensor:
         """What each place says for fake, (clips, 6, 6): slope of the logit times the value, without autograd; scaled as MeanMapHead's.
@@ -246,14 +253,25 @@ class SoundPictureNet(nn.Module):
 
         No gradients are needed. Clips of unequal length under a native time axis are zero-padded at the end.
         """
-        logits, activations = [], []
+        logits, _, activation = self.look(samples, lengths)
+        return logits, activation
+
+    def embedded(self, samples: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (clips, 2), and what the last layer looks at, of the whole picture (clips, c); in evaluation mode."""
+        logits, embeddings, _ = self.look(samples, lengths)
+        return logits, embeddings
+
+    def look(self, samples: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits and embeddings as of `embedded`, activation as of `activation_map`."""
+        logits, embeddings, activations = [], [], []
         for rows, some, theirs in self._alike(samples, lengths):
             feature_map = self._feature_map(some, theirs)
             logits.append((rows, self.head(feature_map) if self.views is None else self._logits(some, theirs)))
+            embeddings.append((rows, self.head.embed(feature_map)))
             activations.append((rows, self.head.activation(feature_map)))
         widest = max(activation.shape[2] for _, activation in activations)
         padded = [(rows, functional.pad(each, (0, widest - each.shape[2]))) for rows, each in activations]
-        return _in_order(logits), _in_order(padded)
+        return _in_order(logits), _in_order(embeddings), _in_order(padded)
 
     def pictures(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What the encoder gets to see, before normalising: (clips, 1, h, w), values around [0, 1]."""

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ffdv.errors import CheckpointError
 
 FORMAT_VERSION = 1
 MAX_HEADER_BYTES = 64 * 2**20  # a net of 10,000 tensors with its recipe needs 1.5 MB
+
+BESIDE = "embedding_range."  # begins the names of tensors that are not the net's
 
 _LENGTH_BYTES = 8
 _METADATA_KEY = "ffdv"
@@ -49,11 +51,15 @@ class CheckpointHeader(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A read checkpoint: where it came from, its header, its tensors by name (on the CPU)."""
+    """A read checkpoint: where it came from, its header, its tensors by name (on the CPU).
+
+    embedding_range: the tensors of models/embedding.py beside the net's, by their own names; none in older files.
+    """
 
     path: Path
     header: CheckpointHeader
     tensors: Mapping[str, Tensor]
+    embedding_range: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path | str, tensors: Mapping[str, Tensor], header: CheckpointHeader) -> Path:
@@ -82,7 +88,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint of this format; raises CheckpointError with one sentence for anything else."""
     path = Path(path)
     header = read_header(path)
-    return Checkpoint(path, header, load_tensors(path))
+    tensors = load_tensors(path)
+    beside = {name.removeprefix(BESIDE): tensors.pop(name) for name in list(tensors) if name.startswith(BESIDE)}
+    return Checkpoint(path, header, tensors, beside)
 
 
 def read_header(path: Path | str) -> CheckpointHeader:

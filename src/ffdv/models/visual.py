@@ -136,6 +136,11 @@ class FaceNet(nn.Module):
         logits: Tensor = self.classifier(self.dropout(self.time(tokens, present)))
         return logits
 
+    def embedded(self, crops: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (rows, 2), and what the last layer looks at (rows, c); in evaluation mode."""
+        embeddings = self.time(*self.tokens(crops, lengths))
+        return self.classifier(embeddings), embeddings
+
     def tokens(self, crops: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Features of each crop (rows, frames, c), zero where there is none, and which are real (rows, frames)."""
         rows, frames = crops.shape[:2]
@@ -152,15 +157,21 @@ class FaceNet(nn.Module):
         """Of rows whose crops are all real: logits (rows, 2), what each frame by itself says (rows, frames), and where in it,
         activation (rows, frames, h', w'), positive = speaks for fake. Gradients are not needed.
         """
+        logits, _, frame_logits, activation = self.look(crops)
+        return logits, frame_logits, activation
+
+    def look(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of rows whose crops are all real: logits and embeddings as of `embedded`, the rest as of `activation_map`."""
         rows, frames = crops.shape[:2]
         maps = self._maps(crops.flatten(0, 1))
         maps = maps.reshape(rows, frames, *maps.shape[1:])  # (rows*frames, c, h, w) -> (rows, frames, c, h, w)
         tokens = maps.mean((3, 4))
-        logits = self.classifier(self.time(tokens, None))
+        embeddings = self.time(tokens, None)
+        logits = self.classifier(embeddings)
         weight = self.classifier.weight[FAKE] - self.classifier.weight[REAL]
         bias = self.classifier.bias[FAKE] - self.classifier.bias[REAL]
         activation = torch.einsum("rfchw,c->rfhw", maps, weight)
-        return logits, tokens @ weight + bias, activation
+        return logits, embeddings, tokens @ weight + bias, activation
 
     def _maps(self, crops: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, c, h', w')."""

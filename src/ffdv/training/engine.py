@@ -30,12 +30,14 @@ from torch import Tensor, nn
 from ffdv.errors import TrainingDiverged
 from ffdv.metrics.aggregation import Aggregation, aggregate
 from ffdv.metrics.calibration import sigmoid
+from ffdv.models.embedding import EmbeddingRange, Embeds
 from ffdv.training.augmenting import Mix
 from ffdv.training.averaging import NormStart, WeightAverage
 from ffdv.training.losses import Loss, overall_labels, overall_logits
 from ffdv.training.optimiser import ScheduleSpec, rate_share, set_rate
 
 FloatArray64 = npt.NDArray[np.float64]
+_Row = tuple[str, int, float, float]  # a window's clip, label, logit, and distance from what training saw
 IntArray = npt.NDArray[np.int64]
 
 _ROWS_AT_ONCE = 64  # pictures of 256 x 256 in ResNet-18 take 1 GB
@@ -130,7 +132,8 @@ ReportProgress = Callable[[Progress], None]
 @dataclass(frozen=True)
 class ScoredClips:
     """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over windows (NaN: not asked);
-    windows: the logits of each clip's windows, in order.
+    windows: the logits of each clip's windows, in order; distances (n,): how far each clip lies from what training saw
+    (models/embedding.py), the mean of its windows, None: not asked.
     """
 
     names: tuple[str, ...]
@@ -138,6 +141,7 @@ class ScoredClips:
     logits: FloatArray64
     loss: float = math.nan
     windows: tuple[FloatArray64, ...] = ()
+    distances: FloatArray64 | None = None
 
     def aggregated(self, how: Aggregation) -> ScoredClips:
         """The same windows put together in another way."""
@@ -389,29 +393,57 @@ def predict(
     loss: Loss | None = None,
     after_batch: Callable[[int], None] | None = None,
     how: Aggregation = "mean",
+    near: EmbeddingRange | None = None,
 ) -> ScoredClips:
     """Logits of every clip in `batches`, in order of first sight; `how` the windows of a clip become one.
 
-    With `loss`, also its mean over rows. In several processes each predicts its share and all get the whole.
+    near: measure distances too, on the same device, where the net embeds. With `loss`, also its mean over rows. In several
+    processes each predicts its share and all get the whole.
     """
     was_training = net.training
     net.eval()
-    rows: list[tuple[str, int, float]] = []
+    rows: list[_Row] = []
     losses, num_rows = 0.0, 0
     with torch.inference_mode():
         for step, batch in enumerate(batches, start=1):
-            logits = _logits(fabric, net, batch)
+            logits, distances = _answers(fabric, net, batch, near)
             if loss is not None:
                 losses += float(loss(logits, fabric.to_device(batch.labels))) * len(batch.names)
             whole = overall_logits(logits)
             margins = (whole[:, 1] - whole[:, 0]).double().cpu()
-            rows += zip(batch.names, overall_labels(batch.labels).tolist(), margins.tolist(), strict=True)
+            labels = overall_labels(batch.labels).tolist()
+            rows += zip(batch.names, labels, margins.tolist(), distances, strict=True)
             num_rows += len(batch.names)
             if after_batch is not None:
                 after_batch(step)
     net.train(was_training)
     rows, losses, num_rows = _gathered(fabric, rows, losses, num_rows)
-    return _by_clip(rows, losses / num_rows if loss is not None and num_rows else math.nan).aggregated(how)
+    scored = _by_clip(rows, losses / num_rows if loss is not None and num_rows else math.nan).aggregated(how)
+    return scored if near is not None else replace(scored, distances=None)
+
+
+def embed(fabric: Fabric, net: nn.Module, batches: Iterable[ClipBatch], *, rows: int) -> tuple[Tensor, Tensor] | None:
+    """Embeddings (n, c) and labels (n,) of the first `rows` rows or a little more, by a net in evaluation mode, on the CPU.
+
+    In several processes each takes its part of them and all get the whole. None for a net that does not embed.
+    """
+    if not isinstance(net, Embeds):
+        return None
+    was_training = net.training
+    net.eval()
+    found: list[tuple[Tensor, Tensor]] = []
+    with torch.inference_mode(), fabric.autocast():
+        for batch in batches:
+            parts = [net.embedded(*fabric.to_device(piece))[1].float().cpu() for piece in _pieces(batch)]
+            found.append((torch.cat(parts), overall_labels(batch.labels).cpu()))
+            if sum(len(labels) for _, labels in found) * fabric.world_size >= rows:
+                break
+    net.train(was_training)
+    if fabric.world_size > 1:
+        everyone: list[Any] = [None] * fabric.world_size
+        torch.distributed.all_gather_object(everyone, found)
+        found = [part for each in everyone for part in each]
+    return torch.cat([embeddings for embeddings, _ in found]), torch.cat([labels for _, labels in found])
 
 
 def better(row: EpochRow, than: EpochRow | None, choose_by: str) -> bool:
@@ -443,10 +475,21 @@ def restore_random(state: Mapping[str, Tensor]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-def _logits(fabric: Fabric, net: nn.Module, batch: ClipBatch) -> Tensor:
-    """(rows, 2) real, fake, float32; a long clip has many windows, so they go through the net some at a time."""
+def _answers(
+    fabric: Fabric, net: nn.Module, batch: ClipBatch, near: EmbeddingRange | None
+) -> tuple[Tensor, list[float]]:
+    """Logits (rows, 2) real, fake, float32, and distances (rows,), NaN where none are asked for.
+
+    A long clip has many windows, so they go through the net some at a time.
+    """
+    if near is None or not isinstance(net, Embeds):
+        with fabric.autocast():
+            logits = torch.cat([net(*fabric.to_device(piece)) for piece in _pieces(batch)])
+        return logits.float(), [math.nan] * len(logits)
     with fabric.autocast():
-        return torch.cat([net(*fabric.to_device(piece)) for piece in _pieces(batch)]).float()
+        parts = [net.embedded(*fabric.to_device(piece)) for piece in _pieces(batch)]
+    distances = near(torch.cat([embeddings for _, embeddings in parts]))
+    return torch.cat([logits for logits, _ in parts]).float(), distances.tolist()
 
 
 def _pieces(batch: ClipBatch) -> Iterator[tuple[Tensor | tuple[Tensor, ...], Tensor]]:
@@ -530,12 +573,14 @@ def _in_groups(batches: Iterable[ClipBatch], size: int) -> Iterator[list[ClipBat
         yield group
 
 
-def _by_clip(rows: Sequence[tuple[str, int, float]], loss: float) -> ScoredClips:
-    """Rows of (name, label, logit) → the windows of each clip, not yet put together."""
+def _by_clip(rows: Sequence[_Row], loss: float) -> ScoredClips:
+    """Rows → the windows of each clip, not yet put together."""
     logits: dict[str, list[float]] = {}
+    distances: dict[str, list[float]] = {}
     labels: dict[str, int] = {}
-    for name, label, logit in rows:
+    for name, label, logit, distance in rows:
         logits.setdefault(name, []).append(logit)
+        distances.setdefault(name, []).append(distance)
         labels[name] = int(label)
     return ScoredClips(
         names=tuple(logits),
@@ -543,12 +588,11 @@ def _by_clip(rows: Sequence[tuple[str, int, float]], loss: float) -> ScoredClips
         logits=np.full(len(logits), np.nan),
         loss=loss,
         windows=tuple(np.array(values, np.float64) for values in logits.values()),
+        distances=np.array([np.mean(values) for values in distances.values()], np.float64),
     )
 
 
-def _gathered(
-    fabric: Fabric, rows: list[tuple[str, int, float]], losses: float, num_rows: int
-) -> tuple[list[tuple[str, int, float]], float, int]:
+def _gathered(fabric: Fabric, rows: list[_Row], losses: float, num_rows: int) -> tuple[list[_Row], float, int]:
     """The same from all processes together."""
     if fabric.world_size == 1:
         return rows, losses, num_rows

@@ -208,7 +208,7 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
 
     from ffdv.models.checkpoint import load_checkpoint
     from ffdv.training.engine import predict
-    from ffdv.training.kinds import Asked, kind_of, restore_net
+    from ffdv.training.kinds import Asked, kind_of, restore_embedding_range, restore_net
     from ffdv.training.plan import recipe_from
 
     checkpoint = load_checkpoint(path)
@@ -216,7 +216,9 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
     net = fabric.to_device(restore_net(checkpoint))
     loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False, folder=path.parent))
-    scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
+    near = restore_embedding_range(checkpoint)
+    near = None if near is None else near.to(fabric.device)
+    scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation, near=near)
     header, calibration, decision = checkpoint.header, None, None
     if header.calibration:
         calibration = Calibration.from_json(json_format.dumps(header.calibration))
@@ -296,7 +298,9 @@ def tabulate(
     )
     confidence = None
     if overall.numbers:
-        confidence = measure_confidence(clips.labels, clips.logits, calibration=calibration, decision=decision)
+        confidence = measure_confidence(
+            clips.labels, clips.logits, calibration=calibration, decision=decision, distances=scored.distances
+        )
     return EvaluationTable(
         model=names.model,
         data=names.data,

@@ -1,11 +1,12 @@
 """A trained net → one ONNX file with its front end inside: sound goes in, an opinion and where it comes from come out.
 
-    samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w)
-    crops (rows, frames, 3, s, s) uint8          ─▶ logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w)
+    samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w), distance (clips,)
+    crops (rows, frames, 3, s, s) uint8          ─▶ logit (rows,), frame_logit (rows, frames), activation, distance
     vectors (rows, n) float32, NaN = not known   ─▶ logit (rows,)
     crops, seconds (rows, frames), sound (rows, n), lengths (rows, 2) ─▶ logit (rows,), head_logit (rows, 3): picture, voice, pairing
 
-What detection must know (sample rate, windows, calibration) and where the weights come from travel in the file's metadata.
+distance: from what training saw (models/embedding.py), only where the run knows it. What detection must know (sample rate, windows,
+calibration) and where the weights come from travel in the file's metadata.
 No lengths go in: all clips of a batch have the same n, for a detector cuts windows of one length.
 """
 
@@ -15,7 +16,7 @@ import copy
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,13 @@ from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
+from ffdv.models.embedding import EmbeddingRange
 from ffdv.models.joint import JointNet
 from ffdv.models.late import LateNet
 from ffdv.models.motion import VectorNet
 from ffdv.models.visual import FaceNet
 from ffdv.records import FAKE, REAL
-from ffdv.training.kinds import restore_net
+from ffdv.training.kinds import restore_embedding_range, restore_net
 from ffdv.training.plan import recipe_from
 
 if TYPE_CHECKING:
@@ -92,9 +94,10 @@ def export(run: Path | str, *, out: Path | str | None = None) -> Path:
         metadata = metadata_of(checkpoint.header, front_end)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
+    near = restore_embedding_range(checkpoint)
     if isinstance(net, SoundPictureNet):
-        return export_module(net, out=target, metadata=metadata)
-    return export_graph(_graph_of(net), out=target, metadata=metadata)
+        return export_module(net, out=target, metadata=metadata, near=near)
+    return export_graph(_graph_of(net, near), out=target, metadata=metadata)
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
@@ -119,14 +122,18 @@ def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMeta
     )
 
 
-def export_module(net: SoundPictureNet, *, out: Path | str, metadata: ExportMetadata) -> Path:
+def export_module(
+    net: SoundPictureNet, *, out: Path | str, metadata: ExportMetadata, near: EmbeddingRange | None = None
+) -> Path:
     """Write a net as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on it; the net stays as it is.
 
+    near: what training saw, for the output `distance`; None: the file has no such output.
     Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
     """
     out = Path(out)
-    alone = _for_export(net)
-    model = _as_onnx(alone, samples=_trial_samples(net.front_end.spec, clips=2, hops=40))
+    alone = _for_export(net, near)
+    outputs = ("logit", "activation", *_distance_name(near))
+    model = _as_onnx(alone, outputs, samples=_trial_samples(net.front_end.spec, clips=2, hops=40))
     _forget_machine(model)
     _name_outputs(model)
     for name, text in metadata.as_text().items():
@@ -197,11 +204,11 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> 
     return out
 
 
-def _graph_of(net: nn.Module) -> Graph:
+def _graph_of(net: nn.Module, near: EmbeddingRange | None = None) -> Graph:
     """The graph of a net that does not look at sound alone."""
     alone = copy.deepcopy(net).cpu().float().eval()
     if isinstance(alone, FaceNet):
-        return _face_graph(alone)
+        return _face_graph(alone, near)
     if isinstance(alone, VectorNet):
         return _vector_graph(alone)
     if isinstance(alone, LateNet):
@@ -214,17 +221,18 @@ def _graph_of(net: nn.Module) -> Graph:
 class _FaceOpinion(nn.Module):
     """What the file of a net for faces computes."""
 
-    def __init__(self, net: FaceNet) -> None:
+    def __init__(self, net: FaceNet, near: EmbeddingRange | None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.near = net, near
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w)."""
-        logits, frame_logits, activation = self.net.activation_map(crops)
-        return logits[:, FAKE] - logits[:, REAL], frame_logits, activation
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Logit (rows,), frame_logit (rows, frames), activation (rows, frames, h, w), and distance (rows,) where it is known."""
+        logits, embeddings, frame_logits, activation = self.net.look(crops)
+        distance = () if self.near is None else (self.near(embeddings),)
+        return logits[:, FAKE] - logits[:, REAL], frame_logits, activation, *distance
 
 
-def _face_graph(net: FaceNet) -> Graph:
+def _face_graph(net: FaceNet, near: EmbeddingRange | None) -> Graph:
     rng = np.random.default_rng(0)
 
     def crops(rows: int, frames: int) -> tuple[Tensor]:
@@ -233,9 +241,9 @@ def _face_graph(net: FaceNet) -> Graph:
         return (torch.from_numpy(np.resize(grown, (rows, frames, 3, net.side, net.side))),)
 
     return Graph(
-        _FaceOpinion(net).eval(),
+        _FaceOpinion(net, near).eval(),
         ("crops",),
-        ("logit", "frame_logit", "activation"),
+        ("logit", "frame_logit", "activation", *_distance_name(near)),
         (crops(2, 3), crops(3, 5)),
         ({0: "rows", 1: "frames"},),
     )
@@ -319,25 +327,30 @@ def _is_length(value: object) -> bool:
 class _LogitAndActivation(nn.Module):
     """What the file computes."""
 
-    def __init__(self, net: SoundPictureNet) -> None:
+    def __init__(self, net: SoundPictureNet, near: EmbeddingRange | None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.near = net, near
 
-    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Logit (clips,) and activation (clips, h, w)."""
-        logits, activation = self.net.activation_map(samples)
-        return logits[:, FAKE] - logits[:, REAL], activation
+    def forward(self, samples: Tensor) -> tuple[Tensor, ...]:
+        """Logit (clips,), activation (clips, h, w), and distance (clips,) where it is known."""
+        logits, embeddings, activation = self.net.look(samples)
+        distance = () if self.near is None else (self.near(embeddings),)
+        return logits[:, FAKE] - logits[:, REAL], activation, *distance
 
 
-def _for_export(net: SoundPictureNet) -> nn.Module:
+def _distance_name(near: EmbeddingRange | None) -> tuple[str, ...]:
+    return () if near is None else ("distance",)
+
+
+def _for_export(net: SoundPictureNet, near: EmbeddingRange | None) -> nn.Module:
     """A copy on the CPU, evaluating, its front end made of matrix products."""
     alone = copy.deepcopy(net).cpu().float().eval()
     alone.picture_change = None
     alone.front_end = SpectrogramLayer(net.front_end.spec, by_products=True)
-    return _LogitAndActivation(alone).eval()
+    return _LogitAndActivation(alone, near).eval()
 
 
-def _as_onnx(module: nn.Module, *, samples: Tensor) -> onnx.ModelProto:
+def _as_onnx(module: nn.Module, outputs: Sequence[str], *, samples: Tensor) -> onnx.ModelProto:
     """The module's graph with free batch and length."""
     free = {0: torch.export.Dim("clips", min=1, max=2**16), 1: torch.export.Dim("n", min=2, max=2**31)}
     with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
@@ -346,7 +359,7 @@ def _as_onnx(module: nn.Module, *, samples: Tensor) -> onnx.ModelProto:
             module,
             (samples,),
             input_names=["samples"],
-            output_names=["logit", "activation"],
+            output_names=list(outputs),
             dynamic_shapes=(free,),
             opset_version=OPSET,
             dynamo=True,

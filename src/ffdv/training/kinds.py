@@ -26,6 +26,7 @@ from ffdv.errors import CheckpointError, RecipeError
 from ffdv.features.agreement import MEASURES
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.models.checkpoint import Checkpoint
+from ffdv.models.embedding import EmbeddingRange
 from ffdv.models.initial_weights import first_fault
 from ffdv.models.joint import build_joint, heads_loss
 from ffdv.models.late import LateNet, fit_late
@@ -97,6 +98,16 @@ def restore_net(checkpoint: Checkpoint) -> nn.Module:
         raise CheckpointError(f"{checkpoint.path}: its weights are not those of its recipe: {fault}; train it again")
     net.load_state_dict(dict(checkpoint.tensors))
     return net.eval()
+
+
+def restore_embedding_range(checkpoint: Checkpoint) -> EmbeddingRange | None:
+    """What training saw, in the net's own terms; None where the checkpoint holds none, as older ones. Raises CheckpointError."""
+    if not checkpoint.embedding_range:
+        return None
+    try:
+        return EmbeddingRange.restored(checkpoint.embedding_range)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
 
 
 def _sound_loader(asked: Asked) -> ClipLoader:

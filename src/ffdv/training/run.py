@@ -31,10 +31,11 @@ from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.decision import SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
-from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
+from ffdv.models.checkpoint import BESIDE, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
+from ffdv.models.embedding import MEASURE, EmbeddingRange, fit_embedding_range
 from ffdv.training.augmenting import batch_mix
 from ffdv.training.averaging import WeightAverage
-from ffdv.training.calibrating import Calibrated, calibrate, seen_in_training
+from ffdv.training.calibrating import MEASURED_CLIPS, Calibrated, calibrate, seen_in_training
 from ffdv.training.engine import (
     EpochRow,
     Progress,
@@ -42,6 +43,7 @@ from ffdv.training.engine import (
     ScoredClips,
     TrainingState,
     Work,
+    embed,
     fit_once,
     predict,
     seed_torch,
@@ -307,11 +309,25 @@ class _Run:
         """Write best.safetensors: the judged net, its calibration and its thresholds."""
         how = choose_aggregation(scored, self.recipe.training.aggregate)
         scored = scored.aggregated(how)
-        if self.calibration is not None:  # every process scores its share
-            scored = predict(self.fabric, state.judged_net, self.calibration.epoch(1), how=how)
+        near = self._embedding_range(state.judged_net)
+        if self.calibration is not None or near is not None:  # every process scores its share
+            held_out = (self.calibration or self.validation).epoch(1)
+            scored = predict(self.fabric, state.judged_net, held_out, how=how, near=near)
         if self.fabric.is_global_zero:
-            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=self.seen), aggregate=how)
-            save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), header)
+            seen, tensors = self.seen, state.judged_net.state_dict()
+            if near is not None and scored.distances is not None:
+                seen = seen.with_range(MEASURE, 0.0, 1.0)
+                tensors |= {
+                    BESIDE + name: value for name, value in near.set_scale(scored.distances).state_dict().items()
+                }
+            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=seen), aggregate=how)
+            save_checkpoint(self.folder / BEST_NAME, tensors, header)
+
+    def _embedding_range(self, net: nn.Module) -> EmbeddingRange | None:
+        """Where training clips lie in the net's own terms, as they were trained on (changed, forged); None where that is not known."""
+        found = embed(self.fabric, net, self.training.epoch(1), rows=MEASURED_CLIPS)
+        near = None if found is None else fit_embedding_range(*found)
+        return None if near is None else near.to(self.fabric.device)
 
     def _header(
         self,
