@@ -46,6 +46,8 @@ from ffdv.training.engine import (
     embed,
     fit_once,
     predict,
+    random_state,
+    restore_random,
     seed_torch,
     train_epochs,
 )
@@ -309,10 +311,12 @@ class _Run:
         """Write best.safetensors: the judged net, its calibration and its thresholds."""
         how = choose_aggregation(scored, self.recipe.training.aggregate)
         scored = scored.aggregated(how)
+        luck = random_state()  # loaders draw from torch's generators, with workers less than without
         near = self._embedding_range(state.judged_net)
         if self.calibration is not None or near is not None:  # every process scores its share
             held_out = (self.calibration or self.validation).epoch(1)
             scored = predict(self.fabric, state.judged_net, held_out, how=how, near=near)
+        restore_random(luck)
         if self.fabric.is_global_zero:
             seen, tensors = self.seen, state.judged_net.state_dict()
             if near is not None and scored.distances is not None:
