@@ -15,6 +15,7 @@ from ffdv.detect.voice import HOP, WINDOW, VoiceSense, as_trained, cut_window, s
 from ffdv.errors import CheckpointError
 from ffdv.records import Features, FloatArray, MediaFacts, PictureFacts, Samples, SoundFacts
 
+SPEECH = Path(__file__).resolve().parents[3] / "shared/data/audio/train/00020.opus"
 FACTS = MediaFacts(Path("clip.wav"), 1, "wav", None, None, (), (), encrypted=False, tags={})
 
 
@@ -78,8 +79,9 @@ def test_an_opinion_is_the_weighted_sum_of_both_halves_calibrated(sense: VoiceSe
     statistics, net = opinion.numbers["statistics_logit"], opinion.numbers["net_logit"]
     facts = sense.machine.facts
     assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net)
-    fitted = facts["calibration"]
-    odds = fitted["slope"] * opinion.logit + fitted["intercept"]
+    wear, odds = opinion.numbers["wear"], 0.0
+    for share, fitted in ((1 - wear, facts["calibration"]), (wear, facts["worn_calibration"])):
+        odds += share * (fitted["slope"] * opinion.logit + fitted["intercept"])
     assert opinion.probability == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-6)
     assert opinion.spans[0, 0] == 5.0
     assert opinion.spans[-1, 1] == pytest.approx(5.0 + len(voice()) / RATE)
@@ -117,7 +119,29 @@ def test_sound_of_few_bits_is_outside_what_taught(
     opinion = sense.judge(Looked(Features(facts, Samples(voice()[None], RATE, 0.0))))
 
     assert isinstance(opinion, SenseOpinion)
-    assert any("kbit/s" in reason for reason in opinion.outside) is told
+    worn = opinion.numbers["wear"] > 0.5  # said instead, where it is heard
+    assert any("kbit/s" in reason or (told and worn and "noisy" in reason) for reason in opinion.outside) is told
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not SPEECH.is_file(), reason="the real clips (../shared/data) are not beside the project")
+def test_noise_and_few_bits_are_heard_as_wear_and_real_speech_as_it_is_is_not(sense: VoiceSense) -> None:
+    import soundfile
+
+    from ffdv.augment.codec import transcode_sound
+
+    clean = soundfile.read(SPEECH, dtype="float32")[0]
+    hiss = np.random.default_rng(0).normal(0, float(clean.std()) / 10, len(clean)).astype(np.float32)
+    worn = (clean + hiss, transcode_sound(clean, rate=RATE, name="mp3", kbps=24))
+
+    first, *others = (sense.judge(looked(samples)) for samples in (clean, *worn))
+
+    assert isinstance(first, SenseOpinion)
+    assert first.numbers["wear"] < 0.5
+    for opinion in others:
+        assert isinstance(opinion, SenseOpinion)
+        assert opinion.numbers["wear"] > 0.5
+        assert any("noisy" in reason for reason in opinion.outside)
 
 
 def test_weights_say_where_they_come_from(sense: VoiceSense) -> None:

@@ -63,9 +63,13 @@ class KernelMachine:
         squares = np.square(z).sum(axis=1)[:, None] + np.square(self.kept).sum(axis=1)[None] - 2.0 * z @ self.kept.T
         return np.asarray(np.maximum(squares, 0.0).min(axis=1), dtype=np.float64)
 
-    def _weighed(self, statistics: FloatArray) -> npt.NDArray[np.float64]:
+    def standings(self, statistics: FloatArray) -> npt.NDArray[np.float64]:
+        """Where each statistic of each clip (clips, n) stands among what it learned from, in spreads off the centre (clips, k)."""
         scaled = (np.atleast_2d(statistics)[:, self.places] - self.centre) / self.scale
-        return np.asarray(np.clip(scaled, -self.clip, self.clip) * self.weight, dtype=np.float64)
+        return np.asarray(np.clip(scaled, -self.clip, self.clip), dtype=np.float64)
+
+    def _weighed(self, statistics: FloatArray) -> npt.NDArray[np.float64]:
+        return self.standings(statistics) * self.weight
 
 
 def save_kernel_machine(machine: KernelMachine, path: Path) -> None:

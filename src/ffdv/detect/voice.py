@@ -3,7 +3,9 @@
     sound ─ 16 kHz, 7 kHz, one level ─┬─ stretches of at most 10 s ─ voice_statistics ─ KernelMachine ─▶ logits ┐
                                       └─ windows of 2.24 s ─ net (voice.onnx) ─▶ logits, activation ───────────┴▶ opinion
 
-Both are averaged over the clip; their weighted sum is the logit, calibrated on development clips that neither was trained on.
+Both are averaged over the clip; their weighted sum is the logit, calibrated on development clips that neither was trained on. Noise,
+rooms, telephones and few bits wear genuine voices like made ones, so the statistics are also asked how worn the sound is, and worn
+sound has a calibration of its own.
 How it was trained: scripts/weights/voice.py; what it reaches: weights/MODEL_CARD.md; why so: docs/decisions/0015.
 """
 
@@ -27,7 +29,7 @@ from ffdv.features import fourier
 from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
 from ffdv.features.voice_activity import SpeechHeard, hear_speech
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
-from ffdv.metrics.calibration import Calibration
+from ffdv.metrics.calibration import Calibration, logit, sigmoid
 from ffdv.records import FloatArray, MediaFacts, Samples
 
 RATE = 16_000
@@ -39,6 +41,7 @@ HOP = WINDOW // 2
 WINDOWS_AT_ONCE = 4
 LEAST_ACTIVE_SECONDS = 0.6
 TRAINED_SECONDS = 2.0  # the shortest training clip
+WORN = 0.5  # above it the sound is told to be worn
 LEAST_KBPS = 36.0  # of the sound's stream; the training clips have 40 to 64
 # Nothing within so many dB of the speech between 4.4 and 6.8 kHz: a telephone, or a very low bit rate.
 EMPTY_TOP_DB = -68.0
@@ -52,6 +55,7 @@ class _Heard:
     stretches: npt.NDArray[np.float64]  # (k, 2)
     statistics: npt.NDArray[np.float64]  # (k,)
     unlikeness: npt.NDArray[np.float64]  # (k,)
+    wear: float  # 0: as clean as the training clips, 1: surely worn
     windows: npt.NDArray[np.float64]  # (m, 2)
     net: npt.NDArray[np.float64]  # (m,)
     maps: FloatArray  # (m, h, w)
@@ -72,7 +76,10 @@ class VoiceSense:
         facts = self._machine.facts
         self._net_share = float(facts["net_share"])
         self._calibration = Calibration(kind="platt", **facts["calibration"])
+        self._worn_calibration = Calibration(kind="platt", **facts["worn_calibration"])
         self._span_calibration = Calibration(kind="platt", **facts["span_calibration"])
+        self._wear_weights = np.asarray(facts["wear"]["weights"], dtype=np.float64)
+        self._wear_bias = float(facts["wear"]["bias"])
         self._unlike = float(facts["unlike_above"])
 
     @property
@@ -134,14 +141,25 @@ class VoiceSense:
             np.asarray(places, dtype=np.float64),
             self._machine.logits(stacked),
             self._machine.unlikeness(stacked),
+            self._wear(stacked),
             np.asarray([(start, min(start + WINDOW, len(samples))) for start in starts], dtype=np.float64),
             np.concatenate(logits).astype(np.float64),
             np.concatenate(maps).astype(np.float32),
         )
 
+    def _wear(self, statistics: FloatArray) -> float:
+        """How likely the sound is noisy, re-recorded or heavily compressed, from statistics of its stretches (k, n)."""
+        scores = self._machine.standings(statistics) @ self._wear_weights + self._wear_bias
+        return float(sigmoid([scores.mean()])[0])
+
+    def _calibrated(self, logits: npt.ArrayLike, clean: Calibration, wear: float) -> npt.NDArray[np.float64]:
+        """Probabilities of logits (n,), between the calibration of clean sound and that of worn sound."""
+        odds = [logit(np.asarray(one.apply(logits), np.float64)) for one in (clean, self._worn_calibration)]
+        return np.asarray(sigmoid((1.0 - wear) * odds[0] + wear * odds[1]), np.float64)
+
     def _opinion(self, heard: _Heard, sound: Samples, length: int, active_seconds: float) -> SenseOpinion:
         statistics, net = float(heard.statistics.mean()), float(heard.net.mean())
-        logit = statistics + self._net_share * net
+        both = statistics + self._net_share * net
         cells = np.arange(0, length, HOP)
         edges = np.stack([cells, np.minimum(cells + HOP, length)], axis=1).astype(np.float64)
         if len(edges) > 1 and edges[-1, 1] - edges[-1, 0] < HOP / 2:
@@ -151,16 +169,17 @@ class VoiceSense:
         )
         return SenseOpinion(
             "voice",
-            logit,
-            float(self._calibration.apply([logit])[0]),
+            both,
+            float(self._calibrated([both], self._calibration, heard.wear)[0]),
             edges / RATE + sound.start_seconds,
-            np.asarray(self._span_calibration.apply(local), dtype=np.float64),
+            self._calibrated(local, self._span_calibration, heard.wear),
             activation=_stitched(heard, length),
             numbers={
                 "statistics_logit": statistics,
                 "net_logit": net,
                 "speech_seconds": active_seconds,
                 "unlikeness": float(heard.unlikeness.mean()),
+                "wear": heard.wear,
             },
             activation_hz=(0.0, TOP_HZ),
         )
@@ -173,8 +192,11 @@ class VoiceSense:
             )
         if float(heard.unlikeness.mean()) > self._unlike:
             reasons.append("the sound is unlike nearly all that the voice detector was trained on")
-        if kbps is not None and kbps < LEAST_KBPS:
-            # Measured: through Opus at 16 and MP3 at 32 kbit/s a third of real voices seem made with more than 0.75 (MODEL_CARD.md).
+        if heard.wear > WORN:
+            reasons.append(
+                "the sound is noisy, re-recorded or heavily compressed, which wears genuine voices like made ones"
+            )
+        elif kbps is not None and kbps < LEAST_KBPS:
             reasons.append(f"the sound is compressed to {kbps:.0f} kbit/s, which wears genuine voices like made ones")
         return tuple(reasons)
 
@@ -279,7 +301,7 @@ def _stitched(heard: _Heard, length: int) -> FloatArray:
 
 def _load(folder: Path) -> tuple[KernelMachine, Any]:
     machine = load_kernel_machine(folder / STATISTICS_NAME)
-    if list(machine.facts.get("statistics", ())) != list(statistic_names()):
+    if list(machine.facts.get("statistics", ())) != list(statistic_names()) or "wear" not in machine.facts:
         raise CheckpointError(f"{folder / STATISTICS_NAME}: was made for other statistics; reinstall ffdv")
     path = folder / NET_NAME
     options = onnxruntime.SessionOptions()
