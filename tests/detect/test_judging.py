@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from ffdv.detect import looking
 from ffdv.detect.fusion import Fused, fuse, shipped_fusion
 from ffdv.detect.judging import Detector, UnloadedSense, decide, merge
 from ffdv.detect.looking import LookedAt
-from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.senses import SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import Verdict
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
@@ -168,23 +167,3 @@ def test_nothing_to_judge_has_no_probability(tmp_path: Path) -> None:
     assert verdict.fake_probability is None
     assert verdict.fused is None
     assert len(verdict.absent) == 3
-
-
-def test_the_voice_is_asked_once_while_pictures_are_looked_at_and_says_what_it_says_on_one_thread(
-    tmp_path: Path,
-) -> None:
-    class CountedVoice(LoudVoice):
-        pictures_seen: ClassVar[list[bool]] = []
-
-        def judge(self, looked: Looked) -> SenseOpinion | SenseAbsent:
-            self.pictures_seen.append(looked.features.faces is not None)
-            return super().judge(looked)
-
-    clip = write_clip(tmp_path / "clip.mp4")
-    detector = Detector((CountedVoice(), BrightPicture(), ShyAgreement()), threads=2)
-
-    beside, alone = detector.judge(clip), detector.on_one_thread().judge(clip)
-
-    assert CountedVoice.pictures_seen == [False, True]
-    assert beside.senses == alone.senses
-    assert list(beside.opinions) == list(alone.opinions) == ["voice", "picture", "agreement"]

@@ -12,10 +12,12 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.detect.senses import Looked, Opinions, SenseAbsent, SenseOpinion
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import CueView, Evidence, FaceRow, FaceShot, Spectrogram
 from ffdv.features.cues import CUE_KINDS
 from ffdv.records import FaceTrack, FloatArray, PixelArray, Samples
+
+Opinions = Mapping[SenseName, SenseOpinion | SenseAbsent]
 
 MOST_COLUMNS = 1200  # of the spectrogram over the whole clip
 COLUMN_SECONDS = 0.02  # the finest

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.detect.evidence import Gathering
+from ffdv.detect.evidence import Gathering, Opinions
 from ffdv.detect.fusion import Fused, fuse
 from ffdv.detect.looking import Look, LookedAt, LookSpec
-from ffdv.detect.senses import LISTENERS, SENSES, Looked, Opinions, Sense, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
 
@@ -73,7 +73,7 @@ class Detector:
             length = min(look.facts.duration_seconds or 60.0 * max_minutes, 60.0 * max_minutes)
             gathering = Gathering(length)
             pieces: list[Opinions] = []
-            for looked in look.pieces(None if self._threads == 1 else self._listen):
+            for looked in look.pieces():
                 opinions = self._ask(looked)
                 gathering.take(looked, opinions)
                 pieces.append(opinions)
@@ -82,18 +82,14 @@ class Detector:
             merged = {name: merge([piece[name] for piece in pieces]) for name in pieces[0]}
             return conclude(merged, look, gathering)
 
-    def _listen(self, looked: Looked) -> Opinions:
-        """What the senses that need only the sound say of it."""
-        return {sense.name: sense.judge(looked) for sense in self.senses() if sense.name in LISTENERS}
-
     def _ask(self, looked: Looked) -> Opinions:
         """Every sense's opinion on one piece; side by side where there are cores for it."""
         senses = self.senses()
         if self._threads == 1:
             return {sense.name: sense.judge(looked) for sense in senses}
         with ThreadPoolExecutor(len(senses) or 1) as pool:
-            asked = {sense.name: pool.submit(sense.judge, looked) for sense in senses if sense.name not in looked.said}
-            return {s.name: asked[s.name].result() if s.name in asked else looked.said[s.name] for s in senses}
+            asked = {sense.name: pool.submit(sense.judge, looked) for sense in senses}
+            return {name: answer.result() for name, answer in asked.items()}
 
 
 def shipped_detector(*, threads: int = 0) -> Detector:

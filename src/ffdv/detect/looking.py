@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from typing import Self, TypeVar
 import numpy as np
 import soxr
 
-from ffdv.detect.senses import Looked, Opinions
+from ffdv.detect.senses import Looked
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.cues import Cue, PictureWatch, agreement_cues, motion_cues, sound_cues
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
@@ -52,8 +52,6 @@ FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p,
 GROUPS_AHEAD = 2  # or groups of three in which faces were looked for
 
 T = TypeVar("T")
-Listen = Callable[[Looked], Opinions]
-_Heard = tuple[Samples | None, tuple[Cue, ...], Opinions]
 
 
 @dataclass(frozen=True)
@@ -111,11 +109,8 @@ class Look:
     def __exit__(self, *_: object) -> None:
         self._media.close()
 
-    def pieces(self, listen: Listen | None = None) -> Iterator[Looked]:
-        """The file, piece by piece; at least one. Raises MediaError when neither sound nor picture can be read.
-
-        listen: asked what it says of a piece's sound, in a thread of its own while its pictures are looked at.
-        """
+    def pieces(self) -> Iterator[Looked]:
+        """The file, piece by piece; at least one. Raises MediaError when neither sound nor picture can be read."""
         plan = _Plan(self.facts.duration_seconds, self.spec.max_seconds)
         with ThreadPoolExecutor(1) as beside:
             sound = _Sound(
@@ -124,9 +119,9 @@ class Look:
             picture = _Picture(self._media, self.spec.faces)
             for number in range(plan.most_pieces):
                 start, stop = plan.piece(number)
-                heard: Future[_Heard] = beside.submit(self._hear, sound, stop, listen)
+                heard: Future[tuple[Samples | None, tuple[Cue, ...]]] = beside.submit(_hear, sound, stop)
                 seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
-                samples, voice_cues, said = heard.result()
+                samples, voice_cues = heard.result()
                 self._count(samples, seen, mouth, (start, picture.reached_seconds))
                 last = sound.ended and picture.ended
                 if last:
@@ -134,21 +129,12 @@ class Look:
                 if number == 0 or samples is not None or (seen is not None and seen.frames_looked_at):
                     both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
                     features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
-                    yield Looked(features, mouth, (*voice_cues, *cues, *both), head, said)
+                    yield Looked(features, mouth, (*voice_cues, *cues, *both), head)
                 if last:
                     return
             sound.until(math.inf)
             self._conclude(sound, picture)
             self._tell_limit()
-
-    def _hear(self, sound: _Sound, stop_seconds: float, listen: Listen | None) -> _Heard:
-        """A piece of sound, its cues and what is said of it; runs beside the looking."""
-        samples = sound.until(stop_seconds)
-        if samples is None:
-            return None, (), {}
-        most = round(SOUND_CUE_SECONDS * samples.rate)
-        cues = sound_cues(replace(samples, values=samples.values[:, :most]))
-        return samples, cues, listen(Looked(Features(self.facts, samples))) if listen else {}
 
     def _count(
         self, samples: Samples | None, seen: FacesSeen | None, mouth: MouthTrack | None, picture: tuple[float, float]
@@ -294,6 +280,15 @@ class _Sound:
         if self._rate != block.rate:
             self._resampler = soxr.ResampleStream(block.rate, self._rate, 1, dtype="float32", quality="HQ")
         return True
+
+
+def _hear(sound: _Sound, stop_seconds: float) -> tuple[Samples | None, tuple[Cue, ...]]:
+    """A piece of sound and its cues; runs beside the looking."""
+    samples = sound.until(stop_seconds)
+    if samples is None:
+        return None, ()
+    most = round(SOUND_CUE_SECONDS * samples.rate)
+    return samples, sound_cues(replace(samples, values=samples.values[:, :most]))
 
 
 class _Picture:

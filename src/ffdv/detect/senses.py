@@ -21,9 +21,6 @@ from ffdv.records import Features, FloatArray, MouthTrack
 
 SenseName = Literal["voice", "picture", "agreement"]
 SENSES: tuple[SenseName, ...] = ("voice", "picture", "agreement")
-LISTENERS: frozenset[SenseName] = frozenset(
-    {"voice"}
-)  # need nothing but the sound, so they can be asked while pictures are looked at
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,7 @@ class Looked:
     """All that senses and evidence need of one file, read once.
 
     features: sound and faces; mouth: the mouth of the most prominent face at 25 pictures a second, None without one;
-    cues: measured numbers for a careful eye and ear; head: how that face's head moves, in the same frames as the mouth; said: what
-    LISTENERS said of the sound meanwhile, where they were asked.
+    cues: measured numbers for a careful eye and ear; head: how that face's head moves, in the same frames as the mouth.
 
     A clip of more than two minutes comes in pieces, each a Looked of its own on the file's clock: its sound starts at
     sound.start_seconds, its faces are seen at their times. There the mouth is looked at in a stretch of each piece only, so take
@@ -43,7 +39,6 @@ class Looked:
     mouth: MouthTrack | None = None
     cues: tuple[Cue, ...] = ()
     head: HeadTrack | None = None
-    said: Mapping[SenseName, SenseOpinion | SenseAbsent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,9 +83,6 @@ class SenseAbsent:
     sense: SenseName
     code: str
     text: str
-
-
-Opinions = Mapping[SenseName, SenseOpinion | SenseAbsent]
 
 
 def nobody_speaks(sense: SenseName, heard: SpeechHeard) -> SenseAbsent | None:
