@@ -27,7 +27,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import soxr
 
 from ffdv.data.sources.drawn_face import draw_face
 from ffdv.media.read import open_media, read_samples
@@ -160,7 +159,7 @@ def voice(seconds: float) -> Samples:
     spoken: list[FloatArray] = []
     for clip in itertools.cycle(clips):
         with open_media(clip) as media:
-            spoken.append(soxr.resample(read_samples(media).mono(), 16_000, RATE))
+            spoken.append(read_samples(media, rate=RATE).mono())
         if sum(map(len, spoken)) >= seconds * RATE:
             break
     return Samples(np.concatenate(spoken)[None, : round(seconds * RATE)], RATE)

@@ -34,7 +34,7 @@ from vocoder_nets import LEVEL, Codec, Flow, HifiGan, Judges, LogMel, MelDistanc
 from voice_corpus import Sound, check_open, read_rows
 
 from ffdv.augment.codec import transcode_sound
-from ffdv.detect.voice import LEVEL_DBFS, NOISE_DBFS, RATE, TOP_HZ
+from ffdv.detect.voice import LEVEL_DBFS, NOISE_DBFS, RATE, passing
 from ffdv.records import REAL, FloatArray
 
 Pcm = npt.NDArray[np.int16]
@@ -273,8 +273,7 @@ def finished(made: Pcm, place: int) -> Pcm:
     """A copy under the corpus's conditions: nothing above 7 kHz, its level, its faint noise, its encoder."""
     samples = made.astype(np.float32) / 32768
     spectrum, hz = np.fft.rfft(samples), np.linspace(0.0, RATE / 2, len(samples) // 2 + 1)
-    passing = 0.5 + 0.5 * np.cos(np.pi * np.clip((hz - (TOP_HZ - 50.0)) / 100.0, 0.0, 1.0))
-    limited: FloatArray = np.fft.irfft(spectrum * passing, len(samples)).astype(np.float32)
+    limited: FloatArray = np.fft.irfft(spectrum * passing(hz), len(samples)).astype(np.float32)
     limited *= 10 ** (LEVEL_DBFS / 20) / (np.sqrt(np.mean(limited**2)) + 1e-6)
     noise = np.random.default_rng(place).standard_normal(len(samples)).astype(np.float32)
     noisy = np.clip(limited + noise * np.float32(10 ** (NOISE_DBFS / 20)), -1.0, 1.0)

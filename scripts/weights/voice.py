@@ -7,7 +7,7 @@
     closed rows ─ never taught, only judged ─▶ calibration, threshold, tables
 
 Only rows with open = 1 are taught; anything else is refused. vocoders.py must have run before with the same --work. Sound, statistics
-and the net's state are kept there, so that a second run takes two minutes. The first takes 10 minutes for statistics and, for the net,
+and the net's state are kept there, so that a second run takes five minutes. The first takes 10 minutes for statistics and, for the net,
 five minutes on a GPU or four hours on one core.
 """
 
@@ -37,6 +37,7 @@ from voice_training import (
     Family,
     PairedWindows,
     Shelf,
+    odds,
     train,
     worn_by_codec,
 )
@@ -104,12 +105,12 @@ def worn_statistics(
     reals = [place for place in places if rows[place].label == REAL]
     fakes = [place for place in places if rows[place].label == FAKE]
     family = [rows[place].generator for place in fakes]
-    odds = _odds([family.count(name) ** -0.5 for name in family])
+    shared = odds([family.count(name) ** -0.5 for name in family])
     values, owners = [], []
     for seed in WORN_SEEDS:
         rng = np.random.default_rng(seed)
         chosen = np.concatenate(
-            [rng.choice(reals, WORN_EACH, replace=False), rng.choice(fakes, WORN_EACH, replace=False, p=odds)]
+            [rng.choice(reals, WORN_EACH, replace=False), rng.choice(fakes, WORN_EACH, replace=False, p=shared)]
         )
         rng.shuffle(chosen)
         for place in chosen:
@@ -212,13 +213,9 @@ def fit_wear(machine: KernelMachine, clean: FloatArray, worn: FloatArray) -> dic
 
 
 def worn_development(
-    sound: Sound, rows: Sequence[Row], places: Sequence[int], net: VoiceNet, *, work: Path
+    sound: Sound, rows: Sequence[Row], places: Sequence[int], net: VoiceNet
 ) -> tuple[FloatArray, Floats, npt.NDArray[np.int64]]:
     """Closed clips, each worn in one way: all reals and about as many fakes. Statistics (k, n), the net's logits (k,), whose they are (k,)."""
-    kept = work / "voice-worn-development.npz"
-    if kept.is_file():
-        with np.load(kept) as stored:
-            return stored["values"], stored["logits"], stored["places"]
     rng = np.random.default_rng(11)
     reals = [place for place in places if rows[place].label == REAL]
     fakes = [place for place in places if rows[place].label == FAKE]
@@ -227,12 +224,9 @@ def worn_development(
         samples = as_trained(_worn(sound[int(place)], rng))
         measured = voice_statistics(samples)
         if measured is not None:
-            windows = np.stack([cut_window(samples, start) for start in window_starts(len(samples))])
-            with torch.inference_mode():
-                logits.append(float(net(net.picture(torch.tensor(windows))).mean()))
+            logits.append(float(window_logits(net, samples).mean()))
             values.append(measured.values)
             owners.append(int(place))
-    np.savez(kept, values=np.stack(values), logits=np.array(logits), places=np.array(owners))
     return np.stack(values), np.array(logits), np.array(owners)
 
 
@@ -266,21 +260,25 @@ def material(
     reals = [place for place in places if rows[place].label == REAL]
     fakes = [place for place in places if rows[place].label == FAKE]
     number = {rows[place].path: index for index, place in enumerate(reals)}
+    key = {row.path: _key(row) for row in rows}
     spoken = {rows[place].pair: index for index, place in enumerate(reals) if rows[place].pair}
     collections = {
-        "real": (gathered(sound, [rows[place] for place in reals], reals), WORN),
-        "fake": (gathered(sound, [rows[place] for place in fakes], fakes), WORN),
+        "real": (gathered(sound, rows, reals), WORN),
+        "fake": (gathered(sound, rows, fakes), WORN),
     }
     index = {place: number for number, place in enumerate(fakes)}
     families = [
-        Family("fake", [index[one] for one in group], [spoken.get(rows[one].pair or "-", -1) for one in group], weight)
+        Family(
+            "fake",
+            [index[one] for one in group],
+            [spoken.get(rows[one].pair, -1) for one in group],
+            _family_weight(name, len(group)),
+        )
         for name, group in _grouped(fakes, rows, FAKE)
-        for weight in (_family_weight(name, len(group)),)
     ]
     for name, (pcm, starts, paths) in copies.items():
         known = [k for k, path in enumerate(paths) if path in number]
-        keys = [rows[reals[number[path]]].pair or path if path in number else path for path in paths]
-        collections[name] = (Collection(pcm, starts, keys), WORN[:1])
+        collections[name] = (Collection(pcm, starts, [key[path] for path in paths]), WORN[:1])
         families.append(Family(name, known, [number[paths[k]] for k in known], 1.0))
     sites = [[number[rows[place].path] for place in group] for _, group in _grouped(reals, rows, REAL)]
     return collections, families, sites
@@ -290,7 +288,12 @@ def gathered(sound: Sound, rows: Sequence[Row], places: Sequence[int]) -> Collec
     """These clips of the corpus, one after the other."""
     clips = [sound.pcm(place) for place in places]
     starts = np.cumsum([0, *map(len, clips)])
-    return Collection(np.concatenate(clips), starts, [row.pair or row.path for row in rows])
+    return Collection(np.concatenate(clips), starts, [_key(rows[place]) for place in places])
+
+
+def _key(row: Row) -> str:
+    """Equal for all clips of one utterance."""
+    return row.pair or row.path
 
 
 def export_net(net: VoiceNet, path: Path, facts: Mapping[str, object]) -> None:
@@ -329,14 +332,15 @@ def export_net(net: VoiceNet, path: Path, facts: Mapping[str, object]) -> None:
 
 
 def net_logits(net: VoiceNet, sound: Sound, places: Sequence[int]) -> list[Floats]:
-    """The net's logits of every window of clips, as detection cuts them."""
-    logits = []
-    with torch.inference_mode():
-        for place in places:
-            samples = as_trained(sound[place])
-            windows = np.stack([cut_window(samples, start) for start in window_starts(len(samples))])
-            logits.append(net(net.picture(torch.tensor(windows))).double().numpy())
-    return logits
+    """The net's logits of every window of clips."""
+    return [window_logits(net, as_trained(sound[place])) for place in places]
+
+
+@torch.inference_mode()
+def window_logits(net: VoiceNet, samples: FloatArray) -> Floats:
+    """The net's logits of every window of a sound under training conditions, as detection cuts them."""
+    windows = np.stack([cut_window(samples, start) for start in window_starts(len(samples))])
+    return np.asarray(net(net.picture(torch.tensor(windows))).double().numpy())
 
 
 def fit_platt(logits: Floats, labels: npt.NDArray[np.int64], weight: Floats) -> tuple[float, float]:
@@ -405,7 +409,7 @@ def main() -> int:
     local_labels = np.repeat(labels, [len(each) for each in windows])
     span_slope, span_intercept = fit_platt(local, local_labels, balance(local_labels))
 
-    worn_values, worn_net, worn_places = worn_development(sound, rows, held, net, work=asked.work)
+    worn_values, worn_net, worn_places = worn_development(sound, rows, held, net)
     worn_logits = machine.logits(worn_values) + NET_SHARE * worn_net
     worn_labels = np.array([rows[place].label for place in worn_places], dtype=np.int64)
     worn_slope, worn_intercept = fit_platt(worn_logits, worn_labels, balance(worn_labels))
@@ -476,10 +480,6 @@ def _family_weight(name: str, count: int) -> float:
     if any(word in name for word in CLASSICAL):
         return 0.6 * weight
     return 2.0 * weight if "Lyra" in name else weight  # the one neural codec among the open rows
-
-
-def _odds(weights: Sequence[float]) -> Floats:
-    return np.asarray(weights) / np.sum(weights)
 
 
 def _noise_gain(samples: FloatArray, noise: FloatArray, decibels: float) -> np.float32:

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from ffdv.augment.codec import SoundCodecName, transcode_sound
 from ffdv.augment.rooms import draw_room, impulse_response
-from ffdv.detect.voice import LEVEL_DBFS, RATE, TOP_HZ, WINDOW
+from ffdv.detect.voice import LEVEL_DBFS, RATE, WINDOW, passing
 from ffdv.models.voice_net import VoiceNet
 from ffdv.records import FloatArray
 
@@ -131,8 +131,8 @@ class PairedWindows:
     ) -> None:
         self._shelves, self._families, self._sites = shelves, families, sites
         self._rng = np.random.default_rng(seed)
-        self._odds = _odds([family.weight for family in families])
-        self._site_odds = _odds([len(site) ** 0.5 for site in sites])
+        self._odds = odds([family.weight for family in families])
+        self._site_odds = odds([len(site) ** 0.5 for site in sites])
 
     def draw(self, pairs: int) -> Tensor:
         """Windows (2 pairs, CUT): fakes at even places, their reals at odd ones."""
@@ -174,11 +174,10 @@ class Disturbance:
         responses = torch.from_numpy(_rooms(seed)).to(device)
         self._rooms = torch.fft.rfft(responses, ROOM_FFT)
         self._hz = torch.linspace(0, RATE / 2, WINDOW // 2 + 1, device=device)
-        edge = ((self._hz - (TOP_HZ - 50.0)) / 100.0).clamp(0, 1)
-        self._passing = 0.5 + 0.5 * torch.cos(math.pi * edge)
+        self._passing = torch.from_numpy(passing(np.linspace(0, RATE / 2, len(self._hz))).astype(np.float32)).to(device)
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """The disturbed windows, with nothing above TOP_HZ."""
+        """The disturbed windows, with nothing above 7 kHz."""
         heard = _levelled(self._in_rooms(self._at_speed(windows)))
         heard = _levelled(self._coloured(heard))
         heard = self._clipped(heard + self._noise(len(heard)))
@@ -328,5 +327,6 @@ def _rooms(seed: int) -> FloatArray:
     return responses
 
 
-def _odds(weights: Sequence[float]) -> npt.NDArray[np.float64]:
+def odds(weights: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Weights as shares of one."""
     return np.asarray(weights) / np.sum(weights)

@@ -12,7 +12,7 @@ from ffdv.detect.scan import ScanSummary, page_name
 from ffdv.detect.scan_json import SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import Lang, how_sure, missing, note_text, percent, reasons, say
+from ffdv.detect.words import Lang, how_sure, lacking, note_text, percent, reasons, say
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
 BAR = 20  # characters from 0 to 100 %
@@ -46,9 +46,9 @@ def show_verdict(verdict: Verdict, lang: Lang, out: Path | None) -> None:
             )
         ],
     )
-    lacking = [text for text in missing(verdict, lang) if text not in reasons(verdict, lang)]
-    if lacking:
-        _lines(say("missing", lang), lacking)
+    left = lacking(verdict, lang)
+    if left:
+        _lines(say("missing", lang), left)
     console.out.print(f"\n[dim]{console.printable(say('limits', lang))}[/]")
     if out is not None:
         name = verdict.path.name.encode("utf-8", "backslashreplace").decode()

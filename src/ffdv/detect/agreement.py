@@ -13,9 +13,7 @@ import numpy.typing as npt
 
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.features.agreement import FPS, AgreementModel, Comparison, best_offset, packaged_model
-from ffdv.features.recipe import resample_mono
 from ffdv.features.sync import MIN_SEEN_FRAMES
-from ffdv.features.voice_activity import RATE, hear_speech
 
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
 LEAST_SPEECH_SECONDS = 0.5
@@ -42,7 +40,7 @@ class AgreementSense:
         assert mouth is not None
         assert sound is not None
         # The phone networks below take music and noise for phones, so they cannot say whether anybody speaks.
-        unheard = nobody_speaks("agreement", hear_speech(resample_mono(sound, RATE)))
+        unheard = nobody_speaks("agreement", looked.speech)
         if unheard is not None:
             return unheard
         comparison = self._model.compare(mouth, sound)

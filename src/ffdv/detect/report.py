@@ -21,7 +21,7 @@ import numpy as np
 from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
-from ffdv.detect.words import Lang, cue_words, how_sure, missing, note_text, percent, reasons, say, unit_word
+from ffdv.detect.words import Lang, cue_words, how_sure, lacking, note_text, percent, reasons, say, unit_word
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
@@ -81,7 +81,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         other_cues=[_cue(cue, lang) for cue in other_cues],
         cue_table=partial(_cue_table, t=t),
         looked=_looked(verdict, lang),
-        lacking=[text for text in missing(verdict, lang) if text not in reasons(verdict, lang)],
+        lacking=lacking(verdict, lang),
         faces=verdict.evidence.faces,
         file_facts=_file_facts(verdict),
         media=media,

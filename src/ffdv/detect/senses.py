@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy.typing as npt
 
 from ffdv.features.cues import Cue
 from ffdv.features.head import HeadTrack
-from ffdv.features.voice_activity import SpeechHeard
+from ffdv.features.recipe import resample_mono
+from ffdv.features.voice_activity import RATE, SpeechHeard, hear_speech
 from ffdv.records import Features, FloatArray, MouthTrack
 
 SenseName = Literal["voice", "picture", "agreement"]
@@ -39,6 +41,12 @@ class Looked:
     mouth: MouthTrack | None = None
     cues: tuple[Cue, ...] = ()
     head: HeadTrack | None = None
+
+    @cached_property
+    def speech(self) -> SpeechHeard:
+        """How much speech is heard in the sound, found once for all senses that listen; only to be asked where there is sound."""
+        assert self.features.sound is not None
+        return hear_speech(resample_mono(self.features.sound, RATE))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nob
 from ffdv.errors import CheckpointError
 from ffdv.features import fourier
 from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
-from ffdv.features.voice_activity import SpeechHeard, hear_speech
+from ffdv.features.voice_activity import SpeechHeard
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.calibration import Calibration, logit, sigmoid
 from ffdv.records import FloatArray, MediaFacts, Samples
@@ -102,7 +102,7 @@ class VoiceSense:
                 "voice", "low_rate", f"the sound has {sound.rate} samples a second, too few to judge a voice by"
             )
         samples = resample_mono(sound, RATE)
-        speech = hear_speech(samples)
+        speech = looked.speech
         unfit = _unfit(samples, speech)
         if unfit is not None:
             return unfit
@@ -112,8 +112,8 @@ class VoiceSense:
                 "voice", "too_short", f"there is less than {LEAST_ACTIVE_SECONDS} s of speech, too little to judge"
             )
         kbps = _sound_kbps(looked.features.facts)
-        opinion = self._opinion(heard, sound, len(samples), speech.active_seconds)
-        return replace(opinion, outside=self._outside(heard, speech.active_seconds, kbps))
+        outside = self._outside(heard, speech.active_seconds, kbps)
+        return self._opinion(heard, sound, len(samples), speech.active_seconds, outside=outside)
 
     def logits(self, samples: FloatArray) -> tuple[float, float] | None:
         """(statistics', net's) mean logit of mono sound (n,) at 16 kHz as it is; None where there is too little speech."""
@@ -157,7 +157,9 @@ class VoiceSense:
         odds = [logit(np.asarray(one.apply(logits), np.float64)) for one in (clean, self._worn_calibration)]
         return np.asarray(sigmoid((1.0 - wear) * odds[0] + wear * odds[1]), np.float64)
 
-    def _opinion(self, heard: _Heard, sound: Samples, length: int, active_seconds: float) -> SenseOpinion:
+    def _opinion(
+        self, heard: _Heard, sound: Samples, length: int, active_seconds: float, *, outside: tuple[str, ...]
+    ) -> SenseOpinion:
         statistics, net = float(heard.statistics.mean()), float(heard.net.mean())
         both = statistics + self._net_share * net
         cells = np.arange(0, length, HOP)
@@ -174,6 +176,7 @@ class VoiceSense:
             edges / RATE + sound.start_seconds,
             self._calibrated(local, self._span_calibration, heard.wear),
             activation=_stitched(heard, length),
+            outside=outside,
             numbers={
                 "statistics_logit": statistics,
                 "net_logit": net,
@@ -202,7 +205,7 @@ class VoiceSense:
 
 
 def _sound_kbps(facts: MediaFacts) -> float | None:
-    """Bit rate of the sound that is read; of the whole file where it holds nothing else; None where the headers do not tell."""
+    """Bit rate of the first sound; of the whole file where it holds nothing else; None where the headers do not tell."""
     if not facts.sounds:
         return None
     known = facts.sounds[0].bit_rate or (None if facts.has_picture else facts.bit_rate)
@@ -236,9 +239,13 @@ def as_trained(samples: FloatArray) -> FloatArray:
     noise = np.random.default_rng(0).standard_normal(len(samples)) * 10 ** (NOISE_DBFS / 20)
     spectrum = fourier.rfft((scaled + noise).astype(np.float32))
     hz = np.linspace(0.0, RATE / 2, len(spectrum))
-    passing = 0.5 + 0.5 * np.cos(np.pi * np.clip((hz - (TOP_HZ - 50.0)) / 100.0, 0.0, 1.0))
-    limited: FloatArray = fourier.irfft(spectrum * passing.astype(np.float32), len(samples)).astype(np.float32)
+    limited: FloatArray = fourier.irfft(spectrum * passing(hz).astype(np.float32), len(samples)).astype(np.float32)
     return limited
+
+
+def passing(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How much of each frequency the training sound holds: 1 below TOP_HZ, 0 above, half a cosine of 100 Hz between."""
+    return 0.5 + 0.5 * np.cos(np.pi * np.clip((hz - (TOP_HZ - 50.0)) / 100.0, 0.0, 1.0))
 
 
 def stretches(length: int) -> list[tuple[int, int]]:

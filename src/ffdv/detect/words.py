@@ -367,6 +367,12 @@ def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     return tuple(dict.fromkeys([*notes, *absent]))
 
 
+def lacking(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
+    """What was missing, for a page that shows the reasons too: without what they say already."""
+    said = reasons(verdict, lang)
+    return tuple(text for text in missing(verdict, lang) if text not in said)
+
+
 def _absence(one: SenseAbsent, lang: Lang) -> str:
     """That a sense did not judge, and why."""
     colon = ": " if lang == "en" else "："
