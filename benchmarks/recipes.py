@@ -60,8 +60,9 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--set", dest="sets", action="append", default=[], help="table.key=value for every recipe")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     size = Size(options.clips, options.epochs, tuple(options.sets))
     lines = []
     for name in options.recipes:
