@@ -81,7 +81,8 @@ def clip_cues(path: Path, detector: FaceDetector, face_mesh: FaceMesh) -> list[C
             pairs = follow_mesh(read_frames(media, fps=STANDARD_MOUTH.fps), tracks[0], face_mesh)
             mouth = gather_mouths(iter_mouths(watch.watched(pairs)))
             cues += watch.cues()
-            cues += motion_cues(compare_neighbours(read_frames(media, fps=STANDARD_MOTION.fps), tracks[0]))
+            table = compare_neighbours(read_frames(media, fps=STANDARD_MOTION.fps), tracks[0])
+            cues += motion_cues(table.series("face_residual"), table.series("ring_residual"))
             cues += agreement_cues(mouth, samples) if samples else []
         except MediaError as error:
             print(f"\n{error}", file=sys.stderr)

@@ -53,7 +53,6 @@ from ffdv.features.cues_sound import (
 from ffdv.features.face_detectors import make_face_detector
 from ffdv.features.faces import FaceSpec, find_faces
 from ffdv.features.landmarks import FaceMesh, follow_mesh
-from ffdv.features.motion import REGIONS, SERIES, PairTable
 from ffdv.features.sync import MouthTrack, gather_mouths, iter_mouths
 from ffdv.records import Samples
 
@@ -398,12 +397,9 @@ def test_one_pass_with_mouths_sees_the_same_and_hands_every_pair_on(drawn_clip: 
 def test_flicker_and_lips_make_cues() -> None:
     opening = np.abs(np.sin(np.arange(100) / 3)).astype(np.float32) * 0.2
     mouth = MouthTrack(np.arange(100) / 25, np.zeros((100, 8, 8), np.uint8), opening)
-    values = np.zeros((10, len(SERIES)), np.float32)
-    values[:, SERIES.index(f"{REGIONS[1]}_residual")] = 9.5
-    values[:, SERIES.index(f"{REGIONS[2]}_residual")] = 0.5
-    table = PairTable(np.arange(10) / 12.5, values, np.zeros((10, 16), np.float32))
+    face, ring = np.full(10, 9.5, np.float32), np.full(10, 0.5, np.float32)
 
-    assert motion_cues(table)[0].value == pytest.approx(20)
+    assert motion_cues(face, ring)[0].value == pytest.approx(20)
     assert {cue.code for cue in agreement_cues(mouth, Samples(syllabic_noise(4)[None], RATE))} == {
         "lip_sound_offset",
         "lip_sound_correlation",
@@ -419,6 +415,5 @@ def test_what_cannot_be_measured_is_left_out() -> None:
     )
 
     assert agreement_cues(nothing, Samples(syllabic_noise(1)[None], RATE)) == ()
-    assert (
-        motion_cues(PairTable(np.zeros(0), np.zeros((0, len(SERIES)), np.float32), np.zeros((0, 16), np.float32))) == ()
-    )
+    assert motion_cues(np.zeros(0, np.float32), np.zeros(0, np.float32)) == ()
+    assert motion_cues(np.full(3, np.nan, np.float32), np.full(3, np.nan, np.float32)) == ()

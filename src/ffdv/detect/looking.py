@@ -31,11 +31,12 @@ from ffdv.features.face_detectors import FaceDetector, make_face_detector
 from ffdv.features.faces import STANDARD_FACES, FaceSearch, FaceSpec, Sighting
 from ffdv.features.head import HeadTrack, HeadWatch
 from ffdv.features.landmarks import FaceMesh, Mesh, mesh_at
-from ffdv.features.motion import STANDARD_MOTION, PairTable, compare_neighbours
+from ffdv.features.motion import region_residuals
 from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, MIN_SOUND_SECONDS
 from ffdv.features.sync import STANDARD_MOUTH, gather_mouths, iter_mouths
 from ffdv.media.read import Limits, Media, iter_samples, open_media, read_frames
 from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
+from ffdv.sentences import Sentence
 
 PIECE_SECONDS = 120.0  # 10 MB of sound, 77 MB of faces at most
 WATCHED_SECONDS = 60.0  # of mouth in all, but at least
@@ -49,7 +50,8 @@ SOUND_CUE_SECONDS = 30.0  # cues of the voice are taken from so much of each pie
 # What lies this little beyond the length in the header belongs to the last piece.
 SLACK_SECONDS = 2.0
 FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p,
-GROUPS_AHEAD = 2  # or groups of three in which faces were looked for
+GROUPS_AHEAD = 2  # or groups of three in which faces were looked for,
+PAIRS_AHEAD = 3  # or frames with the mesh of the face that leads
 
 T = TypeVar("T")
 
@@ -321,8 +323,11 @@ class _Picture:
                 break
             if watched:
                 frames = self._frames(STANDARD_MOUTH.fps, first, last)
-                with closing(_ahead(follower.groups(frames), GROUPS_AHEAD)) as groups:
-                    mouth = gather_mouths(iter_mouths(heads.watched(watch.watched(follower.pairs(groups)))))
+                with (
+                    closing(_ahead(follower.groups(frames), GROUPS_AHEAD)) as groups,
+                    closing(_ahead(follower.pairs(groups), PAIRS_AHEAD)) as pairs,
+                ):
+                    mouth = gather_mouths(iter_mouths(heads.watched(watch.watched(pairs))))
             else:
                 with closing(_ahead(self._frames(plan.face_fps, first, last), FRAMES_AHEAD)) as others:
                     for frame in others:
@@ -372,7 +377,7 @@ class _Follower:
 
     def __init__(self, search: FaceSearch, mesh: FaceMesh) -> None:
         self._search, self._mesh = search, mesh
-        self._flicker: list[PairTable] = []
+        self._flicker: list[tuple[float, float]] = []
 
     def groups(self, frames: Iterable[Frame]) -> Iterator[_Group]:
         """Look for faces in every third frame."""
@@ -398,20 +403,12 @@ class _Follower:
             for frame in group.frames:
                 yield frame, None if track is None else mesh_at(frame, track, self._mesh)
             if track is not None and len(group.frames) == FACE_EVERY and number % FLICKER_EVERY == 1:
-                self._flicker.append(compare_neighbours(group.frames[:: FACE_EVERY - 1], track, STANDARD_MOTION))
+                self._flicker.append(region_residuals(group.frames[0], group.frames[-1], track))
 
     def cues(self) -> tuple[Cue, ...]:
         """What neighbouring frames of the face tell."""
-        if not self._flicker:
-            return ()
-        tables = self._flicker
-        return motion_cues(
-            PairTable(
-                np.concatenate([table.seconds for table in tables]),
-                np.concatenate([table.values for table in tables]),
-                np.concatenate([table.histograms for table in tables]),
-            )
-        )
+        residuals = np.array(self._flicker, np.float32).reshape(-1, 2)
+        return motion_cues(residuals[:, 0], residuals[:, 1])
 
 
 def _short_track(sightings: list[Sighting]) -> FaceTrack:

@@ -47,7 +47,6 @@ from ffdv.features.cues_sound import (
     repeated_sound,
 )
 from ffdv.features.landmarks import FACE_OVAL, FaceMesh, Mesh, follow_mesh
-from ffdv.features.motion import SERIES, PairTable
 from ffdv.features.sync import MouthTrack, estimate_offset, luminance
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 
@@ -178,9 +177,13 @@ class PictureWatch:
             self._thumbnails.append(small)
 
 
-def motion_cues(table: PairTable) -> tuple[Cue, ...]:
-    """How much more than its surroundings the face changes in a way that no shift explains."""
-    face, ring = (table.values[:, SERIES.index(f"{region}_residual")] for region in ("face", "ring"))
+def motion_cues(face: FloatArray, ring: FloatArray) -> tuple[Cue, ...]:
+    """How much more than its surroundings the face changes in a way that no shift explains.
+
+    face, ring: residuals (n,) of pairs of frames, see motion.region_residuals; NaN where no face is in sight. Empty without any pair.
+    """
+    if not len(face):
+        return ()
     known = np.isfinite(face) & np.isfinite(ring)
     ratio = 20 * np.log10((face[known] + 0.5) / (ring[known] + 0.5))
     return _cues({"face_flicker": float(np.median(ratio)) if known.any() else math.nan})

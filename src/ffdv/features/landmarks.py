@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class Mesh:
     points: FloatArray
     presence: float
 
-    @property
+    @cached_property
     def eye_distance(self) -> float:
         """Between the outer corners of the eyes, in pixels, depth included: about 90 mm whatever the pose."""
         return max(float(np.linalg.norm(self.points[RIGHT_EYE[0]] - self.points[LEFT_EYE[0]])), 1e-3)
@@ -95,6 +96,11 @@ class Mesh:
         centred: FloatArray = ((points - points.mean(axis=0)) / self.eye_distance).astype(np.float32)
         return centred
 
+    @cached_property
+    def lean(self) -> float:
+        """How far the face leans clockwise, in radians."""
+        return roll(self.five_points())
+
     def five_points(self) -> FloatArray:
         """The detector's landmarks (5, 2): right eye, left eye, nose, right and left mouth corner."""
         eyes = [self.points[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE)]
@@ -103,7 +109,7 @@ class Mesh:
 
     def eye_squares(self) -> tuple[Square, Square]:
         """Upright squares about the right and the left eye, 0.42 of the eye distance wide: the lids, without the brows."""
-        turn, side = roll(self.five_points()), 0.42 * self.eye_distance
+        turn, side = self.lean, 0.42 * self.eye_distance
         right, left = (self.points[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE))
         return (
             Square(float(right[0]), float(right[1]), side, turn),

@@ -66,6 +66,10 @@ class PairTable:
     values: FloatArray
     histograms: FloatArray
 
+    def series(self, name: str) -> FloatArray:
+        """One column (n,) by its name in SERIES."""
+        return self.values[:, SERIES.index(name)]
+
 
 @dataclass(frozen=True)
 class NamedVector:
@@ -112,7 +116,7 @@ class NeighbourComparison:
         if square is None:
             numbers += [float("nan")] * (2 * len(MEASURES))
         else:
-            cuts = [luminance(cut_square(one.pixels, square, self._spec.size)) for one in (before, frame)]
+            cuts = _about_face(before, frame, square, self._spec)
             face = face_mask(self._spec.size)
             numbers += _measured(cuts[0], cuts[1], [face, ~face], self._spec)
             shown = cuts[0][face]
@@ -127,6 +131,21 @@ class NeighbourComparison:
             np.array(self._rows, np.float32).reshape(-1, len(SERIES)),
             np.array(self._histograms, np.float32).reshape(-1, HISTOGRAM_BINS),
         )
+
+
+def region_residuals(
+    before: Frame, after: Frame, track: FaceTrack | None, spec: MotionSpec = STANDARD_MOTION
+) -> tuple[float, float]:
+    """What no shift explains in the face and in the ring around it, in grey levels: two numbers of a PairTable's row for a
+    quarter of its cost. NaN for pictures of different size and where no face is in sight.
+    """
+    square = _square_at(before.seconds, track)
+    if square is None or before.pixels.shape != after.pixels.shape:
+        return float("nan"), float("nan")
+    one, other = _about_face(before, after, square, spec)
+    residual, _ = match_blocks(one, other, block=spec.block, search=spec.search)
+    face = _in_blocks(face_mask(spec.size), spec.block)
+    return float(residual[face].mean()), float(residual[~face].mean())
 
 
 def summarised(table: PairTable) -> NamedVector:
@@ -231,14 +250,24 @@ def _measured(
     similarity = ssim_map(one, other)
     changed = np.abs(one.astype(np.int16) - other.astype(np.int16))
     residual, length = match_blocks(one, other, block=spec.block, search=spec.search)
-    half = spec.block // 2
     numbers: list[float] = []
     for mask in masks:
-        blocks = mask[half :: spec.block, half :: spec.block][: residual.shape[0], : residual.shape[1]]
+        blocks = _in_blocks(mask, spec.block)[: residual.shape[0], : residual.shape[1]]
         numbers += histogram_similarities(histogram(one[mask]), histogram(other[mask]))
         numbers += [float(similarity[mask].mean()), float(changed[mask].mean())]
         numbers += [float(residual[blocks].mean()), float(length[blocks].mean())]
     return numbers
+
+
+def _about_face(before: Frame, after: Frame, square: Square, spec: MotionSpec) -> tuple[PixelArray, PixelArray]:
+    """The same square of two frames, grey (size, size)."""
+    one, other = (luminance(cut_square(frame.pixels, square, spec.size)) for frame in (before, after))
+    return one, other
+
+
+def _in_blocks(mask: npt.NDArray[np.bool_], block: int) -> npt.NDArray[np.bool_]:
+    """A mask of pixels as one of blocks, by their middles."""
+    return mask[block // 2 :: block, block // 2 :: block]
 
 
 def _whole_picture(pixels: PixelArray, longer_side: int) -> PixelArray:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from ffdv.features.crops import Square, cut_square, roll
+from ffdv.features.crops import Square, cut_square
 from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.landmarks import MOUTH_CORNERS, MOUTH_POINTS, FaceMesh, Mesh, follow_mesh
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
@@ -132,7 +132,7 @@ def _cut_mouth(near: deque[tuple[Frame, Mesh | None]], position: int, spec: Mout
 def _mouth_place(mesh: Mesh) -> tuple[float, float, float, float]:
     """Middle of the mouth's corners (they move little as it opens), eye distance, lean."""
     x, y = mesh.points[list(MOUTH_CORNERS), :2].mean(axis=0)
-    return float(x), float(y), mesh.eye_distance, roll(mesh.five_points())
+    return float(x), float(y), mesh.eye_distance, mesh.lean
 
 
 def luminance(pixels: PixelArray) -> PixelArray:
