@@ -14,10 +14,10 @@ import math
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -58,11 +58,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LookSpec:
-    """How much is looked at: max_seconds of the file; decoder threads (0: one a core; 1 inside a pool of workers)."""
+    """How much is looked at: max_seconds of the file; decoder threads (0: one a core; 1 inside a pool of workers, where everything
+    else is done in turn too: a worker is a core).
+    """
 
     max_seconds: float = 600.0
     threads: int = 0
     faces: FaceSpec = STANDARD_FACES
+
+    @property
+    def alone(self) -> bool:
+        """All on one thread."""
+        return self.threads == 1
 
 
 @dataclass(frozen=True)
@@ -118,12 +125,13 @@ class Look:
             sound = _Sound(
                 self._media
             )  # reads its first block here: two threads must not open the file at the same moment
-            picture = _Picture(self._media, self.spec.faces)
+            picture = _Picture(self._media, self.spec)
             for number in range(plan.most_pieces):
                 start, stop = plan.piece(number)
-                heard: Future[tuple[Samples | None, tuple[Cue, ...]]] = beside.submit(_hear, sound, stop)
+                hear = partial(_hear, sound, stop)
+                heard = hear if self.spec.alone else beside.submit(hear).result
                 seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
-                samples, voice_cues = heard.result()
+                samples, voice_cues = heard()
                 self._count(samples, seen, mouth, (start, picture.reached_seconds))
                 last = sound.ended and picture.ended
                 if last:
@@ -296,9 +304,10 @@ def _hear(sound: _Sound, stop_seconds: float) -> tuple[Samples | None, tuple[Cue
 class _Picture:
     """The picture, piece after piece: faces, the mouth of the one that leads, and cues."""
 
-    def __init__(self, media: Media, spec: FaceSpec) -> None:
+    def __init__(self, media: Media, spec: LookSpec) -> None:
         self._media = media
-        self._spec = spec
+        self._spec = spec.faces
+        self._ahead = _in_turn if spec.alone else _ahead
         self.missing: Note | None = None
         self.error: Exception | None = None
         self.ended = not media.facts.has_picture
@@ -324,12 +333,12 @@ class _Picture:
             if watched:
                 frames = self._frames(STANDARD_MOUTH.fps, first, last)
                 with (
-                    closing(_ahead(follower.groups(frames), GROUPS_AHEAD)) as groups,
-                    closing(_ahead(follower.pairs(groups), PAIRS_AHEAD)) as pairs,
+                    closing(self._ahead(follower.groups(frames), GROUPS_AHEAD)) as groups,
+                    closing(self._ahead(follower.pairs(groups), PAIRS_AHEAD)) as pairs,
                 ):
                     mouth = gather_mouths(iter_mouths(heads.watched(watch.watched(pairs))))
             else:
-                with closing(_ahead(self._frames(plan.face_fps, first, last), FRAMES_AHEAD)) as others:
+                with closing(self._ahead(self._frames(plan.face_fps, first, last), FRAMES_AHEAD)) as others:
                     for frame in others:
                         search.look(frame)
         seen = search.seen()
@@ -456,6 +465,11 @@ def _ahead(items: Iterator[T], most: int) -> Generator[T]:
     finally:
         enough.set()
         thread.join()
+
+
+def _in_turn(items: Iterator[T], most: int) -> Generator[T]:  # noqa: ARG001
+    """The same items, made when they are asked for: what _ahead is on one thread."""
+    yield from items
 
 
 @cache

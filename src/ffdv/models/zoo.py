@@ -121,7 +121,8 @@ class MapEncoder(nn.Module):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this form out
+        self.net = net
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(clips, features, h', w')."""
