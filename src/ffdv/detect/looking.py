@@ -36,7 +36,6 @@ from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, MIN_SOUND_SECO
 from ffdv.features.sync import STANDARD_MOUTH, gather_mouths, iter_mouths
 from ffdv.media.read import Limits, Media, iter_samples, open_media, read_frames
 from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
-from ffdv.sentences import Sentence
 
 PIECE_SECONDS = 120.0  # 10 MB of sound, 77 MB of faces at most
 WATCHED_SECONDS = 60.0  # of mouth in all, but at least
