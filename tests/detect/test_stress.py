@@ -26,6 +26,7 @@ from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import Clip, Samples
+from ffdv.sentences import Sentence, worded
 
 RATE = 16_000
 
@@ -129,12 +130,15 @@ def test_every_family_and_named_level_has_a_chinese_word() -> None:
 def test_half_of_the_drawn_clips_are_fake_and_the_draw_is_repeatable() -> None:
     items = [Item(Clip(f"{number}", Path("x"), int(number < 20))) for number in range(100)]
 
-    kept, said = _limited(items, 40, seed=1)
+    part = Sentence("all labelled clips")
+
+    kept, said = _limited(items, 40, 1, part=part)
 
     assert sum(item.clip.label for item in kept) == 20
-    assert [item.clip.name for item in kept] == [item.clip.name for item in _limited(items, 40, seed=1)[0]]
-    assert "40 of 100" in said
-    assert len(_limited(items, 60, seed=1)[0]) == 60  # all fakes, the rest reals
+    assert [item.clip.name for item in kept] == [item.clip.name for item in _limited(items, 40, 1, part=part)[0]]
+    assert said == "all labelled clips, 40 of 100 clips drawn by seed 1"
+    assert worded(said, "zh") == "全部有标签的片段，从 100 个片段中按种子 1 抽取 40 个"
+    assert len(_limited(items, 60, 1, part=part)[0]) == 60  # all fakes, the rest reals
 
 
 @pytest.mark.slow

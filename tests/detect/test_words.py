@@ -12,6 +12,7 @@ from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, note_text, 
 from ffdv.features.cues import CUE_KINDS
 from ffdv.features.voice_activity import SpeechHeard
 from ffdv.records import Note
+from ffdv.sentences import Sentence
 
 
 def gaps(text: str) -> set[str]:
@@ -41,9 +42,10 @@ def test_no_sentence_claims_certainty() -> None:
     assert "prove nothing" in say("limits")
 
 
-def test_a_note_without_translation_is_shown_as_it_is() -> None:
-    assert note_text(Note("unheard_of", "something odd"), "zh") == "something odd."
-    assert note_text(Note("no_sound", "the file has no sound track"), "zh") == "文件没有声音。"
+def test_a_note_that_is_no_sentence_of_ours_is_marked_as_english() -> None:
+    assert note_text(Note("unheard_of", "something odd"), "zh") == "技术信息（英文）：something odd。"
+    assert note_text(Note("no_sound", Sentence("the file has no sound track")), "zh") == "文件没有声音。"
+    assert note_text(Note("no_sound", Sentence("the file has no sound track"))) == "the file has no sound track."
 
 
 def test_music_without_speech_is_told_from_silence_in_both_languages() -> None:

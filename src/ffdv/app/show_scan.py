@@ -12,7 +12,7 @@ from ffdv.detect.scan import ScanSummary, page_name
 from ffdv.detect.scan_json import SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import Lang, how_sure, lacking, note_text, percent, reasons, say
+from ffdv.detect.words import COLONS, Lang, how_sure, lacking, note_text, percent, reasons, say
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
 BAR = 20  # characters from 0 to 100 %
@@ -71,7 +71,7 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
     if judged > len(rows):
         console.say(f"… {judged - len(rows)}")
     for clip in summary.failures[: console.MANY]:
-        console.warn(f"{clip.name}: {clip.reason}")
+        console.warn(f"{clip.name}{COLONS[lang]}{clip.reason}", label=say("note_label", lang))
     words = [clip.word for clip in summary.clips]
     console.say(
         say(
@@ -106,7 +106,7 @@ def _sense_row(verdict: Verdict, sense: str, lang: Lang) -> tuple[str, str, str]
     if opinion is None:
         return say(sense, lang), "", say("not_judged", lang)
     if isinstance(opinion, SenseAbsent):
-        return say(sense, lang), "", f"{say('not_judged', lang)}: {note_text(opinion, lang)}"
+        return say(sense, lang), "", f"{say('not_judged', lang)}{COLONS[lang]}{note_text(opinion, lang)}"
     filled = round(BAR * opinion.probability)
     return say(sense, lang), percent(opinion.probability), "█" * filled + "░" * (BAR - filled)
 

@@ -35,8 +35,9 @@ def scan(
     from ffdv.detect.scan import scan as scan_clips
     from ffdv.detect.scan_json import as_text, failure_json, verdict_json
     from ffdv.detect.verdict import Verdict
-    from ffdv.detect.words import LANGUAGES, Lang
+    from ffdv.detect.words import COLONS, LANGUAGES, Lang, say
     from ffdv.errors import MediaError
+    from ffdv.sentences import worded
 
     speech: Lang = next((known for known in LANGUAGES if known == lang), "en")
     with console.progress_bar("scan") as bar:
@@ -48,7 +49,8 @@ def scan(
             if as_json:
                 console.json_line(as_text(failure_json(error.path.name, error.reason, lang=speech), indent=1))
             else:
-                console.say_error(error)
+                reason = f"{error.path}{COLONS[speech]}{worded(error.reason, speech)}"
+                console.say_error(reason, label=say("error_label", speech))
             raise typer.Exit(1) from None
     if isinstance(result, Verdict):
         if as_json:

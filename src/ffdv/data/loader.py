@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -20,6 +21,7 @@ from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import finish_sound, resample_mono, window_starts
 from ffdv.records import FAKE, REAL, FloatArray
+from ffdv.sentences import Sentence, joined
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +91,9 @@ class Batch:
         return replace(self, samples=changed, lengths=change(self.lengths), labels=change(self.labels))
 
 
+_SOUND = Sentence("sound")
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """Clips that take no part, by row: extraction failed, nothing that the senses need, no label; and those cut to max_seconds.
@@ -100,22 +105,27 @@ class LeftOut:
     no_sound: tuple[int, ...] = ()
     no_label: tuple[int, ...] = ()
     cut: tuple[int, ...] = ()
-    lacking: str = "sound"
+    lacking: Sentence = _SOUND
 
-    def sentence(self) -> str:
-        """One line for the user; empty when every clip takes part whole.
+    def sentence(self) -> Sentence | None:
+        """One line for the user; None when every clip takes part whole.
 
         >>> LeftOut(failed=(3,), no_sound=(1, 2)).sentence()
         'left out: 1 failed in prepare, 2 without sound'
         """
-        counts = (
-            (len(self.failed), "failed in prepare"),
-            (len(self.no_sound), f"without {self.lacking}"),
-            (len(self.no_label), "without a label"),
-        )
-        left = ", ".join(f"{count} {what}" for count, what in counts if count)
-        text = f"left out: {left}" if left else ""
-        return "; ".join(filter(None, (text, f"cut to the longest length taken: {len(self.cut)}" if self.cut else "")))
+        failed, lacking, unlabelled, cut = map(len, (self.failed, self.no_sound, self.no_label, self.cut))
+        left, told = [], []
+        if failed:
+            left.append(Sentence("{count} failed in prepare", count=failed))
+        if lacking:
+            left.append(Sentence("{count} without {what}", count=lacking, what=self.lacking))
+        if unlabelled:
+            left.append(Sentence("{count} without a label", count=unlabelled))
+        if left:
+            told.append(Sentence("left out: {counts}", counts=joined(left, comma=True)))
+        if cut:
+            told.append(Sentence("cut to the longest length taken: {count}", count=cut))
+        return joined(told) if told else None
 
 
 class ClipLoader:
@@ -175,11 +185,11 @@ def make_loader(
 
 
 # What a net can look at → (how many of it each clip has, what to call it where it has none).
-_KEPT: dict[Kept, tuple[Callable[[Shards], npt.NDArray[Any]], str]] = {
-    "sound": (lambda shards: shards.sound_seconds, "sound"),
-    "faces": (lambda shards: shards.face_crops, "a face"),
-    "motion": (lambda shards: shards.motion_numbers, "a moving picture"),
-    "mouth": (lambda shards: shards.mouth_frames, "a mouth"),
+_KEPT: dict[Kept, tuple[Callable[[Shards], npt.NDArray[Any]], Sentence]] = {
+    "sound": (lambda shards: shards.sound_seconds, _SOUND),
+    "faces": (lambda shards: shards.face_crops, Sentence("a face")),
+    "motion": (lambda shards: shards.motion_numbers, Sentence("a moving picture")),
+    "mouth": (lambda shards: shards.mouth_frames, Sentence("a mouth")),
 }
 
 
@@ -211,7 +221,10 @@ def choose_rows(
     taken = ~(failed | silent | unlabelled)
     longest = spec.max_seconds if spec.window_seconds is None and senses == ("sound",) else np.inf
     cut = taken & (shards.sound_seconds[asked] > longest)
-    lacking = " and without ".join(_KEPT[sense][1] for sense in senses)
+    lacking = reduce(
+        lambda first, rest: Sentence("{first} and without {rest}", first=first, rest=rest),
+        (_KEPT[sense][1] for sense in senses),
+    )
     masks = {"failed": failed, "no_sound": silent, "no_label": unlabelled, "cut": cut}
     left_out = LeftOut(**{why: tuple(asked[mask].tolist()) for why, mask in masks.items()}, lacking=lacking)
     if not taken.any():

@@ -32,6 +32,7 @@ from ffdv.features.fingerprints import to_gray
 from ffdv.features.probes import SoundProbes
 from ffdv.features.recipe import resample_mono
 from ffdv.records import FacesSeen, Features, FloatArray, MediaFacts, MouthTrack, PixelArray, Samples
+from ffdv.sentences import Sentence
 
 STEPS = ("trim", "band", "loudness", "re-encode")
 ORDER = (
@@ -61,7 +62,7 @@ class NeutralClips:
 
     shards: Shards
     steps: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Sentence, ...] = ()
 
 
 def neutral_steps(steps: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -290,10 +291,18 @@ def _lengths(shards: Shards, rows: Sequence[int], *, trim: bool) -> Iterator[flo
             yield len(mono) / features.sound.rate
 
 
-def _warnings(counted: Counter[str], work: _Work) -> Iterator[str]:
+def _warnings(counted: Counter[str], work: _Work) -> Iterator[Sentence]:
     if counted["narrow"]:
-        yield f"{counted['narrow']} clips hold less than the common band of {SPEC.high_hz:g} Hz, which still tells them apart"
+        yield Sentence(
+            "{count} clips hold less than the common band of {top:g} Hz, which still tells them apart",
+            count=counted["narrow"],
+            top=SPEC.high_hz,
+        )
     if counted["short"]:
-        yield f"{counted['short']} clips are shorter than the common {work.seconds:.2f} s and stay so"
+        yield Sentence(
+            "{count} clips are shorter than the common {seconds:.2f} s and stay so",
+            count=counted["short"],
+            seconds=work.seconds,
+        )
     if counted["motion"]:
-        yield f"the movement of {counted['motion']} clips was measured before and is as it was"
+        yield Sentence("the movement of {count} clips was measured before and is as it was", count=counted["motion"])

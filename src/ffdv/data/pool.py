@@ -22,6 +22,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
 
 from ffdv.errors import ShardError
+from ffdv.sentences import Sentence
 
 # A crash may be the machine's (memory) and not the file's: the file is blamed when it happens twice.
 MAX_CRASHES = 2
@@ -182,28 +183,31 @@ def _judge(worker: _Worker, crashes: Counter[tuple[int, int]], timeout_seconds: 
     if alive and time.monotonic() - worker.since <= timeout_seconds:
         return None
     if alive:
-        return _give_up(part, position, f"reading took longer than {timeout_seconds:g} s and was stopped")
+        late = Sentence("reading took longer than {most:g} s and was stopped", most=timeout_seconds)
+        return _give_up(part, position, late)
     worker.process.join()
     crashes[part.number, position] += 1
     if crashes[part.number, position] < MAX_CRASHES:
         return part
-    return _give_up(
-        part, position, f"the reader crashed on this file {MAX_CRASHES} times ({_cause(worker.process.exitcode)})"
+    crashed = Sentence(
+        "the reader crashed on this file {times} times ({cause})",
+        times=MAX_CRASHES,
+        cause=_cause(worker.process.exitcode),
     )
+    return _give_up(part, position, crashed)
 
 
-def _give_up(part: Part, position: int, reason: str) -> Part:
+def _give_up(part: Part, position: int, reason: Sentence) -> Part:
     return Part(part.number, part.items, {**part.given_up, position: reason})
 
 
-def _cause(code: int | None) -> str:
-    if code is not None and code < 0:
-        return (
-            f"{signal.Signals(-code).name}, out of memory perhaps"
-            if -code == signal.SIGKILL
-            else signal.Signals(-code).name
-        )
-    return f"exit status {code}"
+def _cause(code: int | None) -> Sentence:
+    if code is None or code >= 0:
+        return Sentence("exit status {code}", code=code)
+    name = signal.Signals(-code).name
+    if -code == signal.SIGKILL:
+        return Sentence("signal {signal}, out of memory perhaps", signal=name)
+    return Sentence("signal {signal}", signal=name)
 
 
 def _next_position(part: Part, position: int) -> int:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ffdv.data.corpus import Corpus
 from ffdv.data.shards import UNKNOWN_LABEL, Shards
 from ffdv.errors import CheckpointError, ManifestError
+from ffdv.sentences import Sentence
 
 PARTS_NAME = "parts.csv"
 PARTS = ("train", "validation", "calibration", "test", "left_out")
@@ -52,8 +53,8 @@ class ChosenClips:
     """Which clips to judge, what to call them, and what to say about the choice."""
 
     rows: npt.NDArray[np.int64]
-    part: str
-    warnings: tuple[str, ...] = ()
+    part: Sentence
+    warnings: tuple[Sentence, ...] = ()
 
 
 def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | None) -> ChosenClips:
@@ -69,13 +70,15 @@ def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | 
     elif part_of:
         chosen = _unseen(parts, labelled)
     else:
-        chosen = ChosenClips(labelled, "all labelled clips")
+        chosen = ChosenClips(labelled, Sentence("all labelled clips"))
     if len(chosen.rows) == 0:
         raise ManifestError(f"{clips.where}: no labelled clip in {chosen.part}; nothing to evaluate")
     trained_on = int((parts[chosen.rows] == "train").sum())
     if trained_on:
-        text = (
-            f"{trained_on} of the {len(chosen.rows)} clips were trained on: these numbers say nothing about new clips"
+        text = Sentence(
+            "{count} of the {total} clips were trained on: these numbers say nothing about new clips",
+            count=trained_on,
+            total=len(chosen.rows),
         )
         return replace(chosen, warnings=(*chosen.warnings, text))
     return chosen
@@ -122,15 +125,15 @@ def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> 
         labelled[parts[labelled] == part] for part in ("test", "calibration", "validation")
     )
     if len(test):
-        return ChosenClips(test, "the run's test part")
+        return ChosenClips(test, Sentence("the run's test part"))
     if len(calibration):
-        text = (
+        text = Sentence(
             "the run's calibration was fitted on these clips: AUC, EER and TPR are honest, but log_loss, brier, ece, accuracy "
             "and verdicts flatter it"
         )
-        return ChosenClips(calibration, "the run's calibration part", (text,))
-    flatters = "the run's epoch and calibration were chosen on these clips: the numbers flatter it"
-    return ChosenClips(validation, "the run's validation part", (flatters,))
+        return ChosenClips(calibration, Sentence("the run's calibration part"), (text,))
+    flatters = Sentence("the run's epoch and calibration were chosen on these clips: the numbers flatter it")
+    return ChosenClips(validation, Sentence("the run's validation part"), (flatters,))
 
 
 def _named(
@@ -138,10 +141,13 @@ def _named(
 ) -> ChosenClips:
     """The clips of a split, by the corpus's name for it or by the run's."""
     named = np.array([name or "" for name in clips.splits], dtype=object)
-    for names, whose in ((named, "the corpus's split"), (parts, "the run's part")):
+    for names, part in (
+        (named, Sentence("the corpus's split {name!r}", name=split)),
+        (parts, Sentence("the run's part {name!r}", name=split)),
+    ):
         chosen = labelled[names[labelled] == split]
         if len(chosen):
-            return ChosenClips(chosen, f"{whose} {split!r}")
+            return ChosenClips(chosen, part)
     known = sorted({str(name) for names in (named, parts) for name in names if name})
     raise ManifestError(
         f"{clips.where}: there is no labelled clip in a split {split!r}; there are {', '.join(known) or 'none'}"

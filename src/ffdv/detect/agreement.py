@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.features.agreement import FPS, AgreementModel, Comparison, best_offset, packaged_model
 from ffdv.features.sync import MIN_SEEN_FRAMES
+from ffdv.sentences import Sentence
 
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
 LEAST_SPEECH_SECONDS = 0.5
@@ -46,15 +47,17 @@ class AgreementSense:
         comparison = self._model.compare(mouth, sound)
         compared = int(comparison.known[:, comparison.max_offset].sum())
         if compared < MIN_SEEN_FRAMES:
-            return SenseAbsent(
-                "agreement",
-                "too_short",
-                f"lips and sound are there together for {compared / FPS:.1f} s only; a second is the least",
+            text = Sentence(
+                "lips and sound are there together for {seconds:.1f} s only; a second is the least",
+                seconds=compared / FPS,
             )
+            return SenseAbsent("agreement", "too_short", text)
         speech_seconds = float(comparison.spoken.sum()) / FPS
         if speech_seconds < LEAST_SPEECH_SECONDS:
             return SenseAbsent(
-                "agreement", "no_speech_in_sight", "hardly any speech is heard while the mouth is in sight"
+                "agreement",
+                "no_speech_in_sight",
+                Sentence("hardly any speech is heard while the mouth is in sight"),
             )
         return self._opinion(looked, comparison, speech_seconds)
 
@@ -66,9 +69,13 @@ class AgreementSense:
         inside = [chance(self._model.weighing.logit(comparison.measures(part))) for part in parts]
         curve = comparison.curve()
         faces = looked.features.faces
-        outside: tuple[str, ...] = ()
+        outside: tuple[Sentence, ...] = ()
         if speech_seconds < DOUBTED_SPEECH_SECONDS:
-            outside = (f"only {speech_seconds:.1f} s of speech are heard while the mouth is in sight",)
+            outside = (
+                Sentence(
+                    "only {seconds:.1f} s of speech are heard while the mouth is in sight", seconds=speech_seconds
+                ),
+            )
         return SenseOpinion(
             "agreement",
             logit,
@@ -123,13 +130,14 @@ def _missing(looked: Looked) -> SenseAbsent | None:
     """Why lips and sound cannot be compared at all."""
     faces, mouth = looked.features.faces, looked.mouth
     if looked.features.sound is None or looked.features.sound.num_samples == 0:
-        return SenseAbsent("agreement", "no_sound", "there is no sound to compare the lips with")
+        return SenseAbsent("agreement", "no_sound", Sentence("there is no sound to compare the lips with"))
     if faces is not None and not faces.tracks:
-        return SenseAbsent(
-            "agreement", "no_face", "no face is in sight, so there are no lips to compare with the sound"
-        )
+        text = Sentence("no face is in sight, so there are no lips to compare with the sound")
+        return SenseAbsent("agreement", "no_face", text)
     if mouth is None and faces is None:
-        return SenseAbsent("agreement", "no_face", "there is no picture of a face to compare with the sound")
+        text = Sentence("there is no picture of a face to compare with the sound")
+        return SenseAbsent("agreement", "no_face", text)
     if mouth is None or mouth.points is None or not mouth.in_sight.any():
-        return SenseAbsent("agreement", "mouth_not_visible", "the mouth is not in sight, so nothing can be said of it")
+        text = Sentence("the mouth is not in sight, so nothing can be said of it")
+        return SenseAbsent("agreement", "mouth_not_visible", text)
     return None

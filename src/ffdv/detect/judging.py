@@ -25,6 +25,7 @@ from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
+from ffdv.sentences import Sentence, foreign
 
 STEP_SECONDS = 1.0  # of the timeline
 MOST_RANGES = 5
@@ -108,7 +109,7 @@ class UnloadedSense:
     """A sense whose weights cannot be used: it says so of every clip, and the others go on."""
 
     name: SenseName
-    reason: str
+    reason: Sentence
 
     def judge(self, looked: Looked) -> SenseAbsent:  # noqa: ARG002
         """Absent, with the reason."""
@@ -122,7 +123,8 @@ def _shipped_senses() -> tuple[Sense, ...]:
         try:
             senses.append(load_sense(name))
         except (CheckpointError, ImportError) as error:
-            senses.append(UnloadedSense(name, f"its weights cannot be used ({error}); install ffdv again"))
+            reason = Sentence("its weights cannot be used ({why}); install ffdv again", why=foreign(error))
+            senses.append(UnloadedSense(name, reason))
     told = [sense.reason for sense in senses if isinstance(sense, UnloadedSense)]
     if len(told) == len(senses):
         raise CheckpointError(f"the detector inside the package cannot be loaded: {told[0]}")

@@ -36,6 +36,7 @@ from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, MIN_SOUND_SECO
 from ffdv.features.sync import STANDARD_MOUTH, gather_mouths, iter_mouths
 from ffdv.media.read import Limits, Media, iter_samples, open_media, read_frames
 from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
+from ffdv.sentences import Sentence
 
 PIECE_SECONDS = 120.0  # 10 MB of sound, 77 MB of faces at most
 WATCHED_SECONDS = 60.0  # of mouth in all, but at least
@@ -172,14 +173,20 @@ class Look:
             if part.missing is not None:
                 self._missing.setdefault(part.missing.code, part.missing)
         if self.looked_at.frames and not self.looked_at.faces:
-            text = f"no face was found in the {self.looked_at.frames} frames that were looked at"
+            text = Sentence(
+                "no face was found in the {frames} frames that were looked at", frames=self.looked_at.frames
+            )
             self._missing.setdefault("no_face", Note("no_face", text))
 
     def _tell_limit(self) -> None:
         """A header that knows more than was looked at makes it a limit; the media room notes the others itself."""
         length = self.facts.duration_seconds
         if length is not None and length > self.spec.max_seconds + SLACK_SECONDS:
-            text = f"looked at the first {self.spec.max_seconds / 60:.3g} of {length / 60:.3g} minutes; give --max-minutes for more"
+            text = Sentence(
+                "looked at the first {looked:.3g} of {length:.3g} minutes; give --max-minutes for more",
+                looked=self.spec.max_seconds / 60,
+                length=length / 60,
+            )
             self._missing["limited"] = Note("limited", text)
 
 
@@ -229,7 +236,7 @@ class _Sound:
         self.error: Exception | None = None
         self.ended = not media.facts.has_sound
         if self.ended:
-            self.missing = Note("no_sound", "the file has no sound track")
+            self.missing = Note("no_sound", Sentence("the file has no sound track"))
         self._blocks = None if self.ended else iter_samples(media, mono=False, block_seconds=10.0)
         self._resampler: soxr.ResampleStream | None = None
         self._rate = 0
@@ -250,8 +257,11 @@ class _Sound:
         self._kept, self._start_seconds = [whole[count:]], start + len(taken) / max(1, self._rate)
         if len(taken) < MIN_SOUND_SECONDS * self._rate or not len(taken):
             if len(taken) and start < MIN_SOUND_SECONDS:
-                milliseconds = 1000 * len(taken) / self._rate
-                text = f"the sound lasts only {milliseconds:.0f} ms; {MIN_SOUND_SECONDS * 1000:.0f} ms are needed"
+                text = Sentence(
+                    "the sound lasts only {milliseconds:.0f} ms; {least:.0f} ms are needed",
+                    milliseconds=1000 * len(taken) / self._rate,
+                    least=1000 * MIN_SOUND_SECONDS,
+                )
                 self.missing = Note("short_sound", text)
             return None
         return Samples(taken[None], self._rate, start)
@@ -273,7 +283,7 @@ class _Sound:
             if self._resampler is not None:
                 self._kept.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
             elif not self._rate:
-                self.missing = Note("no_sound", "the sound track holds no sound")
+                self.missing = Note("no_sound", Sentence("the sound track holds no sound"))
             return
         if not self._rate and not self._begin(block):
             return
@@ -282,7 +292,7 @@ class _Sound:
 
     def _begin(self, block: Samples) -> bool:
         if block.rate < MIN_SOUND_RATE:
-            text = f"the sound has only {block.rate} samples a second, too few for speech"
+            text = Sentence("the sound has only {rate} samples a second, too few for speech", rate=block.rate)
             self.missing, self.ended = Note("low_rate", text), True
             return False
         self._rate, self._start_seconds = min(block.rate, MAX_SAMPLE_RATE), block.start_seconds
@@ -312,7 +322,7 @@ class _Picture:
         self.ended = not media.facts.has_picture
         self.reached_seconds = 0.0
         if self.ended:
-            self.missing = Note("no_picture", "the file has no moving picture")
+            self.missing = Note("no_picture", Sentence("the file has no moving picture"))
 
     def look(
         self, plan: _Plan, start: float, stop: float, *, first_track: int

@@ -22,6 +22,7 @@ from ffdv.features.head import head_numbers
 from ffdv.features.portrait import NUMBERS, landmarks_in_crops, portrait_numbers
 from ffdv.metrics.calibration import sigmoid
 from ffdv.records import FacesSeen, FaceTrack, FloatArray
+from ffdv.sentences import Sentence
 
 SPAN_SECONDS = 1.0
 CROPS_A_SPAN = 4  # looked at; the next four tell the same
@@ -120,21 +121,25 @@ class PictureSense:
             logits.append(self._weights.logit(numbers))
         return np.array(spans, np.float64).reshape(-1, 2), logits
 
-    def _outside(self, face: _Face) -> tuple[str, ...]:
+    def _outside(self, face: _Face) -> tuple[Sentence, ...]:
         """What of this clip the open clips did not show, in plain sentences."""
         told = []
         side = face_side(face.track)
         if side < SMALL_SHARE * self._weights.smallest_side:
             told.append(
-                f"the face is {side:.0f} pixels high; those that taught had at least {self._weights.smallest_side:.0f}"
+                Sentence(
+                    "the face is {side:.0f} pixels high; those that taught had at least {least:.0f}",
+                    side=side,
+                    least=self._weights.smallest_side,
+                )
             )
         if face.brightness < DARKEST:
-            told.append("the face is darker than those that taught")
+            told.append(Sentence("the face is darker than those that taught"))
         low, high = (self._beyond(face.numbers, name) for name in ("skin_energy_2", "mouth_energy_2"))
         if min(low, high) < -CLEARLY:
-            told.append("the face is softer or more compressed than those that taught")
+            told.append(Sentence("the face is softer or more compressed than those that taught"))
         if max(low, high) > CLEARLY:
-            told.append("the face is harsher or noisier than those that taught")
+            told.append(Sentence("the face is harsher or noisier than those that taught"))
         return tuple(told)
 
     def _beyond(self, numbers: Mapping[str, float], name: str) -> float:
@@ -210,16 +215,19 @@ def _reason(track: FaceTrack) -> str | None:
 def _missing(looked: Looked, seen: FacesSeen | None) -> SenseAbsent | None:
     """Why no face of the clip can be judged."""
     if not looked.features.facts.has_picture or seen is None:
-        return SenseAbsent("picture", "no_picture", "there is no moving picture to look at")
+        return SenseAbsent("picture", "no_picture", Sentence("there is no moving picture to look at"))
     if not seen.tracks:
-        return SenseAbsent("picture", "no_face", "no face is in sight long enough to be judged")
+        return SenseAbsent("picture", "no_face", Sentence("no face is in sight long enough to be judged"))
     reasons = [_reason(track) for track in seen.tracks[:MOST_FACES]]
     if None in reasons:
         return None
     if "too_short" in reasons:
-        return SenseAbsent(
-            "picture", "too_short", f"no face is in sight for {LEAST_SECONDS:.0f} s, the least that is judged"
-        )
+        text = Sentence("no face is in sight for {least:.0f} s, the least that is judged", least=LEAST_SECONDS)
+        return SenseAbsent("picture", "too_short", text)
     largest = max(face_side(track) for track in seen.tracks)
-    text = f"the largest face is only {largest:.0f} pixels high; {LEAST_SIDE:.0f} are the least that is judged"
+    text = Sentence(
+        "the largest face is only {side:.0f} pixels high; {least:.0f} are the least that is judged",
+        side=largest,
+        least=LEAST_SIDE,
+    )
     return SenseAbsent("picture", "too_small_face", text)

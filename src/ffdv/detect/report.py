@@ -21,7 +21,18 @@ import numpy as np
 from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
-from ffdv.detect.words import Lang, cue_words, how_sure, lacking, note_text, percent, reasons, say, unit_word
+from ffdv.detect.words import (
+    Lang,
+    cue_words,
+    how_sure,
+    lacking,
+    note_text,
+    outside_texts,
+    percent,
+    reasons,
+    say,
+    unit_word,
+)
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
@@ -83,7 +94,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         looked=_looked(verdict, lang),
         lacking=lacking(verdict, lang),
         faces=verdict.evidence.faces,
-        file_facts=_file_facts(verdict),
+        file_facts=_file_facts(verdict, lang),
         media=media,
         version=__version__,
         own_style=_markup(page_file("clip.css")),
@@ -176,7 +187,7 @@ def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
     return nothing | {
         "probability": opinion.probability,
         "logit": opinion.logit,
-        "outside": opinion.outside,
+        "outside": outside_texts(opinion, lang),
         "numbers": ", ".join(f"{key} {float(number):.4g}" for key, number in opinion.numbers.items()),
     }
 
@@ -324,14 +335,16 @@ def _looked(verdict: Verdict, lang: Lang) -> list[tuple[str, str]]:
     return [(say(code, lang), text) for code, text in rows]
 
 
-def _file_facts(verdict: Verdict) -> list[str]:
+def _file_facts(verdict: Verdict, lang: Lang) -> list[str]:
     facts = verdict.facts
     lines = [f"{facts.container.split(',')[0]}, {facts.size_bytes / 1e6:.2f} MB"]
     lines += [
-        f"{picture.codec}, {picture.width}×{picture.height}" + (f", {picture.fps:.4g} fps" if picture.fps else "")
+        f"{picture.codec}, {picture.width}×{picture.height}"
+        + (f", {picture.fps:.4g} {say('frames_unit', lang)}" if picture.fps else "")
         for picture in facts.pictures
     ]
-    return lines + [f"{sound.codec}, {sound.rate} Hz, {sound.channels} ch" for sound in facts.sounds]
+    channels = say("channels_unit", lang)
+    return lines + [f"{sound.codec}, {sound.rate} Hz, {sound.channels} {channels}" for sound in facts.sounds]
 
 
 def _picture(pixels: PixelArray) -> Any:

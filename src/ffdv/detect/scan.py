@@ -36,6 +36,7 @@ from ffdv.detect.verdict import Verdict
 from ffdv.detect.words import LANGUAGES, Lang
 from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
+from ffdv.sentences import Sentence, foreign, worded
 
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 SECONDS_PER_MINUTE = 90.0
@@ -136,8 +137,10 @@ def scan_clips(
         work = PartScanner(folder, job, pages=job.out is not None)
         for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
             tally.take(report)
-        scanned = [_read_back(clip, folder, pages=job.out is not None) for clip in clips]
-        scanned += [ScannedClip(name, "failed", reason=reason) for name, reason in (unusable or {}).items()]
+        scanned = [_read_back(clip, folder, job) for clip in clips]
+        scanned += [
+            ScannedClip(name, "failed", reason=worded(reason, job.lang)) for name, reason in (unusable or {}).items()
+        ]
         scanned.sort(key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name))
         if job.out is not None:
             _write_lists(scanned, job.out, job.lang)
@@ -168,9 +171,10 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     except MediaError as error:
         return _write_failure(clip, folder, job, error.reason)
     except MemoryError:
-        return _write_failure(clip, folder, job, "reading it needs more memory than there is")
+        return _write_failure(clip, folder, job, Sentence("reading it needs more memory than there is"))
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
-        return _write_failure(clip, folder, job, f"unexpected {type(error).__name__} while reading: {error}")
+        reason = Sentence("unexpected {kind} while reading: {error}", kind=type(error).__name__, error=foreign(error))
+        return _write_failure(clip, folder, job, reason)
     _write_verdict(
         verdict, clip, folder, job, media=_relative_link(clip.path, folder / CLIPS, verdict) if pages else None
     )
@@ -233,7 +237,7 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[
     seen: set[Path] = set()
     for item in items:
         if len(items) > 1 and not item.exists():
-            unusable[str(item)] = "no such file"
+            unusable[str(item)] = Sentence("no such file")
             continue
         corpus = load_corpus(item)
         for clip in corpus.clips:
@@ -291,7 +295,7 @@ def _write_single(verdict: Verdict, out: Path, lang: Lang, max_minutes: float) -
             media = data_link(verdict.path.read_bytes(), verdict.facts.container, is_video=verdict.facts.has_picture)
         link = media or _relative_link(verdict.path, folder / CLIPS, verdict)
         _write_verdict(verdict, clip, folder, job, media=link)
-        _write_lists([_read_back(clip, folder, pages=True)], out, lang)
+        _write_lists([_read_back(clip, folder, job)], out, lang)
 
 
 def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, media: Linked | None) -> None:
@@ -312,12 +316,13 @@ def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str) -> str:
     return reason
 
 
-def _read_back(clip: Clip, folder: Path, *, pages: bool) -> ScannedClip:
+def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
     base = _base(clip.name, folder)
     try:
         told = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ScannedClip(clip.name, "failed", reason="its result was not written; scan it again")
+        reason = worded(Sentence("its result was not written; scan it again"), job.lang)
+        return ScannedClip(clip.name, "failed", reason=reason)
     if told["status"] == "failed":
         return ScannedClip(clip.name, "failed", reason=told["reason"])
     senses: dict[str, float] = {
@@ -327,7 +332,7 @@ def _read_back(clip: Clip, folder: Path, *, pages: bool) -> ScannedClip:
     if told["fake_probability"] is None:
         absent = (told["senses"][name].get("text", "") for name in SENSES)
         why = " ".join([why, *dict.fromkeys(filter(None, absent))])
-    page = base.with_suffix(".html") if pages else None
+    page = base.with_suffix(".html") if job.out is not None else None
     return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
 
 
@@ -342,13 +347,13 @@ def _write_lists(scanned: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
             IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
         )
     _write(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
-    write_scores(out / "scores.csv", [as_score(one) for one in scanned], all_senses=True)
+    write_scores(out / "scores.csv", [as_score(one, lang) for one in scanned], all_senses=True)
 
 
-def as_score(one: ScannedClip) -> Score:
+def as_score(one: ScannedClip, lang: Lang = "en") -> Score:
     """A row of scores.csv; nothing is invented where no sense could judge."""
     if one.fake_probability is None:
-        return Score(one.name, None, "failed", one.reason or "no sense could judge it")
+        return Score(one.name, None, "failed", one.reason or worded(Sentence("no sense could judge it"), lang))
     return Score(one.name, one.fake_probability, senses=dict(one.senses), verdict=one.word)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from ffdv.detect.senses import SENSES, SenseAbsent, SenseOpinion
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import Lang, how_sure, missing, note_text, reasons, say
+from ffdv.detect.words import Lang, how_sure, missing, note_text, outside_texts, reasons, say
+from ffdv.sentences import worded
 
 SCHEMA = "ffdv.scan/1"
 # What a top range, a second and a probability are rounded to: a millionth, a millisecond.
@@ -81,7 +82,7 @@ def verdict_json(verdict: Verdict, name: str, *, lang: Lang = "en") -> dict[str,
 
 def failure_json(name: str, reason: str, *, lang: Lang = "en") -> dict[str, Any]:
     """A file that gives no verdict, in the same schema."""
-    return {"schema": SCHEMA, "name": name, "status": "failed", "language": lang, "reason": reason}
+    return {"schema": SCHEMA, "name": name, "status": "failed", "language": lang, "reason": worded(reason, lang)}
 
 
 def as_text(value: dict[str, Any], *, indent: int | None = None) -> str:
@@ -114,7 +115,7 @@ def _sense(opinion: SenseOpinion | SenseAbsent | None, lang: Lang) -> dict[str, 
         "probability": _rounded(opinion.probability),
         "logit": _rounded(opinion.logit),
         "track_id": opinion.track_id,
-        "outside": list(opinion.outside),
+        "outside": list(outside_texts(opinion, lang)),
         "numbers": {key: _rounded(float(number)) for key, number in opinion.numbers.items()},
     }
 

@@ -20,6 +20,7 @@ from ffdv.features.head import HeadTrack
 from ffdv.features.recipe import resample_mono
 from ffdv.features.voice_activity import RATE, SpeechHeard, hear_speech
 from ffdv.records import Features, FloatArray, MouthTrack
+from ffdv.sentences import Sentence
 
 SenseName = Literal["voice", "picture", "agreement"]
 SENSES: tuple[SenseName, ...] = ("voice", "picture", "agreement")
@@ -70,7 +71,7 @@ class SenseOpinion:
     span_probabilities: npt.NDArray[np.float64]
     activation: FloatArray | None = None
     track_id: int | None = None
-    outside: tuple[str, ...] = ()
+    outside: tuple[Sentence, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     activation_hz: tuple[float, float] = (0.0, 8000.0)
     activation_seconds: float | None = None
@@ -90,15 +91,15 @@ class SenseAbsent:
 
     sense: SenseName
     code: str
-    text: str
+    text: Sentence
 
 
 def nobody_speaks(sense: SenseName, heard: SpeechHeard) -> SenseAbsent | None:
     """The absence of a sense that listens to speech where there is none; None where somebody speaks."""
     if heard.silent:
-        return SenseAbsent(sense, "silent_sound", "the sound is silent")
+        return SenseAbsent(sense, "silent_sound", Sentence("the sound is silent"))
     if not heard.anybody:
-        return SenseAbsent(sense, "no_speech", "no speech is heard, only music or noise")
+        return SenseAbsent(sense, "no_speech", Sentence("no speech is heard, only music or noise"))
     return None
 
 

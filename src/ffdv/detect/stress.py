@@ -34,10 +34,13 @@ from ffdv.detect.tables import guard_formula, read_table, unguard_formula, write
 from ffdv.errors import ManifestError, MediaError, StreamMissing
 from ffdv.metrics.ranking import Numbers
 from ffdv.records import FAKE, REAL, Clip, Samples, Score
+from ffdv.sentences import Sentence, foreign
 
 CLIPS_PER_PART = 4
 # What a reader must know when the shipped detector is judged: only a run says which clips it has seen.
-_SHIPPED = "the detector of this package does not know which clips it was trained on (its model card does): read the changes, not the level, where these may be among them"
+_SHIPPED = Sentence(
+    "the detector of this package does not know which clips it was trained on (its model card does): read the changes, not the level, where these may be among them"
+)
 SECONDS_PER_SCORE = 60.0  # what one clip may take once; a hanging one is given up
 _HEADER = ("clip", "family", "level", "y_pred", "status", "reason", *SENSES, "seconds")
 
@@ -70,7 +73,7 @@ def stress(
     judge = find_judge(None if model is None else Path(model))
     chosen = alterations(senses=judge.looks_at, only=only)
     clips = _choose(Path(data), judge, None if model is None else Path(model), split)
-    items, drawn = _limited(clips.items, limit, seed)
+    items, drawn = _limited(clips.items, limit, seed, part=clips.part)
     folder = Path(out)
     parts = [
         Part(number, tuple(items[first : first + CLIPS_PER_PART]))
@@ -89,7 +92,7 @@ def stress(
     table = StressTable(
         model="the detector of this package" if model is None else str(model),
         data=str(data),
-        part=clips.part + drawn,
+        part=drawn,
         wanted=false_alarms,
         thresholds=thresholds,
         groups_by=said.groups_by,
@@ -116,8 +119,8 @@ class Item:
 @dataclass(frozen=True)
 class _Clips:
     items: tuple[Item, ...]
-    part: str
-    warnings: tuple[str, ...]
+    part: Sentence
+    warnings: tuple[Sentence, ...]
     shards: Shards | None
 
 
@@ -154,15 +157,22 @@ def _own(run: Path, shards: Shards) -> bool:
     return isinstance(trained, dict) and trained.get("hash") == data_hash(shards)
 
 
-def _limited(items: Sequence[Item], limit: int | None, seed: int) -> tuple[list[Item], str]:
-    """At most so many clips, half of each class where there are enough, in their order; and what to say of it."""
+def _limited(items: Sequence[Item], limit: int | None, seed: int, *, part: Sentence) -> tuple[list[Item], Sentence]:
+    """At most so many clips, half of each class where there are enough, in their order; and what they are."""
     if limit is None or len(items) <= limit:
-        return list(items), ""
+        return list(items), part
     luck = np.random.default_rng(seed).permutation(len(items))
     of_class = {label: [at for at in luck.tolist() if items[at].clip.label == label] for label in (REAL, FAKE)}
     reals = min(len(of_class[REAL]), max(limit // 2, limit - len(of_class[FAKE])))
     kept = sorted(of_class[REAL][:reals] + of_class[FAKE][: limit - reals])
-    return [items[at] for at in kept], f", {len(kept)} of {len(items)} clips drawn by seed {seed}"
+    drawn = Sentence(
+        "{part}, {kept} of {total} clips drawn by seed {seed}",
+        part=part,
+        kept=len(kept),
+        total=len(items),
+        seed=seed,
+    )
+    return [items[at] for at in kept], drawn
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,7 @@ class _Said:
     cells: list[tuple[str, ...]]
     seconds_per_score: float
     num_failed: int
-    failures: tuple[str, ...]
+    failures: tuple[Sentence, ...]
 
 
 def _read_answers(items: Sequence[Item], paths: Sequence[Path]) -> _Said:
@@ -251,18 +261,22 @@ def _read_answers(items: Sequence[Item], paths: Sequence[Path]) -> _Said:
         raise ManifestError(f"none of the {len(items)} clips could be judged; {_first_failure(failed)}")
     groups_by, groups = _groups([item.clip for item in items])
     labels = np.array([item.clip.label for item in items], np.int64)
-    said = (
-        f"{len(failed)} of {len(cells)} scores failed; {_first_failure(failed)}; scores.csv has them all"
-        if failed
-        else ""
-    )
+    said: tuple[Sentence, ...] = ()
+    if failed:
+        text = Sentence(
+            "{failed} of {total} scores failed; {example}; scores.csv has them all",
+            failed=len(failed),
+            total=len(cells),
+            example=_first_failure(failed),
+        )
+        said = (text,)
     return _Said(
         answers=Answers(labels, groups, scores),
         groups_by=groups_by,
         cells=cells,
         seconds_per_score=float(np.median([float(row[9]) for row in cells if row[4] != "failed"])),
         num_failed=len(failed),
-        failures=(said,) if said else (),
+        failures=said,
     )
 
 
@@ -284,9 +298,14 @@ def _by_alteration(
     return scores
 
 
-def _first_failure(failed: Sequence[tuple[str, ...]]) -> str:
+def _first_failure(failed: Sequence[tuple[str, ...]]) -> Sentence:
     clip, family, level, _, _, reason = failed[0][:6]
-    return f"the first is {unguard_formula(clip)}, {family} {level}".rstrip() + f": {unguard_formula(reason)}"
+    return Sentence(
+        "the first is {clip}, {alteration}: {reason}",
+        clip=unguard_formula(clip),
+        alteration=f"{family} {level}".rstrip(),
+        reason=foreign(unguard_formula(reason)),
+    )
 
 
 def _groups(clips: Sequence[Clip]) -> tuple[str, list[str | None] | None]:

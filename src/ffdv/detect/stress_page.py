@@ -11,6 +11,7 @@ from ffdv.detect.stress_table import OVERALL, UNALTERED, StressRow, StressTable
 from ffdv.detect.tables import write_table
 from ffdv.errors import RecipeError
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
+from ffdv.sentences import worded
 
 LANGUAGES = ("en", "zh")
 # Where a cell's colour is full: an AUC lower by so much, a false-alarm rate higher by so much.
@@ -28,9 +29,9 @@ td.number small { display: block; color: var(--soft); font-size: .9em; } td.name
 {% endblock %}
 {% block body %}
 <h1>{{ w.title }}</h1>
-<p>{{ w.of | format(model, data_name, table.part) }}<br>
+<p>{{ w.of | format(model, data_name, worded(table.part, lang)) }}<br>
 <span class="soft small">{{ w.how | format(100 * table.wanted, table.max_seconds, table.seconds_per_score) }}</span></p>
-{% for text in table.warnings %}<p class="note">{{ text }}</p>{% endfor %}
+{% for text in table.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}
 <ul>{% for text in findings %}<li>{{ text }}</li>{% endfor %}</ul>
 {% for sense in table.senses %}
 {% set plain = table.unaltered(sense) %}
@@ -250,6 +251,7 @@ def as_html(table: StressTable, *, lang: str = "en") -> str:
     return render(
         PAGE,
         lang=lang,
+        worded=worded,
         table=table,
         w=w,
         findings=findings(table, w),

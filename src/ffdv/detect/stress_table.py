@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ffdv.metrics.ranking import Groups, Numbers, tpr_at_fpr
 from ffdv.metrics.uncertainty import Difference, Estimate, Metric, bootstrap, compare, share_above
+from ffdv.sentences import Sentence
 
 FORMAT_VERSION = 1
 UNALTERED = "unaltered"
@@ -56,7 +57,7 @@ class StressTable:
 
     model: str
     data: str
-    part: str
+    part: Sentence
     wanted: float
     thresholds: Mapping[str, float]
     groups_by: str
@@ -64,7 +65,7 @@ class StressTable:
     max_seconds: float
     seconds_per_score: float
     failures: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Sentence, ...] = ()
 
     @property
     def senses(self) -> tuple[str, ...]:

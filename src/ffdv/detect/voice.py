@@ -31,6 +31,7 @@ from ffdv.features.voice_activity import SpeechHeard
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.calibration import Calibration, logit, sigmoid
 from ffdv.records import FloatArray, MediaFacts, Samples
+from ffdv.sentences import Sentence
 
 RATE = 16_000
 TOP_HZ = 7_000.0  # the training sound ends here
@@ -96,11 +97,10 @@ class VoiceSense:
         """What the sound of one piece sounds like. Absent: no_sound, low_rate, too_short, silent_sound, no_speech, telephone_band."""
         sound = looked.features.sound
         if sound is None or sound.num_samples == 0:
-            return SenseAbsent("voice", "no_sound", "there is no sound to judge a voice by")
+            return SenseAbsent("voice", "no_sound", Sentence("there is no sound to judge a voice by"))
         if sound.rate < MIN_SOUND_RATE:
-            return SenseAbsent(
-                "voice", "low_rate", f"the sound has {sound.rate} samples a second, too few to judge a voice by"
-            )
+            text = Sentence("the sound has {rate} samples a second, too few to judge a voice by", rate=sound.rate)
+            return SenseAbsent("voice", "low_rate", text)
         samples = resample_mono(sound, RATE)
         speech = looked.speech
         unfit = _unfit(samples, speech)
@@ -108,9 +108,8 @@ class VoiceSense:
             return unfit
         heard = self._hear(as_trained(samples))
         if heard is None:
-            return SenseAbsent(
-                "voice", "too_short", f"there is less than {LEAST_ACTIVE_SECONDS} s of speech, too little to judge"
-            )
+            text = Sentence("there is less than {least:g} s of speech, too little to judge", least=LEAST_ACTIVE_SECONDS)
+            return SenseAbsent("voice", "too_short", text)
         kbps = _sound_kbps(looked.features.facts)
         outside = self._outside(heard, speech.active_seconds, kbps)
         return self._opinion(heard, sound, len(samples), speech.active_seconds, outside=outside)
@@ -158,7 +157,7 @@ class VoiceSense:
         return np.asarray(sigmoid((1.0 - wear) * odds[0] + wear * odds[1]), np.float64)
 
     def _opinion(
-        self, heard: _Heard, sound: Samples, length: int, active_seconds: float, *, outside: tuple[str, ...]
+        self, heard: _Heard, sound: Samples, length: int, active_seconds: float, *, outside: tuple[Sentence, ...]
     ) -> SenseOpinion:
         statistics, net = float(heard.statistics.mean()), float(heard.net.mean())
         both = statistics + self._net_share * net
@@ -187,20 +186,30 @@ class VoiceSense:
             activation_hz=(0.0, TOP_HZ),
         )
 
-    def _outside(self, heard: _Heard, active_seconds: float, kbps: float | None) -> tuple[str, ...]:
+    def _outside(self, heard: _Heard, active_seconds: float, kbps: float | None) -> tuple[Sentence, ...]:
         reasons = []
         if active_seconds < TRAINED_SECONDS:
             reasons.append(
-                f"there is {active_seconds:.1f} s of speech, less than the {TRAINED_SECONDS:.0f} s of the shortest training clip"
+                Sentence(
+                    "there is {seconds:.1f} s of speech, less than the {least:.0f} s of the shortest training clip",
+                    seconds=active_seconds,
+                    least=TRAINED_SECONDS,
+                )
             )
         if float(heard.unlikeness.mean()) > self._unlike:
-            reasons.append("the sound is unlike nearly all that the voice detector was trained on")
+            reasons.append(Sentence("the sound is unlike nearly all that the voice detector was trained on"))
         if heard.wear > WORN:
             reasons.append(
-                "the sound is noisy, re-recorded or heavily compressed, which wears genuine voices like made ones"
+                Sentence(
+                    "the sound is noisy, re-recorded or heavily compressed, which wears genuine voices like made ones"
+                )
             )
         elif kbps is not None and kbps < LEAST_KBPS:
-            reasons.append(f"the sound is compressed to {kbps:.0f} kbit/s, which wears genuine voices like made ones")
+            reasons.append(
+                Sentence(
+                    "the sound is compressed to {kbps:.0f} kbit/s, which wears genuine voices like made ones", kbps=kbps
+                )
+            )
         return tuple(reasons)
 
 
@@ -215,7 +224,8 @@ def _sound_kbps(facts: MediaFacts) -> float | None:
 def _unfit(samples: FloatArray, speech: SpeechHeard) -> SenseAbsent | None:
     """Why mono sound at 16 kHz cannot be judged; None where it can."""
     if len(samples) < LEAST_ACTIVE_SECONDS * RATE:
-        return SenseAbsent("voice", "too_short", f"the sound is {len(samples) / RATE:.1f} s long, too short to judge")
+        text = Sentence("the sound is {seconds:.1f} s long, too short to judge", seconds=len(samples) / RATE)
+        return SenseAbsent("voice", "too_short", text)
     unheard = nobody_speaks("voice", speech)
     if unheard is not None:
         return unheard
@@ -224,7 +234,9 @@ def _unfit(samples: FloatArray, speech: SpeechHeard) -> SenseAbsent | None:
         return SenseAbsent(
             "voice",
             "telephone_band",
-            "the sound holds nothing above 4.4 kHz, as on a telephone, where genuine voices cannot be told from made ones",
+            Sentence(
+                "the sound holds nothing above 4.4 kHz, as on a telephone, where genuine voices cannot be told from made ones"
+            ),
         )
     return None
 

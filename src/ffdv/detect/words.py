@@ -1,7 +1,7 @@
 """Everything that a verdict says in sentences, in English and Chinese, for readers who know nothing of nets.
 
 Codes travel, sentences are made here: `say(code, lang, **values)`. What comes from a file's reading or from a sense in
-its own words (notes, reasons for being absent) has a translation by code and is shown as it is where there is none.
+its own words (notes, reasons for being absent, what is unlike training) has its Chinese in ffdv/chinese.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from ffdv.detect.senses import SenseAbsent
+from ffdv.detect.senses import SenseAbsent, SenseOpinion
 from ffdv.detect.verdict import Verdict
 from ffdv.records import Note
+from ffdv.sentences import worded
 
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = ("en", "zh")
+STOPS: Mapping[Lang, str] = {"en": ".", "zh": "。"}
+COLONS: Mapping[Lang, str] = {"en": ": ", "zh": "："}
 
 # code → (English, Chinese); {names} are filled by say().
 WORDS: Mapping[str, tuple[str, str]] = {
@@ -51,10 +54,12 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "sense_suspects": ("The {sense} seems forged rather than not ({p}).", "{sense}更像是伪造的（{p}）。"),
     "sense_clear": ("The {sense} shows little sign of forgery ({p}).", "{sense}几乎没有伪造迹象（{p}）。"),
     "outside": (
-        "This clip is unlike what the detector learned from ({sense}): {text}",
-        "该片段与检测器的训练材料不同（{sense}）：{text}",
+        "This clip is unlike what the detector learned from ({sense}): {text}.",
+        "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
+    "note_label": ("note:", "注意："),
+    "error_label": ("error:", "错误："),
     # how sure, and thresholds
     "how_sure": (
         "The detector gives {p} that the clip is forged in any way. It says fake above {high} and real below {low}.",
@@ -155,6 +160,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "from_to": ("seen", "出现时间"),
     "sightings": ("sightings", "次数"),
     "seconds_unit": ("s", "秒"),
+    "frames_unit": ("fps", "帧/秒"),
+    "channels_unit": ("ch", "声道"),
     "weights": ("weight files", "权重文件"),
     "sense": ("sense", "判断项"),
     "score": ("score (logit)", "得分（logit）"),
@@ -287,34 +294,6 @@ UNITS_ZH: Mapping[str, str] = {
     "log brightness per face width": "对数亮度/脸宽",
 }
 
-# Notes and absences by code, in Chinese; in English their own text is shown.
-NOTES_ZH: Mapping[str, str] = {
-    "no_sound": "文件没有声音。",
-    "no_picture": "文件没有活动画面。",
-    "no_face": "没有找到人脸。",
-    "no_speech": "没有听到语音，只有音乐或噪声。",
-    "no_speech_in_sight": "能看到嘴部的时间里几乎没有语音。",
-    "no_weights": "权重无法使用，请重新安装 ffdv。",
-    "no_mouth": "看不清嘴部。",
-    "too_short": "可用内容太短。",
-    "short_sound": "声音太短，无法判断。",
-    "silent_sound": "声音完全无声。",
-    "low_rate": "声音采样率太低，无法分析语音。",
-    "telephone_band": "声音在 4.4 kHz 以上没有内容（如电话），此时无法区分真实与合成的语音。",
-    "damaged": "文件有部分损坏。",
-    "damaged_sound": "声音已损坏，无法解码。",
-    "damaged_picture": "画面已损坏，无法解码。",
-    "truncated": "文件似乎被截断。",
-    "limited": "只检查了文件的前一部分。",
-    "sanitised": "部分采样值无效，已修正。",
-    "late_sound": "声音晚于画面开始。",
-    "sound_gap": "声音中有缺失，已用静音填补。",
-    "rate_change": "采样率在文件中发生变化。",
-    "size_change": "画面尺寸在文件中发生变化。",
-    "audio_track": "文件有多条音轨，只检查其中一条。",
-    "faces_left_out": "人脸过多，只保留了主要的几张。",
-}
-
 
 def say(code: str, lang: Lang = "en", **values: object) -> str:
     """The sentence or label for a code, filled with values.
@@ -349,14 +328,22 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
             values["sense"] = say(str(values["sense"]), lang)
         if "p" in values:
             values["p"] = percent(float(str(values["p"])))
+        text = values.get("text")
+        if isinstance(text, str):
+            values["text"] = worded(text, lang)
         said.append(say(reason.code, lang, **values))
     return tuple(said)
 
 
 def note_text(note: Note | SenseAbsent, lang: Lang = "en") -> str:
-    """A note or an absence as a sentence; its own words where there is no translation."""
-    text = note.text if lang == "en" else NOTES_ZH.get(note.code, note.text)
-    return text if text.endswith((".", "。")) else f"{text}."
+    """A note or an absence as a sentence."""
+    text, stop = worded(note.text, lang), STOPS[lang]
+    return text if text.endswith(stop) else f"{text}{stop}"
+
+
+def outside_texts(opinion: SenseOpinion, lang: Lang = "en") -> tuple[str, ...]:
+    """Why a clip is unlike what a sense was trained on."""
+    return tuple(worded(text, lang) for text in opinion.outside)
 
 
 def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
@@ -375,8 +362,8 @@ def lacking(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
 
 def _absence(one: SenseAbsent, lang: Lang) -> str:
     """That a sense did not judge, and why."""
-    colon = ": " if lang == "en" else "："
-    return f"{say('absent', lang, sense=say(one.sense, lang)).rstrip('.。')}{colon}{note_text(one, lang)}"
+    said = say("absent", lang, sense=say(one.sense, lang)).removesuffix(STOPS[lang])
+    return f"{said}{COLONS[lang]}{note_text(one, lang)}"
 
 
 def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 from ffdv.errors import MediaError, MediaLimit, MediaNotFound, MediaUnreadable
 from ffdv.media.limits import GIGABYTE, Limits
+from ffdv.sentences import Sentence, foreign
 
 # Only formats that hold their own media: no playlists or scripts (concat, hls, dash, sdp), no image sequences,
 # no devices. Without this list an ffconcat script named .mp4 returns another file's frames.
@@ -45,15 +46,24 @@ def regular_file(path: Path | str, limits: Limits) -> RegularFile:
         resolved = Path(path).resolve(strict=True)
         status = resolved.stat()
     except (OSError, ValueError, RuntimeError) as error:  # absent, looped, too long, or with a null byte
-        raise MediaNotFound(path, f"no such file ({_reason(error)}); check the name and the folder") from error
+        raise MediaNotFound(
+            path, Sentence("no such file ({why}); check the name and the folder", why=_reason(error))
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise MediaNotFound(path, "not a regular file (a folder, device or pipe); give the path of a media file")
+        raise MediaNotFound(
+            path, Sentence("not a regular file (a folder, device or pipe); give the path of a media file")
+        )
     if status.st_size == 0:
-        raise MediaUnreadable(path, "the file is empty (0 bytes); copy or download it again")
+        raise MediaUnreadable(path, Sentence("the file is empty (0 bytes); copy or download it again"))
     if status.st_size > limits.max_bytes:
         size, most = status.st_size / GIGABYTE, limits.max_bytes / GIGABYTE
         raise MediaLimit(
-            path, f"the file has {size:.3g} GB, max_bytes is {most:.3g} GB; raise the limit or cut the file"
+            path,
+            Sentence(
+                "the file has {size:.3g} GB, max_bytes is {most:.3g} GB; raise the limit or cut the file",
+                size=size,
+                most=most,
+            ),
         )
     return RegularFile(Path(path), resolved, status.st_size)
 
@@ -91,16 +101,22 @@ def _head(path: Path) -> bytes:
 def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
     """The error for a file that could not be opened, in the user's words."""
     if isinstance(error, av.error.ExitError):
-        most = f"{limits.open_seconds:g} s"
         return MediaLimit(
-            path, f"opening took longer than open_seconds {most}; raise the limit or copy the file nearer"
+            path,
+            Sentence(
+                "opening took longer than open_seconds {most:g} s; raise the limit or copy the file nearer",
+                most=limits.open_seconds,
+            ),
         )
     if isinstance(error, av.error.PermissionError):
-        return MediaUnreadable(path, "no permission to read the file; change its permissions")
-    return MediaUnreadable(path, f"not readable as sound or video ({_reason(error)}); re-export it, for example as MP4")
+        return MediaUnreadable(path, Sentence("no permission to read the file; change its permissions"))
+    return MediaUnreadable(
+        path,
+        Sentence("not readable as sound or video ({why}); re-export it, for example as MP4", why=_reason(error)),
+    )
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException) -> Sentence:
     """What the library says, without codes, file names and line breaks."""
     text = getattr(error, "strerror", None) or type(error).__name__
-    return " ".join(str(text).split()).rstrip(".").lower()
+    return foreign(" ".join(str(text).split()).rstrip(".").lower())

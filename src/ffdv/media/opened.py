@@ -18,9 +18,11 @@ from ffdv.media.decode import Tally
 from ffdv.media.limits import Limits
 from ffdv.media.probe import read_facts
 from ffdv.records import MediaFacts, Note
+from ffdv.sentences import Sentence
 
 # A start this little before zero is the priming of a codec, which decoders drop (Opus: 6.5 ms, AAC: 21 to 48 ms).
 PRIMING_SECONDS = 0.1
+_SENSES = {"sound": Sentence("sound"), "picture": Sentence("picture")}
 
 
 class Media:
@@ -54,7 +56,7 @@ class Media:
         """What a user must know so far; one note per code and sense, the latest words win."""
         return tuple(self._notes.values())
 
-    def note(self, code: str, text: str, *, sense: str = "") -> None:
+    def note(self, code: str, text: Sentence, *, sense: str = "") -> None:
         """Add a note, or replace the one with the same code and sense."""
         self._notes[code, sense] = Note(code, text)
 
@@ -90,32 +92,65 @@ class Media:
         cut_off: the track goes on behind the end that max_seconds set.
         """
         if tally.out_of_time:
-            cause = f"seconds_per_media_minute is {self.limits.seconds_per_media_minute:g}, and that time is spent"
+            most = self.limits.seconds_per_media_minute
+            cause = Sentence("seconds_per_media_minute is {most:g}, and that time is spent", most=most)
         elif cut_off:
-            cause = f"max_seconds is {self.limits.max_seconds:g}"
+            cause = Sentence("max_seconds is {most:g}", most=self.limits.max_seconds)
         else:
             return
-        minutes = reached_seconds >= 60
-        looked = f"{reached_seconds / 60:.3g} minutes" if minutes else f"{reached_seconds:.3g} seconds"
-        self.note("limited", f"looked at the first {looked} of the {sense} ({cause})", sense=sense)
+        named = _SENSES[sense]
+        if reached_seconds >= 60:
+            text = Sentence(
+                "looked at the first {minutes:.3g} minutes of the {sense} ({cause})",
+                minutes=reached_seconds / 60,
+                sense=named,
+                cause=cause,
+            )
+        else:
+            text = Sentence(
+                "looked at the first {seconds:.3g} seconds of the {sense} ({cause})",
+                seconds=reached_seconds,
+                sense=named,
+                cause=cause,
+            )
+        self.note("limited", text, sense=sense)
 
     def check_damage(self, tally: Tally, sense: str) -> None:
         """Note the damage of a track that was read; raise where nothing, or too little, could be decoded.
 
         Raises MediaDamaged, or StreamMissing for a track without content.
         """
-        counted = f"{tally.lost} of {tally.packets} packets lost, {tally.patched} patched up"
+        named = _SENSES[sense]
+        counted = Sentence(
+            "{lost} of {packets} packets lost, {patched} patched up",
+            lost=tally.lost,
+            packets=tally.packets,
+            patched=tally.patched,
+        )
         if tally.damaged:
             percent = min(100.0, max(0.1, 100 * tally.damaged / tally.packets))
-            self.note("damaged", f"{percent:.1f} % of the {sense} is damaged ({counted})", sense=sense)
+            text = Sentence(
+                "{percent:.1f} % of the {sense} is damaged ({counted})", percent=percent, sense=named, counted=counted
+            )
+            self.note("damaged", text, sense=sense)
         if not tally.frames and tally.lost:
-            raise MediaDamaged(self.path, f"the {sense} cannot be decoded ({counted}); find an intact copy")
-        if not tally.frames and tally.ended:
-            raise StreamMissing(self.path, f"the {sense} track is empty; find an intact copy")
-        if tally.lost_share > self.limits.max_damage_share:
-            most = f"max_damage_share is {self.limits.max_damage_share:g}"
             raise MediaDamaged(
-                self.path, f"the {sense} is too damaged to judge ({counted}, {most}); find an intact copy"
+                self.path,
+                Sentence(
+                    "the {sense} cannot be decoded ({counted}); find an intact copy", sense=named, counted=counted
+                ),
+            )
+        if not tally.frames and tally.ended:
+            raise StreamMissing(self.path, Sentence("the {sense} track is empty; find an intact copy", sense=named))
+        if tally.lost_share > self.limits.max_damage_share:
+            raise MediaDamaged(
+                self.path,
+                Sentence(
+                    "the {sense} is too damaged to judge ({counted}, max_damage_share is {most:g}); find an intact copy",
+                    sense=named,
+                    counted=counted,
+                    most=self.limits.max_damage_share,
+                ),
             )
 
     def close(self) -> None:
@@ -162,6 +197,8 @@ def open_media(
 def _check_usable(facts: MediaFacts) -> None:
     """Refuse what cannot be read at all."""
     if facts.encrypted:
-        raise MediaEncrypted(facts.path, "the tracks are encrypted (DRM); give a copy without protection")
+        raise MediaEncrypted(facts.path, Sentence("the tracks are encrypted (DRM); give a copy without protection"))
     if not facts.has_sound and not facts.has_picture:
-        raise StreamMissing(facts.path, "the file holds neither sound nor moving pictures; give a sound or video file")
+        raise StreamMissing(
+            facts.path, Sentence("the file holds neither sound nor moving pictures; give a sound or video file")
+        )

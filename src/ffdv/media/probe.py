@@ -15,6 +15,7 @@ from ffdv.media.boxes import BoxFacts, scan_boxes
 from ffdv.media.container import RegularFile, open_container, regular_file
 from ffdv.media.limits import Limits
 from ffdv.records import MediaFacts, Note, PictureFacts, SoundFacts
+from ffdv.sentences import Sentence
 
 SHORT_SOUND_SECONDS = 0.1  # about one spectrogram window of 2048 samples at 22.05 kHz
 
@@ -59,9 +60,9 @@ def moving_pictures(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & STILL_PICTURES]
 
 
-def short_sound_note(seconds: float) -> Note:
-    """The note for sound that is too short to tell anything."""
-    return Note("short_sound", f"the sound lasts only {seconds * 1000:.0f} ms, too short to judge")
+def short_sound(seconds: float) -> Sentence:
+    """What the note on sound says that is too short to tell anything."""
+    return Sentence("the sound lasts only {milliseconds:.0f} ms, too short to judge", milliseconds=1000 * seconds)
 
 
 def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
@@ -107,16 +108,16 @@ def _header_notes(
     """What the headers alone tell a user."""
     notes = []
     if encrypted:
-        notes.append(Note("encrypted", "the tracks are encrypted; what a decoder returns would be noise"))
+        notes.append(Note("encrypted", Sentence("the tracks are encrypted; what a decoder returns would be noise")))
     if not sounds:
-        notes.append(Note("no_sound", "the file has no sound track"))
+        notes.append(Note("no_sound", Sentence("the file has no sound track")))
     if not pictures:
-        notes.append(Note("no_picture", "the file has no moving picture"))
+        notes.append(Note("no_picture", Sentence("the file has no moving picture")))
     if len(pictures) < len(container.streams.video):
-        notes.append(Note("cover_art", "a still cover picture is not taken for video"))
+        notes.append(Note("cover_art", Sentence("a still cover picture is not taken for video")))
     lengths = [sound.duration_seconds for sound in sounds]
     if lengths and all(length is not None and length < SHORT_SOUND_SECONDS for length in lengths):
-        notes.append(short_sound_note(max(length or 0.0 for length in lengths)))
+        notes.append(Note("short_sound", short_sound(max(length or 0.0 for length in lengths))))
     return notes
 
 

@@ -21,12 +21,13 @@ from ffdv.media.limits import Limits
 from ffdv.media.opened import Media, open_media
 from ffdv.media.picture import Shown, Upright, every_frame, frames_at, moments_between
 from ffdv.media.picturetrack import PictureTrack
-from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound_note
+from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound
 from ffdv.media.resample import Resampling, grid_window, in_blocks, resampled
 from ffdv.media.sound import SILENT_PEAK, SoundSeen
 from ffdv.media.soundtrack import SoundTrack
 from ffdv.media.tracks import choose_picture, choose_sound
 from ffdv.records import Frame, Samples
+from ffdv.sentences import Sentence
 
 __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read_samples"]
 
@@ -97,28 +98,39 @@ def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_s
     cut_off = end_seconds > stop and stop != stop_seconds
     media.note_limit(track.tally, "sound", reached_seconds=min(end_seconds, stop), cut_off=cut_off)
     if track.missing_seconds > TRUNCATED_SECONDS:
-        text = f"the sound ends {track.missing_seconds:.1f} s before the length in the header; the file seems cut off"
+        text = Sentence(
+            "the sound ends {seconds:.1f} s before the length in the header; the file seems cut off",
+            seconds=track.missing_seconds,
+        )
         media.note("truncated", text, sense="sound")
     if track.tally.ended and end_seconds < SHORT_SOUND_SECONDS:
-        media.note("short_sound", short_sound_note(end_seconds).text)
+        media.note("short_sound", short_sound(end_seconds))
     if seen.mended_samples:
-        text = f"{seen.mended_samples} samples were not finite or far beyond full scale and were mended"
+        text = Sentence(
+            "{count} samples were not finite or far beyond full scale and were mended", count=seen.mended_samples
+        )
         media.note("sanitised", text)
     for code, text in _line_notes(seen, rate, whole=start_seconds <= 0.0 and stop_seconds is None):
         media.note(code, text)
 
 
-def _line_notes(seen: SoundSeen, rate: int, *, whole: bool) -> Iterator[tuple[str, str]]:
+def _line_notes(seen: SoundSeen, rate: int, *, whole: bool) -> Iterator[tuple[str, Sentence]]:
     """Notes on the line of samples; some can be told only when the whole track was asked for."""
     first = seen.first_index or 0
     if whole and first > LATE_SECONDS * rate:
-        yield "late_sound", f"the sound begins at {first / rate:.2f} s; before it there is silence"
+        text = Sentence("the sound begins at {seconds:.2f} s; before it there is silence", seconds=first / rate)
+        yield "late_sound", text
     if whole and seen.peak < SILENT_PEAK:
-        yield "silent_sound", "the sound is silent"
+        yield "silent_sound", Sentence("the sound is silent")
     if seen.silence_samples:
-        yield "sound_gap", f"{seen.silence_samples / rate:.2f} s of the sound are missing and were filled with silence"
+        text = Sentence(
+            "{seconds:.2f} s of the sound are missing and were filled with silence",
+            seconds=seen.silence_samples / rate,
+        )
+        yield "sound_gap", text
     if seen.rate_changed:
-        yield "rate_change", f"the sampling rate changes within the file; all of it is read at {rate} Hz"
+        text = Sentence("the sampling rate changes within the file; all of it is read at {rate} Hz", rate=rate)
+        yield "rate_change", text
 
 
 def read_frames(
@@ -146,7 +158,7 @@ def read_frames(
     _note_picture(media, track, stop=stop, asked_stop=stop_seconds)
     if len(sizes) > 1:
         text = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        media.note("size_change", f"the picture changes its size within the file ({text})")
+        media.note("size_change", Sentence("the picture changes its size within the file ({sizes})", sizes=text))
 
 
 def _asked_frames(track: PictureTrack, fps: float | None, start_seconds: float, stop_seconds: float) -> Iterator[Shown]:
@@ -176,5 +188,11 @@ def _check_size(media: Media, width: int, height: int) -> None:
     most = media.limits.max_side
     if max(width, height) > most:
         raise MediaLimit(
-            media.path, f"the picture has {width}x{height} pixels, max_side is {most}; raise the limit or scale it down"
+            media.path,
+            Sentence(
+                "the picture has {width}x{height} pixels, max_side is {most}; raise the limit or scale it down",
+                width=width,
+                height=height,
+                most=most,
+            ),
         )

@@ -12,6 +12,7 @@ from ffdv.media.probe import UNKNOWN_CODEC
 from ffdv.media.sound import SILENT_PEAK
 from ffdv.media.soundtrack import SoundTrack
 from ffdv.records import PictureFacts, SoundFacts
+from ffdv.sentences import Sentence
 
 LISTEN_SECONDS = 10.0
 MAX_TRACKS = 8  # films have some more, for other languages; listening to each costs a decoding
@@ -25,17 +26,24 @@ def choose_sound(media: Media) -> SoundFacts:
     With several tracks the choice is noted. Raises StreamMissing when there is none.
     """
     if not media.facts.has_sound:
-        raise StreamMissing(media.path, "the file has no sound track; give one with sound")
+        raise StreamMissing(media.path, Sentence("the file has no sound track; give one with sound"))
     sounds = [sound for sound in media.facts.sounds if sound.codec != UNKNOWN_CODEC]
     if not sounds:
-        raise MediaUnreadable(media.path, "there is no decoder for its sound; re-encode it, for example as AAC")
+        raise MediaUnreadable(
+            media.path, Sentence("there is no decoder for its sound; re-encode it, for example as AAC")
+        )
     if len(sounds) == 1:
         return sounds[0]
     if media.sound_index is None:
         media.sound_index = _first_heard(media, sounds)
         number = 1 + [sound.index for sound in sounds].index(media.sound_index)
         media.note(
-            "audio_track", f"of {len(sounds)} sound tracks number {number} is read (the first that is not silent)"
+            "audio_track",
+            Sentence(
+                "of {count} sound tracks number {number} is read (the first that is not silent)",
+                count=len(sounds),
+                number=number,
+            ),
         )
     return next(sound for sound in sounds if sound.index == media.sound_index)
 
@@ -43,13 +51,18 @@ def choose_sound(media: Media) -> SoundFacts:
 def choose_picture(media: Media) -> PictureFacts:
     """The picture track to read: the largest; with several the choice is noted. Raises StreamMissing."""
     if not media.facts.has_picture:
-        raise StreamMissing(media.path, "the file has no moving picture; give a video")
+        raise StreamMissing(media.path, Sentence("the file has no moving picture; give a video"))
     pictures = [picture for picture in media.facts.pictures if picture.codec != UNKNOWN_CODEC]
     if not pictures:
-        raise MediaUnreadable(media.path, "there is no decoder for its picture; re-encode it, for example as H.264")
+        raise MediaUnreadable(
+            media.path, Sentence("there is no decoder for its picture; re-encode it, for example as H.264")
+        )
     largest = max(pictures, key=lambda picture: (picture.width * picture.height, -picture.index))
     if len(pictures) > 1:
-        text = f"of {len(pictures)} picture tracks number {1 + pictures.index(largest)} is read (the largest)"
+        number = 1 + pictures.index(largest)
+        text = Sentence(
+            "of {count} picture tracks number {number} is read (the largest)", count=len(pictures), number=number
+        )
         media.note("picture_track", text)
     return largest
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.errors import MetricError
+from ffdv.sentences import Sentence
 
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -256,13 +257,15 @@ class TprAtFpr:
         return self.num_real >= self.reals_needed
 
     @property
-    def warning(self) -> str:
-        """One plain sentence when there are too few reals, else empty."""
+    def warning(self) -> Sentence | None:
+        """One plain sentence when there are too few reals."""
         if self.enough:
-            return ""
-        return (
-            f"TPR at FPR {self.fpr:g} cannot be measured on {self.num_real:,} real clips: "
-            f"it takes {self.reals_needed:,} for the interval to leave zero"
+            return None
+        return Sentence(
+            "TPR at FPR {fpr:g} cannot be measured on {real:,} real clips: it takes {needed:,} for the interval to leave zero",
+            fpr=self.fpr,
+            real=self.num_real,
+            needed=self.reals_needed,
         )
 
 

@@ -154,7 +154,7 @@ def _common_clips(
     choices = [choose_clips(clips, side.part_of if side.known else {}, split) for side in sides]
     rows = np.intersect1d(choices[0].rows, choices[1].rows)
     names = np.array(shards.names, dtype=object)
-    warnings = [text for choice in choices for text in choice.warnings]
+    warnings: list[str] = [text for choice in choices for text in choice.warnings]
     for side, other in zip(sides, choices[::-1], strict=True):
         if not len(rows):
             _refuse_trained(side, names[other.rows], shards)

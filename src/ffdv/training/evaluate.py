@@ -28,6 +28,7 @@ from ffdv.metrics.confidence import Confidence, measure_confidence
 from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
 from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
+from ffdv.sentences import Sentence, joined
 from ffdv.training.shortcuts import AuditLine, audit_line
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Neutralised:
     steps: tuple[str, ...]
     rows: tuple[EvaluationRow, ...]
     audit: AuditLine
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Sentence, ...] = ()
 
     def row(self, name: str) -> EvaluationRow | None:
         """The row of this name, None where it has none."""
@@ -87,12 +88,12 @@ class EvaluationTable:
 
     model: str
     data: str
-    part: str
+    part: Sentence
     by: str | None
     interval_groups: str
     rows: tuple[EvaluationRow, ...]
     audit: AuditLine
-    warnings: tuple[str, ...]
+    warnings: tuple[Sentence, ...]
     confidence: Confidence | None = None
     neutralised: Neutralised | None = None
 
@@ -181,7 +182,7 @@ class TableNames:
 
     model: str
     data: str
-    part: str
+    part: Sentence
 
 
 def _own_parts(path: Path, shards: Shards) -> dict[str, str]:
@@ -199,7 +200,7 @@ class RunOpinions:
     scored: ScoredClips
     calibration: Calibration | None
     decision: Decision | None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Sentence, ...] = ()
 
 
 def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpinions:
@@ -241,7 +242,7 @@ def _neutralised(
             clips.shards,
             calibration=judged.calibration,
             by=by,
-            names=TableNames(str(path), str(shards.folder), "neutralised"),
+            names=TableNames(str(path), str(shards.folder), Sentence("the same clips, neutralised")),
             resamples=resamples,
         )
     return Neutralised(clips.steps, table.rows, table.audit, (*clips.warnings, *judged.warnings))
@@ -278,7 +279,7 @@ def tabulate(
     decision: Decision | None = None,
     by: str | None,
     names: TableNames,
-    warnings: Sequence[str] = (),
+    warnings: Sequence[Sentence] = (),
     resamples: int = 1000,
 ) -> EvaluationTable:
     """The table of opinions on clips of these shards; without `calibration` the net's own probabilities are judged."""
@@ -286,7 +287,7 @@ def tabulate(
     where = clips.where
     said = list(warnings)
     if calibration is None:
-        said.append("the run holds no calibration: log_loss, brier and ece judge the raw scores")
+        said.append(Sentence("the run holds no calibration: log_loss, brier and ece judge the raw scores"))
     overall = clips.row("all", np.ones(len(clips.labels), dtype=bool), numbers=NUMBERS, reals="all")
     said += _undefined(overall) or _few_reals(clips)
     rows = [] if by is None else _group_rows(clips, _column(shards, by, where), by)
@@ -395,18 +396,25 @@ def _group_rows(clips: _Clips, values: Sequence[str | None], by: str) -> list[Ev
     return sorted(rows, key=lambda row: row.numbers["auc"].value if row.numbers else math.inf)
 
 
-def _undefined(row: EvaluationRow) -> list[str]:
+def _undefined(row: EvaluationRow) -> list[Sentence]:
     """Why the table has no numbers, where it has none."""
     if row.numbers:
         return []
-    return [f"{row.num_real} real and {row.num_fake} fake clips: no number is defined without both classes"]
+    return [
+        Sentence(
+            "{real} real and {fake} fake clips: no number is defined without both classes",
+            real=row.num_real,
+            fake=row.num_fake,
+        )
+    ]
 
 
-def _few_reals(clips: _Clips) -> list[str]:
+def _few_reals(clips: _Clips) -> list[Sentence]:
     """Which false-alarm rates so few reals cannot carry, and how many they take."""
     num_real = int((clips.labels == 0).sum())
     lacking = [rate for rate in _RATES if num_real < reals_needed(rate)]
     if not lacking:
         return []
-    others = "".join(f"; at {rate:g} it takes {reals_needed(rate):,}" for rate in lacking[1:])
-    return [tpr_at_fpr(clips.labels, clips.logits, fpr=lacking[0]).warning + others]
+    first = tpr_at_fpr(clips.labels, clips.logits, fpr=lacking[0]).warning
+    others = [Sentence("at {fpr:g} it takes {needed:,}", fpr=rate, needed=reals_needed(rate)) for rate in lacking[1:]]
+    return [] if first is None else [joined([first, *others])]

@@ -11,6 +11,7 @@ import numpy as np
 from ffdv.charts import Axis, Curve, curve_chart, interval_bar, percent_ticks, two_histograms
 from ffdv.metrics.ranking import precision_recall_curve, roc_curve
 from ffdv.page import render
+from ffdv.sentences import worded
 from ffdv.training.report import EVEN, ReportData
 from ffdv.training.report_words import words
 
@@ -40,11 +41,11 @@ PAGE = """{% extends "page" %}
 {% endblock %}
 {% block body %}
 <h1>{{ w.title | format(model) }}</h1>
-<p>{{ w.of | format(data_name, table.part, overall.num_real, overall.num_fake) }}</p>
+<p>{{ w.of | format(data_name, worded(table.part, lang), overall.num_real, overall.num_fake) }}</p>
 <div class="grid cards">
 {% for name, value, low, high, means in cards %}<div class="card"><div class="small soft">{{ name }}</div><div class="big">{{ value }}</div>{% if low %}<div class="small">[{{ low }}, {{ high }}]</div>{% endif %}<div class="small soft">{{ means }}</div></div>
 {% endfor %}</div>
-{% if table.warnings %}<h2>{{ w.read_first }}</h2>{% for text in table.warnings %}<p class="note"{% if lang != "en" %} lang="en"{% endif %}>{{ text }}</p>{% endfor %}{% endif %}
+{% if table.warnings %}<h2>{{ w.read_first }}</h2>{% for text in table.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}{% endif %}
 
 <h2>{{ w.shortcuts }}</h2>
 <p>{{ w.shortcuts_text }}</p>
@@ -66,7 +67,7 @@ PAGE = """{% extends "page" %}
 {% if neutralised %}
 <h2>{{ w.neutralised }}</h2>
 <p class="soft">{{ w.neutralised_text }} ({{ table.neutralised.steps | join(", ") }})</p>
-{% for text in table.neutralised.warnings %}<p class="note"{% if lang != "en" %} lang="en"{% endif %}>{{ text }}</p>{% endfor %}
+{% for text in table.neutralised.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}
 <div class="wide"><table><tr><th>{{ w.number }}</th><th class="number">{{ w.raw }}</th><th class="number">{{ w.neutral }}</th></tr>
 {% for name, raw, neutral in neutralised %}<tr><td>{{ name }}</td><td class="number">{{ raw }}</td><td class="number">{{ neutral }}</td></tr>
 {% endfor %}</table></div>
@@ -128,6 +129,7 @@ def as_html(data: ReportData, *, lang: str = "en") -> str:
         PAGE,
         lang=lang,
         w=w,
+        worded=worded,
         table=table,
         overall=table.overall,
         model=Path(table.model).name or table.model,

@@ -9,6 +9,7 @@ from pathlib import Path
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.errors import ManifestError
 from ffdv.records import Clip
+from ffdv.sentences import Sentence
 
 _PICTURE = ".mp4 .m4v .mov .mkv .webm .avi .flv .3gp .3g2 .ts .mts .m2ts .mpg .mpeg .ogv .wmv"
 _SOUND = ".wav .flac .mp3 .ogg .oga .opus .m4a .m4b .aac .amr .aif .aiff .mka .wma"
@@ -31,13 +32,11 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
         if path.suffix.lower() not in MEDIA_SUFFIXES or path.name.startswith("."):
             skipped.append(name)
         elif path.is_symlink() and not path.resolve().is_relative_to(root):
-            problems.append(
-                Problem(
-                    "outside", f"{name!r}: a link that leads outside the data's folder; copy the file into it", name
-                )
-            )
+            why = Sentence("a link that leads outside the data's folder; copy the file into it")
+            problems.append(Problem("outside", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
         elif not path.is_file():
-            problems.append(Problem("missing", f"{name!r}: not a regular file", name))
+            why = Sentence("not a regular file")
+            problems.append(Problem("missing", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
         else:
             clips.append(Clip(name, path.resolve(), split=split))
     if skipped:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
+from ffdv.sentences import Sentence
 
 # Spellings seen in the field's corpora, the most telling first.
 FILE_COLUMNS = (
@@ -151,10 +152,11 @@ def check_rows(
     for row in table.rows:
         label = LABELS.get(row.label.strip().lower())
         if label is None and row.label.strip():
-            problems.append(_problem("label", row, f"unknown label {_shown(row.label)}; write 0 or real, 1 or fake"))
+            text = Sentence("unknown label {label}; write 0 or real, 1 or fake", label=_shown(row.label))
+            problems.append(_problem("label", row, text))
             continue
         path = finder.find(row.name, folders)
-        if isinstance(path, str):
+        if isinstance(path, Sentence):
             problems.append(_problem("outside" if "outside" in path else "missing", row, path))
             continue
         if path in found:
@@ -163,7 +165,7 @@ def check_rows(
                 distrusted.add(path)
             continue
         if label is None:
-            problems.append(_problem("unlabelled", row, "the label is empty; kept without one"))
+            problems.append(_problem("unlabelled", row, Sentence("the label is empty; kept without one")))
         found[path] = row, Clip(row.name, path, label, row.split or split, row.groups)
     clips = tuple(clip for path, (_, clip) in found.items() if path not in distrusted)
     return clips, tuple(sorted(problems, key=lambda problem: problem.row or 0))
@@ -242,11 +244,16 @@ def _find_columns(path: Path, header: list[str]) -> _Columns:
 
 def _row(columns: _Columns, line: int, cells: list[str]) -> TableRow | Problem:
     if len(cells) != len(columns.names):
-        text = f"row {line}: {len(cells)} cells where the header has {len(columns.names)}; quote names that hold the separator"
+        text = Sentence(
+            "row {row}: {cells} cells where the header has {expected}; quote names that hold the separator",
+            row=line,
+            cells=len(cells),
+            expected=len(columns.names),
+        )
         return Problem("row", text, cells[columns.file] if columns.file < len(cells) else "", line)
     name = cells[columns.file].strip()
     if not name:
-        return Problem("row", f"row {line}: the file name is empty", "", line)
+        return Problem("row", Sentence("row {row}: the file name is empty", row=line), "", line)
     special = {columns.file, columns.label, columns.split}
     # An empty cell is unknown, not a group of its own.
     groups = {
@@ -262,16 +269,20 @@ def _repeated(row: TableRow, label: int | None, first: tuple[TableRow, Clip]) ->
     """A file that an earlier row named: harmless with the same label, else neither row can be trusted."""
     earlier, clip = first
     if label == clip.label:
-        return _problem("duplicate", row, f"the same clip as row {earlier.row}; the first is kept")
-    return _problem(
-        "conflict",
-        row,
-        f"labelled {_shown(row.label)} here and {_shown(earlier.label)} in row {earlier.row}; neither is kept",
+        same = Sentence("the same clip as row {row}; the first is kept", row=earlier.row)
+        return _problem("duplicate", row, same)
+    text = Sentence(
+        "labelled {label} here and {other} in row {row}; neither is kept",
+        label=_shown(row.label),
+        other=_shown(earlier.label),
+        row=earlier.row,
     )
+    return _problem("conflict", row, text)
 
 
-def _problem(kind: ProblemKind, row: TableRow, text: str) -> Problem:
-    return Problem(kind, f"row {row.row}: {_shown(row.name)}: {text}", row.name, row.row)
+def _problem(kind: ProblemKind, row: TableRow, problem: Sentence) -> Problem:
+    text = Sentence("row {row}: {name}: {problem}", row=row.row, name=_shown(row.name), problem=problem)
+    return Problem(kind, text, row.name, row.row)
 
 
 def _shown(cell: str) -> str:
@@ -293,36 +304,38 @@ class _FileFinder:
         self._root = root
         self._listings: dict[str, tuple[Path, dict[str, os.DirEntry[str]]] | None] = {}
 
-    def find(self, name: str, folders: Sequence[Path]) -> Path | str:
+    def find(self, name: str, folders: Sequence[Path]) -> Path | Sentence:
         """The resolved regular file, or a sentence that says why there is none."""
         parts = name.replace("\\", "/").split("/")
         if ".." in parts:
-            return "leads outside the data's folder; write names below it, without '..'"
+            return Sentence("leads outside the data's folder; write names below it, without '..'")
         if "\0" in name:
-            return "no such file (a zero byte in the name)"
+            return Sentence("no such file (a zero byte in the name)")
         if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not Path(name).is_relative_to(
             self._root
         ):
-            return f"an absolute path outside the data's folder {self._root}; write names relative to it"
+            return Sentence(
+                "an absolute path outside the data's folder {root}; write names relative to it", root=self._root
+            )
         answers = [self._look(folder / name) for folder in folders]
         return next((answer for answer in answers if isinstance(answer, Path)), answers[0])
 
-    def _look(self, path: Path) -> Path | str:
+    def _look(self, path: Path) -> Path | Sentence:
         listing = self._list(str(path.parent))
         if listing is None:
-            return f"no such file in {path.parent}"
+            return Sentence("no such file in {folder}", folder=path.parent)
         folder, entries = listing
         if not folder.is_relative_to(self._root):
-            return "in a linked folder outside the data's folder; copy the files into it"
+            return Sentence("in a linked folder outside the data's folder; copy the files into it")
         entry = entries.get(path.name)
         if entry is None:
-            return f"no such file in {path.parent}"
+            return Sentence("no such file in {folder}", folder=path.parent)
         if not entry.is_symlink():
-            return folder / path.name if entry.is_file() else "not a regular file"
+            return folder / path.name if entry.is_file() else Sentence("not a regular file")
         target = (folder / path.name).resolve()
         if not target.is_relative_to(self._root):
-            return "a link that leads outside the data's folder; copy the file into it"
-        return target if target.is_file() else "a link to nothing"
+            return Sentence("a link that leads outside the data's folder; copy the file into it")
+        return target if target.is_file() else Sentence("a link to nothing")
 
     def _list(self, folder: str) -> tuple[Path, dict[str, os.DirEntry[str]]] | None:
         if folder not in self._listings:
