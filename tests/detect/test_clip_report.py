@@ -17,8 +17,8 @@ from stand_ins import LoudVoice, stand_in_detector
 
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector
-from ffdv.detect.report import Linked, clip_page, data_link, page_file, script_hash, thumbnail
-from ffdv.detect.verdict import Verdict
+from ffdv.detect.report import Linked, clip_page, data_link, page_file, range_text, script_hash, thumbnail
+from ffdv.detect.verdict import TimeRange, Verdict
 from ffdv.media.write import write_media
 
 EVIL = "<img src=x onerror=alert(1)>\n\"'&.mp4"
@@ -212,3 +212,21 @@ def test_a_browser_draws_the_page_without_complaint(verdict: Verdict, tmp_path: 
     assert measured["scroll"] <= width  # nothing is wider than the window
     assert max(measured["lanes"]) - min(measured["lanes"]) <= 4  # one axis, left ends together
     assert abs(measured["head"] - measured["lanes"][0]) <= 4
+
+
+def test_seconds_worth_a_look_end_with_the_clip() -> None:
+    """A timeline's last step reaches beyond a clip of 1.76 s; what is shown does not."""
+    one = TimeRange("voice", 0.0, 2.0, 0.8)
+
+    assert range_text(one, 1.76, "en") == "0–1.8 s"
+    assert range_text(one, 2.0, "zh") == "0–2 秒"
+
+
+def test_few_bars_leave_no_gap_that_looks_like_missing_seconds(verdict: Verdict) -> None:
+    """The gap between two bars of a short clip was a twentieth of the whole lane."""
+    page = clip_page(verdict, "a.mp4")
+
+    lanes = re.findall(r'<svg viewBox="0 0 ([\d.]+) 100".*?</svg>', page, re.DOTALL)
+    widths = [float(width) for width in re.findall(r'<rect class="(?:low|)" x="\d+" y="[\d.]+" width="([\d.]+)"', page)]
+    assert lanes
+    assert min(widths) >= 1 - 0.0041 * float(lanes[0])

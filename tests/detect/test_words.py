@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import replace
 
 import pytest
+from face_clips import write_clip
+from stand_ins import stand_in_detector
 
+from ffdv.detect.fusion import Fused
+from ffdv.detect.judging import CAUTION, asked_band
 from ffdv.detect.senses import nobody_speaks
-from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, note_text, say, unit_word
+from ffdv.detect.verdict import Reason, Verdict
+from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, how_sure, note_text, reasons, say, unit_word
 from ffdv.features.cues import CUE_KINDS
 from ffdv.features.voice_activity import SpeechHeard
+from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import Sentence
 
@@ -55,3 +62,44 @@ def test_music_without_speech_is_told_from_silence_in_both_languages() -> None:
     assert said["en"] == ["the sound is silent.", "no speech is heard, only music or noise."]
     assert said["zh"] == ["声音完全无声。", "没有听到语音，只有音乐或噪声。"]
     assert nobody_speaks("voice", SpeechHeard(1.0)) is None
+
+
+@pytest.fixture(scope="module")
+def verdict(tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+    return stand_in_detector().judge(write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=1.0))
+
+
+def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) -> None:
+    """Without it 73 % beside "fake above 70 %" and "cannot tell" is a riddle."""
+    fused = Fused(0.73, AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99), "voice")
+    voice = replace(verdict.opinions["voice"], outside=(Sentence("the sound is silent"),))
+    told = {}
+    for name, opinion in (("usual", replace(voice, outside=())), ("strange", voice)):
+        asked = asked_band(fused, {"voice": opinion})
+        told[name] = how_sure(replace(verdict, fused=fused, asked=asked))
+
+    assert len(told["usual"]) == 2
+    assert [line for line in told["strange"] if line not in told["usual"]] == [
+        "This clip is unlike what taught the detector, so more is asked of it: fake above 85 %, no sign below 15 %."
+    ]
+    assert fused.band.widened(CAUTION).high == pytest.approx(0.85)
+
+
+def test_lips_and_speech_are_spoken_of_as_a_pair(verdict: Verdict) -> None:
+    told = (
+        Reason("sense_clear", {"sense": "agreement", "p": 0.2}),
+        Reason("sense_suspects", {"sense": "voice", "p": 0.9}),
+    )
+
+    assert reasons(replace(verdict, reasons=told)) == (
+        "Lips and speech show no clear mismatch (20 %).", "The voice seems forged rather than not (90 %).",
+    )  # fmt: skip
+    assert reasons(replace(verdict, reasons=told), "zh")[0] == "口型与语音没有明显的不相配（20 %）。"
+
+
+def test_what_is_outside_is_worded_within_its_reason(verdict: Verdict) -> None:
+    strange = (Reason("outside", {"sense": "voice", "text": Sentence("the face is darker than those that taught")}),)
+
+    assert reasons(replace(verdict, reasons=strange), "zh") == (
+        "该片段与检测器的训练材料不同（声音）：人脸比训练所用的更暗。",
+    )

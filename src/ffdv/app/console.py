@@ -61,14 +61,14 @@ def printable(text: object) -> str:
     return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in raw))
 
 
-def say_error(error: Exception | str, *, label: str = "error:") -> None:
+def say_error(error: Exception | str, *, label: str = "error: ") -> None:
     """The one line that a failed command ends with."""
-    err.print(f"[bold red]{label}[/] {printable(error)}", soft_wrap=True)
+    err.print(f"[bold red]{label}[/]{printable(error)}", soft_wrap=True)
 
 
-def warn(text: str, *, label: str = "note:") -> None:
+def warn(text: str, *, label: str = "note: ") -> None:
     """A line that does not stop the work."""
-    err.print(f"[yellow]{label}[/] {printable(text)}", soft_wrap=True)
+    err.print(f"[yellow]{label}[/]{printable(text)}", soft_wrap=True)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:

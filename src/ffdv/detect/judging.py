@@ -25,6 +25,7 @@ from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
+from ffdv.metrics.abstention import AbstentionBand
 from ffdv.sentences import Sentence, foreign
 
 STEP_SECONDS = 1.0  # of the timeline
@@ -194,7 +195,13 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
         facts=look.facts,
         notes=look.notes,
         weights=shipped_weights(),
+        asked=None if fused is None else asked_band(fused, judged),
     )
+
+
+def asked_band(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> AbstentionBand:
+    """The band that a clip must leave to be called: wider where the leading sense says that the clip is unlike its training."""
+    return fused.band.widened(CAUTION) if judged[fused.leading].outside else fused.band
 
 
 def decide(
@@ -215,8 +222,7 @@ def decide(
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
     strange = bool(judged[fused.leading].outside)
-    band = fused.band.widened(CAUTION) if strange else fused.band
-    word = band.verdict(fused.probability)
+    word = asked_band(fused, judged).verdict(fused.probability)
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
     if strange and fused.band.verdict(fused.probability) != "cannot tell":

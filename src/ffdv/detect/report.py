@@ -22,6 +22,7 @@ from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
+    STOPS,
     Lang,
     cue_words,
     how_sure,
@@ -37,6 +38,7 @@ from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
 
+GAP_SHARE, WIDEST_GAP = 0.004, 0.08  # between bars: of the lane, and of a bar; few bars must not seem to lack seconds
 MOST_BARS = 600  # of a lane; a bar of a longer clip is the most suspicious of its seconds
 STRIP_SIDE, SUSPECT_SIDE, THUMBNAIL_SIDE = 72, 192, 96
 OVERLAY_COLOUR = (240, 122, 30)
@@ -86,7 +88,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         spectrogram=_spectrogram(verdict.evidence.spectrogram, length),
         strip=[_strip_shot(shot, length) for shot in verdict.evidence.strip],
         ticks=_ticks(length, lang),
-        ranges=[_range(one, lang) for one in verdict.top_ranges],
+        ranges=[_range(one, length, lang) for one in verdict.top_ranges],
         suspects=[_suspect(shot, lang) for shot in verdict.evidence.suspects],
         cues=[_cue(cue, lang) for cue in judged_cues],
         other_cues=[_cue(cue, lang) for cue in other_cues],
@@ -187,7 +189,7 @@ def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
     return nothing | {
         "probability": opinion.probability,
         "logit": opinion.logit,
-        "outside": outside_texts(opinion, lang),
+        "outside": [text + STOPS[lang] for text in outside_texts(opinion, lang)],
         "numbers": ", ".join(f"{key} {float(number):.4g}" for key, number in opinion.numbers.items()),
     }
 
@@ -219,7 +221,10 @@ def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
             continue
         value = float(np.nanmax(part))
         bars.append((x, round(max(3.0, 100 * value), 1), "" if value > 0.5 else "low"))
-    return {"bars": len(bars), "drawing": drawn(LANE, count=round(count, 4), bars=bars, width=0.92)}
+    return {
+        "bars": len(bars),
+        "drawing": drawn(LANE, count=round(count, 4), bars=bars, width=1.0 - min(WIDEST_GAP, GAP_SHARE * count)),
+    }
 
 
 def _spectrogram(view: Spectrogram | None, length: float) -> dict[str, Any] | None:
@@ -261,9 +266,15 @@ def _suspect(shot: FaceShot, lang: Lang) -> dict[str, Any]:
     return {"seconds": round(shot.seconds, 2), "text": text, "picture": picture, "overlay": overlay}
 
 
-def _range(one: TimeRange, lang: Lang) -> dict[str, Any]:
-    text = f"{one.start_seconds:.0f}–{one.stop_seconds:.0f} {say('seconds_unit', lang)}"
+def _range(one: TimeRange, length: float, lang: Lang) -> dict[str, Any]:
+    text = range_text(one, length, lang)
     return {"start": one.start_seconds, "text": text, "sense": one.sense, "probability": one.probability}
+
+
+def range_text(one: TimeRange, length: float, lang: Lang) -> str:
+    """From when to when, never beyond the clip's length in seconds."""
+    stop = f"{min(one.stop_seconds, length):.1f}".removesuffix(".0")
+    return f"{one.start_seconds:.0f}–{stop} {say('seconds_unit', lang)}"
 
 
 def _ticks(length: float, lang: Lang) -> list[dict[str, Any]]:

@@ -331,7 +331,7 @@ def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
     why = next((reason["text"] for reason in told["reasons"]), "")
     if told["fake_probability"] is None:
         absent = (told["senses"][name].get("text", "") for name in SENSES)
-        why = " ".join([why, *dict.fromkeys(filter(None, absent))])
+        why = (" " if job.lang == "en" else "").join([why, *dict.fromkeys(filter(None, absent))])
     page = base.with_suffix(".html") if job.out is not None else None
     return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
 

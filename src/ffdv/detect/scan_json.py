@@ -94,10 +94,12 @@ def _threshold(verdict: Verdict) -> dict[str, Any] | None:
     fused = verdict.fused
     if fused is None:
         return None
-    band = fused.band
+    band, asked = fused.band, verdict.asked
     return {
         "fake_above": _rounded(band.high),
         "real_below": _rounded(band.low),
+        "asked_fake_above": None if asked is None else _rounded(asked.high),
+        "asked_real_below": None if asked is None else _rounded(asked.low),
         "false_alarm_rate": _rounded(band.false_alarm_rate) if fused.measured else None,
         "miss_rate": _rounded(band.miss_rate) if fused.measured else None,
         "real_groups": band.num_real_groups,

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ffdv.detect.fusion import Fused
 from ffdv.detect.looking import LookedAt
 from ffdv.detect.senses import SENSES, SenseAbsent, SenseName, SenseOpinion
+from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import FloatArray, MediaFacts, Note, PixelArray
 
 Word = Literal["real", "fake", "cannot tell"]
@@ -136,8 +137,9 @@ class Evidence:
 class Verdict:
     """The opinion on one clip. fake_probability is None where no sense could judge: nothing is invented.
 
-    word follows from the probability and fused.band; reasons say why, in detect/words.say's languages. weights: which files
-    the opinion comes from, by name, as the first 12 hex digits of their sha256.
+    word follows from the probability and the band `asked`: fused.band, or wider where the clip is unlike what taught; reasons say
+    why, in detect/words.say's languages. weights: which files the opinion comes from, by name, as the first 12 hex digits of their
+    sha256.
     """
 
     path: Path
@@ -152,6 +154,7 @@ class Verdict:
     facts: MediaFacts
     notes: tuple[Note, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
+    asked: AbstentionBand | None = None
 
     @property
     def fake_probability(self) -> float | None:

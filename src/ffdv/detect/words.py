@@ -26,7 +26,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "real": ("No sign of forgery found", "未发现伪造迹象"),
     "cannot tell": ("Cannot tell", "无法判断"),
     "word_fake": ("fake", "伪造"),
-    "word_real": ("real", "真实"),
+    "word_real": ("no sign found", "未见伪造"),
     "word_cannot tell": ("cannot tell", "无法判断"),
     "voice": ("voice", "声音"),
     "picture": ("picture", "画面"),
@@ -52,18 +52,20 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "各项判断不一致：一项怀疑伪造，另一项没有发现，综合起来不足以下结论。",
     ),
     "sense_suspects": ("The {sense} seems forged rather than not ({p}).", "{sense}更像是伪造的（{p}）。"),
-    "sense_clear": ("The {sense} shows little sign of forgery ({p}).", "{sense}几乎没有伪造迹象（{p}）。"),
+    "sense_clear": ("The {sense} shows no clear sign of forgery ({p}).", "{sense}没有明显的伪造迹象（{p}）。"),
+    "sense_suspects_agreement": ("Lips and speech seem not to belong together ({p}).", "口型与语音似乎不相配（{p}）。"),
+    "sense_clear_agreement": ("Lips and speech show no clear mismatch ({p}).", "口型与语音没有明显的不相配（{p}）。"),
     "outside": (
         "This clip is unlike what the detector learned from ({sense}): {text}.",
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
-    "note_label": ("note:", "注意："),
-    "error_label": ("error:", "错误："),
+    "note_label": ("note: ", "注意："),
+    "error_label": ("error: ", "错误："),
     # how sure, and thresholds
     "how_sure": (
-        "The detector gives {p} that the clip is forged in any way. It says fake above {high} and real below {low}.",
-        "检测器认为该片段以任何方式伪造的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为真实。",
+        "The detector gives {p} that the clip is forged in any way. It says fake above {high}, and that it found no sign below {low}.",
+        "检测器认为该片段以任何方式伪造的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为未发现伪造迹象。",
     ),
     "sure_heading": ("How sure", "把握有多大"),
     "looked_line": (
@@ -72,7 +74,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "threshold": (
         "At this threshold at most {rate} of real development clips are called fake (measured on {count} independent sources).",
-        "在此阈值下，最多有 {rate} 的真实开发片段会被误判为伪造（在 {count} 个独立来源上测得）。",
+        "在此阈值下，真实的开发片段中最多{rate}会被误判为伪造（在 {count} 个独立来源上测得）。",
+    ),
+    "asked_more": (
+        "This clip is unlike what taught the detector, so more is asked of it: fake above {high}, no sign below {low}.",
+        "该片段与训练材料不同，因此要求更严：高于 {high} 才判为伪造，低于 {low} 才判为未发现伪造迹象。",
     ),
     "threshold_unmeasured": (
         "This threshold has not been measured yet; take it as a rough line.",
@@ -130,7 +136,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
             "for orientation only."
         ),
         (
-            "各项测量值及十段真实开发片段中九段的范围（色带）。单项都不是证据。标有“有参考价值”的项目在开发片段上单独区分真伪优于随机，"
+            "各项测量值，旁边的色带是十段真实开发片段中九段的取值范围。任何单项都不是证据。标有“有参考价值”的项目在开发片段上单独区分真伪优于随机，"
             "其余项目不能区分，仅供了解。"
         ),
     ),
@@ -324,6 +330,7 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         if reason.code == "absent" and values["sense"] in absent:
             said.append(_absence(absent[values["sense"]], lang))
             continue
+        code = f"{reason.code}_{values.get('sense')}"
         if "sense" in values:
             values["sense"] = say(str(values["sense"]), lang)
         if "p" in values:
@@ -331,7 +338,7 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         text = values.get("text")
         if isinstance(text, str):
             values["text"] = worded(text, lang)
-        said.append(say(reason.code, lang, **values))
+        said.append(say(code if code in WORDS else reason.code, lang, **values))
     return tuple(said)
 
 
@@ -374,10 +381,14 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     first = say(
         "how_sure", lang, p=percent(fused.probability), low=percent(fused.band.low), high=percent(fused.band.high)
     )
+    said = [first]
+    if verdict.asked is not None and verdict.asked != fused.band:
+        low, high = percent(verdict.asked.low), percent(verdict.asked.high)
+        said.append(say("asked_more", lang, low=low, high=high))
     if not fused.measured:
-        return first, say("threshold_unmeasured", lang)
+        return (*said, say("threshold_unmeasured", lang))
     rate = _share(fused.band.false_alarm_rate, lang)
-    return first, say("threshold", lang, rate=rate, count=fused.band.num_real_groups)
+    return (*said, say("threshold", lang, rate=rate, count=fused.band.num_real_groups))
 
 
 def cue_words(code: str, lang: Lang = "en") -> tuple[str, str]:
@@ -393,5 +404,5 @@ def unit_word(unit: str, lang: Lang = "en") -> str:
 def _share(rate: float, lang: Lang) -> str:
     one_in = round(1 / rate) if rate > 0 else 0
     if not one_in or abs(rate * one_in - 1) > 0.02:
-        return f"{rate:.1%}"
-    return f"1 in {one_in}" if lang == "en" else f"{one_in} 段中 1 段"
+        return f"{rate:.1%}" if lang == "en" else f" {rate:.1%} "
+    return f"1 in {one_in}" if lang == "en" else f"每 {one_in} 段有 1 段"
