@@ -58,6 +58,7 @@ CHINESE: Mapping[str, str] = {
     "the same clip as row {row}; the first is kept": "与第 {row} 行是同一片段；保留前者",
     "labelled {label} here and {other} in row {row}; neither is kept": "此处标签为 {label}，第 {row} 行为 {other}；两者都不保留",
     "row {row}: {cells} cells where the header has {expected}; quote names that hold the separator": "第 {row} 行：有 {cells} 个单元格，表头有 {expected} 个；含有分隔符的文件名请加引号",
+    "its forged seconds are {why}; write [[start, stop], ...], or leave the cell empty; kept without them": "其伪造时间段写法有误（{why}）；请写成 [[start, stop], ...]，或将单元格留空；保留该片段，不带时间段",
     "row {row}: the file name is empty": "第 {row} 行：文件名为空",
     # notes on a file that was read
     "the tracks are encrypted; what a decoder returns would be noise": "文件已加密，解码得到的只是噪声",

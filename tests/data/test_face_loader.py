@@ -50,7 +50,9 @@ def clip_row(number: int) -> ShardRow:
     if number == 7:
         clip = Clip(clip.name, clip.path, 1, None, {"video_fake": "0", "audio_fake": "0"})
     if number == 9:
-        clip = Clip(clip.name, clip.path, 1, None, {"video_fake": "1", "audio_fake": ""})
+        clip = Clip(
+            clip.name, clip.path, 1, None, {"video_fake": "1", "audio_fake": "0", "fake_segments": "[[1.5, 2.0]]"}
+        )
     facts = MediaFacts(clip.path, 1000, "mp4", 2.0, None, (), (), encrypted=False, tags={})
     tracks = () if number == 2 else (face(0, 16 if number != 6 else 3),)
     tracks += (face(1, 9),) if number == 4 else ()
@@ -178,3 +180,26 @@ def test_a_swapped_voice_is_a_fake_of_pairing_alone(shards: Shards) -> None:
 
     assert labels["0.mp4"] == [1, 0, 0, 1]
     assert labels["2.mp4"] == [0, 0, 0, 0]  # no face: no pairing to forge
+
+
+def test_windows_of_a_partly_forged_clip_have_their_own_labels_in_every_head(shards: Shards) -> None:
+    """Clip 9 shows a forged face in its last half second."""
+    spec = SPEC.model_copy(update={"fake_seconds": 0.25})
+    forge = AugmentSpec(forge_sound=[{"name": "delay_sound", "probability": 1.0}]).forge_sound_chain()
+    loader = make_joint_loader(shards, spec, JointRequest(4, SIDE, RATE, forge_sound=forge), training=True, rows=[9])
+
+    rows = [
+        (float(start), row.tolist())
+        for epoch in range(1, 40)
+        for batch in loader.epoch(epoch)
+        for start, row in zip(batch.start_seconds, batch.labels, strict=True)
+    ]
+
+    genuine, forged = (
+        [row for start, row in rows if chosen(start)] for chosen in (lambda at: at <= 0.5, lambda at: at >= 0.75)
+    )
+    assert len(genuine) > 3
+    assert len(forged) > 3
+    assert all(row == [0, 0, 0, 0] for row in genuine)  # a fake's genuine stretch is not forged anew
+    assert all(row[:3] == [1, 1, 0] for row in forged)
+    assert any(0 < row[0] == row[1] < 1 for _, row in rows)

@@ -13,6 +13,7 @@ from ffdv.data.forge import (
     Material,
     _face_at,
     _file_name,
+    _forge_sound,
     _laid_over,
     _read_rows,
     forge,
@@ -24,10 +25,16 @@ from ffdv.data.sources.drawn_face import draw_face
 from ffdv.data.sources.synthetic import Speaker, speak
 from ffdv.errors import ManifestError, RecipeError
 from ffdv.features.crops import Square
+from ffdv.media.read import open_media, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import Clip, FaceTrack, Samples
 
 RATE, FPS = 16_000, 12.5
+
+
+def read_samples_of(path: Path) -> np.ndarray:
+    with open_media(path) as media:
+        return read_samples(media, rate=RATE).mono()
 
 
 def write_person(path: Path, seed: int, *, picture: bool = True) -> Path:
@@ -198,3 +205,25 @@ def test_names_that_shells_and_file_systems_choke_on_become_digests(name: str, t
     assert made.removesuffix(".mp4").isalnum()
     assert len(made) == 28
     assert _file_name(Clip("a/b.wav", tmp_path), ".flac") == "a__b.wav.flac"
+
+
+@pytest.mark.parametrize("beside_pictures", [True, False])
+def test_forged_seconds_are_on_the_written_files_clock(tmp_path: Path, beside_pictures: bool) -> None:
+    rng = np.random.default_rng(0)
+    sound = Samples(speak(Speaker.drawn(rng), rng)[0][None, : 2 * RATE], RATE, start_seconds=0.5)
+    frames = np.full((32, 64, 64, 3), 90, np.uint8) if beside_pictures else None
+    material = Material(sound, frames, FPS, None)
+
+    made = _forge_sound("partial_copy", material, None, np.random.default_rng(1))
+    path = tmp_path / ("a.mp4" if beside_pictures else "a.flac")
+    before, after = (
+        read_samples_of(write_media(path, sound=each, frames=None if frames is None else iter(frames), fps=FPS))
+        for each in (sound, made.material.sound)
+    )
+
+    changed = np.abs(before - after) > 0.05
+    inside = np.zeros(len(changed), bool)
+    for start, stop in made.segments:
+        inside[round(start * RATE) : round(stop * RATE)] = True
+    assert 0.1 < inside.mean() < 0.7
+    assert changed[inside].mean() > 20 * changed[~inside].mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffdv.data.loader import Batch, Borrow, EpochSampler, LeftOut, LoaderSpec, choose_rows, make_loader
+from ffdv.data import loader as loader_module
+from ffdv.data.loader import (
+    Batch,
+    Borrow,
+    EpochSampler,
+    LeftOut,
+    LoaderSpec,
+    choose_rows,
+    make_loader,
+)
 from ffdv.data.shards import ShardIndex, ShardRow, Shards, encode_row, open_shards, write_index, write_part
 from ffdv.errors import ShardError
 from ffdv.features.recipe import ExtractSpec, finish_sound, resample_mono
@@ -301,3 +311,91 @@ def test_a_borrowed_voice_is_cut_to_the_window_and_evaluation_forges_nothing(sha
 
     assert trained.samples.shape[1] == RATE // 2
     assert {int(label) for batch in judged for label in batch.labels} == {0, 1}
+
+
+LATE = 0.25  # seconds after the file's clock begins that the sound of partly forged clips does
+
+
+@pytest.fixture(scope="module")
+def partly_forged(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    """A real clip and three fakes of 4 s: the second half is forged, a tenth of a second of it, and nobody knows what."""
+    folder = tmp_path_factory.mktemp("partly")
+    index = ShardIndex(extract=ExtractSpec(), data="/corpus", num_clips=4, clips_per_part=4, fingerprint="f")
+    write_index(folder, index)
+    rows = []
+    for name, segments in {"real": "[]", "half": "[[2.25, 4.25]]", "word": "[[1.0, 1.1]]", "unknown": ""}.items():
+        clip = Clip(
+            name, Path(f"/corpus/{name}"), int(name != "real"), groups={"segments": segments} if segments else {}
+        )
+        facts = MediaFacts(clip.path, 1, "wav", None, None, (), (), False, {})
+        rows.append(ShardRow(clip, Features(facts, Samples(np.full((1, 4 * RATE), 0.1, np.float32), RATE, LATE))))
+    write_part(folder, index, 0, [encode_row(row, index) for row in rows])
+    return open_shards(folder)
+
+
+def windows_of(shards: Shards, *, epochs: int = 60, **spec: object) -> dict[str, list[tuple[float, float]]]:
+    """(start, label) of each training window, by clip."""
+    settled = LoaderSpec.model_validate({"workers": 0, "window_seconds": 1.0, "balance_classes": False} | spec)
+    loader = make_loader(shards, settled, rate=RATE, training=True)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in shards.names}
+    for batch in (batch for epoch in range(1, epochs + 1) for batch in loader.epoch(epoch)):
+        for name, start, label in zip(batch.names, batch.start_seconds.tolist(), batch.labels.tolist(), strict=True):
+            found[name].append((start, label))
+    return found
+
+
+def test_the_examples_in_the_docs_hold() -> None:
+    assert doctest.testmod(loader_module).failed == 0
+
+
+def test_windows_of_the_genuine_half_are_real_and_those_of_the_forged_half_fake(partly_forged: Shards) -> None:
+    found = windows_of(partly_forged, fake_seconds=0.25)
+
+    before = [label for start, label in found["half"] if start + 1.0 <= 2.25]
+    beyond = [label for start, label in found["half"] if start + 1.0 >= 2.5]
+    between = [(start, label) for start, label in found["half"] if 2.25 < start + 1.0 < 2.5]
+    assert len(before) > 5
+    assert len(beyond) > 5
+    assert between
+    assert set(before) == {0.0}
+    assert set(beyond) == {1.0}
+    for start, label in between:
+        assert label == pytest.approx((start + 1.0 - 2.25) / 0.25, abs=1e-3)
+    assert {label for _, label in found["real"]} == {0.0}
+    assert {label for _, label in found["unknown"]} == {1.0}
+
+
+def test_a_window_that_holds_all_that_is_forged_is_fake_however_little_that_is(partly_forged: Shards) -> None:
+    found = windows_of(partly_forged, fake_seconds=0.5)["word"]
+
+    assert {label for start, label in found if start <= 1.0 and start + 1.0 >= 1.1} == {1.0}
+    assert {label for start, label in found if start >= 1.1} == {0.0}
+
+
+@pytest.mark.parametrize("spec", [{"fake_seconds": None}, {"window_seconds": None}])
+def test_windows_have_their_clips_label_where_that_is_asked_for_and_whole_clips_have_it_always(
+    partly_forged: Shards, spec: dict[str, object]
+) -> None:
+    found = windows_of(partly_forged, epochs=5, **spec)
+
+    assert {name: {label for _, label in rows} for name, rows in found.items()} == {
+        "real": {0.0}, "half": {1.0}, "word": {1.0}, "unknown": {1.0}
+    }  # fmt: skip
+
+
+def test_evaluation_keeps_the_clips_label_and_tells_where_each_window_lies(partly_forged: Shards) -> None:
+    spec = LoaderSpec(workers=0, window_seconds=1.5, hop_seconds=1.0, batch_size=1)
+    batches = list(make_loader(partly_forged, spec, rate=RATE, training=False).epoch(1))
+
+    assert [batch.labels.unique().tolist() for batch in batches] == [[0], [1], [1], [1]]
+    np.testing.assert_allclose(batches[1].spans - LATE, [(0, 1.5), (1, 2.5), (2, 3.5), (2.5, 4)])
+
+
+def test_forged_seconds_that_are_none_are_told_with_the_cure(partly_forged: Shards, tmp_path: Path) -> None:
+    index = ShardIndex(extract=ExtractSpec(), data="/corpus", num_clips=1, clips_per_part=4, fingerprint="f")
+    write_index(tmp_path, index)
+    clip = Clip("odd", Path("/corpus/odd"), 1, groups={"segments": "three"})
+    write_part(tmp_path, index, 0, [encode_row(ShardRow(clip, reason="broken"), index)])
+
+    with pytest.raises(ShardError, match=r"forged seconds of 'odd' are not a list.*prepare the clips again"):
+        _ = open_shards(tmp_path).forged_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ffdv.data.corpus import Corpus, group_value
+from ffdv.data import corpus as corpus_module
+from ffdv.data.corpus import Corpus, forged_seconds, group_value
 from ffdv.data.manifest import load_corpus
 from ffdv.errors import ManifestError
 
@@ -317,3 +319,25 @@ def test_the_bad_tables_that_users_send_are_one_sentence_each(shared_data: Path)
             load_corpus(table)
         assert table.name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_the_examples_in_the_docs_of_corpora_hold() -> None:
+    assert doctest.testmod(corpus_module).failed == 0
+
+
+@pytest.mark.parametrize("column", ["segments", "fake_segments", "fake_periods"])
+def test_forged_seconds_are_read_and_those_that_are_none_are_told_by_row_and_left_out(
+    tmp_path: Path, write_table: WriteTable, column: str
+) -> None:
+    cells = {"a": "[[0.5, 1]]", "b": "", "c": "three", "d": "[[2, 1]]", "e": "[[1]]", "f": "[[0, NaN]]", "g": "[]"}
+    touch(tmp_path, *(f"{name}.wav" for name in cells))
+    write_table(
+        tmp_path / "labels.csv", [("file", "label", column), *((f"{n}.wav", 1, cell) for n, cell in cells.items())]
+    )
+
+    corpus = load_corpus(tmp_path)
+
+    found = {clip.name[0]: forged_seconds(clip.groups) for clip in corpus.clips}
+    assert found == {"a": ((0.5, 1.0),), "g": (), **dict.fromkeys("bcdef")}
+    assert [(problem.row, problem.kind) for problem in corpus.problems] == [(row, "segments") for row in (4, 5, 6, 7)]
+    assert all("write [[start, stop], ...]" in problem.text for problem in corpus.problems)

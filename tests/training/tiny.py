@@ -31,6 +31,7 @@ class TinyBatch:
     lengths: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    spans: np.ndarray | None = None
 
 
 class TinyBatches:

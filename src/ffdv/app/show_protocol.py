@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ffdv.training.compare import Comparison
     from ffdv.training.crossval import CrossvalProgress, CrossvalTable
     from ffdv.training.evaluate import EvaluationTable
+    from ffdv.training.localising import Localisation
 
 
 def show_evaluation(result: EvaluationTable) -> None:
@@ -31,10 +32,21 @@ def show_evaluation(result: EvaluationTable) -> None:
         table(("measure", "raw [95 % interval]", "neutralised"), rows)
     if result.by is not None:
         _show_groups(result)
+    if result.localisation is not None:
+        _show_localisation(result.localisation)
     if result.confidence is not None:
         show_confidence(result.confidence)
     for text in (*result.warnings, *(() if beside is None else beside.warnings)):
         warn(text)
+
+
+def _show_localisation(found: Localisation) -> None:
+    """How well forged seconds are found."""
+    say(
+        f"where it is forged, by windows of {found.window_seconds:.1f} s: {found.num_segments} forged stretches in {found.num_fake} fakes, "
+        f"beside {found.num_real} reals; {found.num_forged} windows hold forged seconds, {found.num_genuine} none"
+    )
+    table(("measure", "value [95 % interval]"), list(found.numbers.items()))
 
 
 def _show_groups(result: EvaluationTable) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,14 +12,18 @@ from typing import Literal
 
 from ffdv.records import Clip
 
-ProblemKind = Literal["missing", "outside", "duplicate", "conflict", "label", "unlabelled", "row", "skipped"]
+ProblemKind = Literal[
+    "missing", "outside", "duplicate", "conflict", "label", "unlabelled", "segments", "row", "skipped"
+]
 
 # One idea, several spellings: the first column that a clip has a value in is taken.
 GROUP_SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "method": ("method", "generator", "attack", "attack_type", "manipulation", "vocoder"),
     "identity": ("identity", "speaker", "person", "subject"),
     "source": ("source_repo", "source", "dataset", "origin"),
+    "segments": ("segments", "fake_segments", "fake_periods"),
 }
+Seconds = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Problem:
 
     kind: missing (no such file), outside (leaves the data's folder), duplicate (same clip again, the first is kept),
     conflict (same clip with another label, none is kept), label (not a known label, dropped), unlabelled (empty label, kept
-    without one), row (too few or too many cells, no name), skipped (files that no loader looks at);
+    without one), segments (forged seconds that are none, kept without them), row (too few or too many cells, no name), skipped (files that no loader looks at);
     row: line in the table as an editor numbers it (the header is 1), None where there is no table;
     name: the clip as written; text: one sentence that names row and clip.
     """
@@ -71,6 +77,32 @@ def group_spellings(by: str) -> tuple[str, ...]:
         if by in names:
             return (by, *(name for name in names if name != by))
     return GROUP_SPELLINGS.get(by, (by,))
+
+
+def forged_seconds(groups: Mapping[str, str]) -> Seconds | None:
+    """Which seconds of a clip are forged, as its column `segments` says, in order and apart; None when it does not say.
+
+    >>> forged_seconds({"fake_periods": "[[2.5, 3], [0.5, 1], [0.75, 1.5]]"}), forged_seconds({"segments": "[]"})
+    (((0.5, 1.5), (2.5, 3.0)), ())
+
+    Raises ValueError where the text is something else than [[start, stop], ...] with 0 <= start < stop.
+    """
+    text = group_value(groups, "segments")
+    if text is None:
+        return None
+    try:
+        spans = sorted((float(start), float(stop)) for start, stop in json.loads(text))
+    except (TypeError, ValueError):
+        raise ValueError("not a list of [start, stop] in seconds") from None
+    joined: list[tuple[float, float]] = []
+    for start, stop in spans:
+        if not 0.0 <= start < stop < math.inf:
+            raise ValueError(f"[{start:g}, {stop:g}] is no stretch of time")
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
 
 
 def count_problems(problems: Iterable[Problem]) -> str:

@@ -306,7 +306,10 @@ def _forge_sound(method: str, material: Material, other: Material | None, rng: n
         extra["other"] = resample_mono(other.sound, sound.rate)
     forged = function(sound.mono(), sound.rate, rng, **extra)
     changed = replace(material, sound=Samples(forged.samples[None], sound.rate, sound.start_seconds))
-    return Made(method, changed, forged.segments, forged.sense)
+    # Beside pictures the sound keeps its place on the file's clock; alone it is written from 0 on.
+    begins = 0.0 if material.frames is None else sound.start_seconds
+    segments = tuple((max(0.0, start + begins), stop + begins) for start, stop in forged.segments if stop + begins > 0)
+    return Made(method, changed, segments, forged.sense)
 
 
 def _forge_picture(method: str, material: Material, other: Material | None, rng: np.random.Generator) -> Made:

@@ -2,7 +2,8 @@
 
 sound ─ window ┐                                      samples = (crops (rows, frames, 3, s, s), their seconds within the window
 face  ─ crops  ┴─ in it ─▶ forge, change ─▶ Batch ─▶            (rows, frames), sound (rows, n)), lengths (rows, 2): crops, samples
-                                                      labels (rows, 4): overall, picture, voice, pairing; NaN = not known
+                                                      labels (rows, 4): overall, picture, voice, pairing; NaN = not known, in training
+                                                      of the window itself where its clip's forged seconds are known
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from ffdv.augment.forgery import ForgedPicture, ForgedSound
 from ffdv.augment.image import PictureChain
 from ffdv.augment.steps import material_of
 from ffdv.data.face_loader import landmarks_in_crops
-from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, LoaderSpec, choose_rows, torch_loader
+from ffdv.data.loader import (
+    Batch,
+    ClipLoader,
+    Draw,
+    EpochSampler,
+    LoaderSpec,
+    choose_rows,
+    label_of_window,
+    torch_loader,
+)
 from ffdv.data.shards import Shards
 from ffdv.features.crops import as_planes
 from ffdv.features.faces import STANDARD_FACES
@@ -42,9 +52,10 @@ class JointRequest:
 
 @dataclass(frozen=True)
 class JointRows:
-    """The windows of one clip and what is known of it: labels (4,)."""
+    """The windows of one clip, their length in seconds, and what is known of them: labels (4,)."""
 
     windows: tuple[JointWindow, ...]
+    seconds: float
     labels: FloatArray
     name: str
     row: int
@@ -102,6 +113,7 @@ class JointClips:
         self._shards = Shards(shards.folder, shards.index)
         self._names, self._labels = shards.names, head_labels(shards)
         self._face_spec = shards.index.extract.faces or STANDARD_FACES
+        self._forged_seconds = shards.forged_seconds if training and spec.fake_seconds else None
         self._spec, self._request, self._training, self._others = spec, request, training, others
 
     def __len__(self) -> int:
@@ -111,6 +123,9 @@ class JointClips:
         sound, seen = self._shards.sound(draw.row), self._shards.faces(draw.row)
         labels, name = self._labels[draw.row].copy(), self._names[draw.row]
         request, seconds = self._request, self._spec.window_seconds or self._spec.max_seconds
+        track = seen.tracks[0] if seen and seen.tracks else None
+        first, last = joint_span(sound, track)
+        length = min(seconds, last - first)
         if not self._training:
             windows = finish_joint(
                 sound,
@@ -121,30 +136,38 @@ class JointClips:
                 frames=request.frames,
                 size=request.size,
             )
-            return JointRows(windows, labels, name, draw.row)
+            return JointRows(windows, length, labels, name, draw.row)
         rng = np.random.default_rng([self._spec.seed, draw.epoch, draw.row, draw.draw])
-        track = seen.tracks[0] if seen and seen.tracks else None
         mono = None if sound is None else resample_mono(sound, request.rate)
-        first, last = joint_span(sound, track)
         start = first + float(rng.uniform(0.0, max(0.0, last - first - seconds))) if self._spec.random_crop else first
         whole = None if sound is None or mono is None else Samples(mono[None], request.rate, sound.start_seconds)
         part = joint_window(whole, track, start=start, seconds=seconds, frames=request.frames, rng=rng)
-        heard = self._forged_sound(part.sound, labels, rng, paired=len(part.crops) > 0)
+        forgeable = labels[0] == REAL
+        if not forgeable:
+            labels *= self._share_forged(draw.row, start, length)
+        heard = self._forged_sound(part.sound, labels, rng, paired=len(part.crops) > 0) if forgeable else part.sound
         crops = part.crops
         if track is not None and len(crops):
             size = None if seen is None else seen.picture_size
             points = landmarks_in_crops(track.chosen(part.places), self._face_spec, size)
-            crops = self._forged_crops(crops, points, labels, rng)
+            crops = self._changed_crops(crops, points, labels, rng, forgeable=forgeable)
         planes = as_planes(crops, request.size)
         window = JointWindow(planes, part.crop_seconds[: len(planes)], heard, start)
-        return JointRows((window,), labels, name, draw.row)
+        return JointRows((window,), length, labels, name, draw.row)
+
+    def _share_forged(self, row: int, start: float, seconds: float) -> float:
+        """How fake a window of a fake clip is."""
+        forged = None if self._forged_seconds is None else self._forged_seconds[row]
+        if forged is None or self._spec.fake_seconds is None:
+            return 1.0
+        return label_of_window((start, start + seconds), forged, fake_seconds=self._spec.fake_seconds)
 
     def _forged_sound(
         self, samples: FloatArray, labels: FloatArray, rng: np.random.Generator, *, paired: bool
     ) -> FloatArray:
         """A real clip's sound, perhaps forged, its labels then set in place; without a face a wrong pairing is none."""
         chain = self._request.forge_sound
-        if chain is None or labels[0] != REAL or not len(samples):
+        if chain is None or not len(samples):
             return samples
         other = (
             self._other_sound(rng) if any("other" in material_of(chain.methods[s.name]) for s in chain.steps) else None
@@ -162,12 +185,18 @@ class JointClips:
                 return resample_mono(sound, self._request.rate)
         return None
 
-    def _forged_crops(
-        self, crops: npt.NDArray[np.uint8], points: FloatArray, labels: FloatArray, rng: np.random.Generator
+    def _changed_crops(
+        self,
+        crops: npt.NDArray[np.uint8],
+        points: FloatArray,
+        labels: FloatArray,
+        rng: np.random.Generator,
+        *,
+        forgeable: bool,
     ) -> npt.NDArray[np.uint8]:
         """Crops of a clip with a genuine picture, perhaps forged, its labels then set in place; then changed alike."""
         chain, change = self._request.forge_picture, self._request.picture
-        if chain is not None and labels[0] == REAL:
+        if chain is not None and forgeable and labels[0] == REAL:
             forged = chain(crops, rng=rng, landmarks=points, fps=self._face_spec.fps)
             if isinstance(forged, ForgedPicture) and forged.segments and len(forged.pixels) == len(crops):
                 labels[0], labels[1] = 1.0, 1.0
@@ -202,4 +231,5 @@ def collate_joint(items: Sequence[JointRows]) -> Batch:
         names=tuple(item.name for _, item in rows),
         clips=torch.tensor([item.row for _, item in rows]),
         start_seconds=torch.tensor([window.start_seconds for window, _ in rows], dtype=torch.float64),
+        seconds=torch.tensor([item.seconds for _, item in rows], dtype=torch.float64),
     )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from ffdv.data.corpus import Seconds
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import finish_sound, resample_mono, window_starts
@@ -42,7 +43,10 @@ class LoaderSpec(BaseModel):
 
     window_seconds: length of a window, None = the whole clip, of which at most max_seconds are taken; in training one window
     a clip, at random (random_crop) or from the start; in evaluation every window, hop_seconds apart (None: end to end);
-    balance_classes: in training both classes come equally often; workers: processes that read, 0 = none beside the caller.
+    fake_seconds: in training a window of a clip whose forged seconds its corpus tells is fake when so many of them lie in it, or all
+    that there are, and real when none does; between, its label is their share of fake_seconds. None: a window has its clip's label,
+    as it has where they are not known. What is forged here is forged within the window, and fake. balance_classes: in training clips of both classes come equally
+    often; workers: processes that read, 0 = none beside the caller.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +56,7 @@ class LoaderSpec(BaseModel):
     hop_seconds: float | None = Field(default=None, gt=0)
     max_seconds: float = Field(default=30.0, gt=0)
     random_crop: bool = True
+    fake_seconds: float | None = Field(default=0.2, gt=0)
     balance_classes: bool = True
     workers: int = Field(default=2, ge=0)
     seed: int = Field(default=0, ge=0)
@@ -62,8 +67,9 @@ class Batch:
     """Windows side by side: samples (rows, n) float32, zero after each row's length; lengths, labels, clips (rows,) int64.
 
     Loaders of other senses put there what their nets look at: see face_loader.py, vector_loader.py, joint_loader.py.
-    labels: 1 = fake, -1 unknown; names (rows,): the clip that each row is a window of; clips: its row in the shards;
-    start_seconds (rows,) float64: where in the clip the window begins.
+    labels: 1 = fake, -1 unknown, float32 where a window is fake in part (LoaderSpec.fake_seconds); names (rows,): the clip that each
+    row is a window of; clips: its row in the shards; start_seconds (rows,) float64: where in the clip the window begins;
+    seconds (rows,) float64: its length, None where rows are not stretches of the clip's time.
     """
 
     samples: Tensor | tuple[Tensor, ...]
@@ -72,9 +78,18 @@ class Batch:
     names: tuple[str, ...]
     clips: Tensor
     start_seconds: Tensor
+    seconds: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def spans(self) -> npt.NDArray[np.float64] | None:
+        """Start and stop of each row on its clip's clock (rows, 2), in seconds; None where rows are not stretches of its time."""
+        if self.seconds is None:
+            return None
+        starts, lengths = self.start_seconds.cpu().numpy(), self.seconds.cpu().numpy()
+        return np.stack([starts, starts + lengths], axis=1)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
         """The same batch with what a net needs on `device`."""
@@ -166,8 +181,9 @@ def make_loader(
 ) -> ClipLoader:
     """Batches of sound at `rate` Hz from the clips `rows` (all by default).
 
-    Training: shuffled, one window a clip, a real one perhaps forged (its label is then fake), augmented; evaluation: in order, every window, untouched. Each of num_ranks processes
-    gets its share; in training all get equally many batches. Raises ShardError when no clip can take part.
+    Training: shuffled, one window a clip, a real one perhaps forged, labelled for itself (LoaderSpec.fake_seconds), augmented;
+    evaluation: in order, every window, untouched, with its clip's label. Each of num_ranks processes gets its share; in training all
+    get equally many batches. Raises ShardError when no clip can take part.
     """
     shards = shards if isinstance(shards, Shards) else open_shards(shards)
     taken, left_out = choose_rows(shards, spec, rows=rows, need_labels=need_labels)
@@ -311,14 +327,30 @@ def _shuffled(count: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]
     return rng.permutation(count), np.zeros(count, np.int64)
 
 
+def label_of_window(span: tuple[float, float], forged: Seconds, *, fake_seconds: float) -> float:
+    """How fake a stretch of a clip is, [0, 1], where these seconds of the clip are forged; see LoaderSpec.fake_seconds.
+
+    >>> forged = ((2.0, 4.0),)
+    >>> [label_of_window((start, start + 2.0), forged, fake_seconds=0.5) for start in (0.0, 0.25, 1.0, 3.75, 4.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    >>> label_of_window((1.0, 3.0), ((2.0, 2.1),), fake_seconds=0.5)
+    1.0
+    """
+    inside = sum(max(0.0, min(span[1], stop) - max(span[0], start)) for start, stop in forged)
+    enough = min(fake_seconds, sum(stop - start for start, stop in forged))
+    # Spans are written to a tenth of a millisecond.
+    return 1.0 if enough and inside >= enough - 1e-4 else inside / enough if enough else 0.0
+
+
 @dataclass(frozen=True)
 class _Item:
-    """The windows of one clip before they are put together: (windows, n), and where each begins."""
+    """The windows of one clip before they are put together: (windows, n), where each begins, and their length in seconds."""
 
     windows: FloatArray
     start_seconds: npt.NDArray[np.float64]
+    seconds: float
     name: str
-    label: int
+    label: float
     row: int
 
 
@@ -339,6 +371,7 @@ class ClipWindows:
         # A copy of its own: a forked worker must not share the caller's open files.
         self._shards = Shards(shards.folder, shards.index)
         self._names, self._labels = shards.names, shards.labels
+        self._forged_seconds = shards.forged_seconds if training and spec.fake_seconds else None
         self._spec, self._rate, self._training, self._augment = spec, rate, training, augment
         self._forge, self._others = forge, np.zeros(0, np.int64) if others is None else others
 
@@ -349,26 +382,38 @@ class ClipWindows:
         sound = self._shards.sound(draw.row)
         if sound is None:
             raise ShardError(f"{self._names[draw.row]!r} has no sound in {self._shards.folder}")
-        label = int(self._labels[draw.row])
+        label = float(self._labels[draw.row])
         if self._training:
             rng = np.random.default_rng([self._spec.seed, draw.epoch, draw.row, draw.draw])
-            window, start = self._training_window(resample_mono(sound, self._rate), rng)
-            window, label = self._forged(window, label, rng)
-            windows, starts = self._augmented(window, rng, draw.row)[None], np.asarray([start / self._rate])
-        elif self._spec.window_seconds is None:
+            window, first = self._training_window(resample_mono(sound, self._rate), rng)
+            start, seconds = sound.start_seconds + first / self._rate, len(window) / self._rate
+            window, label = (
+                self._forged(window, rng) if label == REAL else (window, self._label(draw.row, start, seconds))
+            )
+            changed = self._augmented(window, rng, draw.row)[None]
+            return _Item(changed, np.asarray([start]), seconds, self._names[draw.row], label, draw.row)
+        if self._spec.window_seconds is None:
             windows, starts = finish_sound(sound, rate=self._rate, window_seconds=None, hop_seconds=None)
             windows = windows[:, : round(self._spec.max_seconds * self._rate)]
         else:
-            seconds, hop = self._spec.window_seconds, self._spec.hop_seconds
-            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=seconds, hop_seconds=hop)
-        return _Item(windows, starts, self._names[draw.row], label, draw.row)
+            wanted, hop = self._spec.window_seconds, self._spec.hop_seconds
+            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=wanted, hop_seconds=hop)
+        return _Item(windows, starts, windows.shape[1] / self._rate, self._names[draw.row], label, draw.row)
 
-    def _forged(self, window: FloatArray, label: int, rng: np.random.Generator) -> tuple[FloatArray, int]:
+    def _label(self, row: int, start: float, seconds: float) -> float:
+        """Of a window of a fake clip."""
+        forged = None if self._forged_seconds is None else self._forged_seconds[row]
+        if forged is None or self._spec.fake_seconds is None:
+            return float(self._labels[row])
+        return label_of_window((start, start + seconds), forged, fake_seconds=self._spec.fake_seconds)
+
+    def _forged(self, window: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
         """A real window after the forging hook, and what it is then."""
-        if self._forge is None or label != REAL:
-            return window, label
-        forged = self._forge(window, self._rate, rng, self._other_voice)
-        return (window, label) if forged is None else (np.asarray(forged, np.float32)[: len(window)], FAKE)
+        forged = None if self._forge is None else self._forge(window, self._rate, rng, self._other_voice)
+        if forged is None:
+            return window, REAL
+        # Forged after it was cut: all of the forgery lies in it, be it ever so short.
+        return np.asarray(forged, np.float32)[: len(window)], FAKE
 
     def _other_voice(self, rng: np.random.Generator) -> FloatArray | None:
         """Another real clip's sound, at the same rate."""
@@ -399,16 +444,18 @@ def collate(items: Sequence[_Item]) -> Batch:
     rows = [window for item in items for window in item.windows]
     repeats = [len(item.windows) for item in items]
     lengths = np.asarray([len(row) for row in rows], np.int64)
+    labels = np.repeat([item.label for item in items], repeats).astype(np.float32)
     samples = np.zeros((len(rows), lengths.max()), np.float32)
     for target, row in zip(samples, rows, strict=True):
         target[: len(row)] = row
     return Batch(
         samples=torch.from_numpy(samples),
         lengths=torch.from_numpy(lengths),
-        labels=torch.from_numpy(np.repeat([item.label for item in items], repeats).astype(np.int64)),
+        labels=torch.from_numpy(labels if (labels % 1).any() else labels.astype(np.int64)),
         names=tuple(item.name for item, count in zip(items, repeats, strict=True) for _ in range(count)),
         clips=torch.from_numpy(np.repeat([item.row for item in items], repeats).astype(np.int64)),
         start_seconds=torch.from_numpy(np.concatenate([item.start_seconds for item in items])),
+        seconds=torch.from_numpy(np.repeat([item.seconds for item in items], repeats)),
     )
 
 

@@ -38,11 +38,12 @@ from ffdv.data.blobs import (
     encode_mouth,
     encode_sound,
 )
-from ffdv.data.corpus import group_spellings
+from ffdv.data.corpus import Seconds, forged_seconds, group_spellings
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.kept_sound import KeptSound
 from ffdv.features.recipe import ExtractSpec
 from ffdv.records import (
+    REAL,
     Clip,
     FacesSeen,
     Features,
@@ -199,6 +200,23 @@ class Shards:
 
         columns = [pc.map_lookup(self.table["groups"], name, "first") for name in group_spellings(by)]
         return tuple(pc.coalesce(*columns).to_pylist())
+
+    @cached_property
+    def forged_seconds(self) -> tuple[Seconds | None, ...]:
+        """Which seconds of each clip are forged: () of a real one, None of a fake whose corpus does not say.
+
+        A fake that names none is one of which nothing is known. Raises ShardError where a text is no such list.
+        """
+        found: list[Seconds | None] = []
+        for name, label, text in zip(self.names, self.labels.tolist(), self.group("segments"), strict=True):
+            try:
+                known = forged_seconds({"segments": text} if text else {})
+            except ValueError as error:
+                raise ShardError(
+                    f"{self.folder}: the forged seconds of {name!r} are {error}; prepare the clips again, into another folder"
+                ) from None
+            found.append(() if label == REAL else known or None)
+        return tuple(found)
 
     def probe(self, name: str) -> npt.NDArray[np.float64]:
         """(clips,) one probe, NaN where a clip has none."""

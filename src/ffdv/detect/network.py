@@ -61,6 +61,8 @@ class NetworkFacts:
         """How the opinions on a clip's windows or faces become one, as in training."""
         training = self.recipe.get("training")
         chosen = training.get("aggregate") if isinstance(training, dict) else None
+        if isinstance(chosen, int | float):
+            return float(chosen)
         return next((how for how in AGGREGATIONS if how == chosen), "mean")
 
     @property

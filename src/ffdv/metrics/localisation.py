@@ -1,6 +1,7 @@
 """How well marked seconds fit the seconds that are fake: AP@IoU and AR@N for segments of time.
 
-A segment is [start, stop) in seconds. Truths and guesses are lists with one entry a clip, in the same order.
+A segment is [start, stop) in seconds. Truths and guesses are lists with one entry a clip, in the same order; guesses come from
+the opinions on overlapping windows (mark_segments).
 
     truth     ├────────────┤            IoU = overlap / union
     guess          ├────────────┤           = 5 / 15
@@ -8,17 +9,20 @@ A segment is [start, stop) in seconds. Truths and guesses are lists with one ent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ffdv.errors import MetricError
+from ffdv.metrics.calibration import sigmoid
 from ffdv.metrics.ranking import Numbers
 
 # As AV-Deepfake1M and ActivityNet average recall: 0.50, 0.55 ... 0.95.
 RECALL_IOUS = tuple(np.arange(50, 100, 5) / 100.0)
+MOST_GUESSES = 100  # of a clip
+ALIKE = 0.5  # of two segments that overlap so much (IoU) the surer one stays
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,34 @@ def average_precision_at_iou(truths: Sequence[npt.ArrayLike], guesses: Sequence[
 
     Raises MetricError when there is no true segment at all, or lists differ in length.
     """
-    total = _num_truths(truths, guesses)
-    scores = np.concatenate([marks.scores for marks in guesses]) if guesses else np.empty(0)
+    return float(weighted_average_precision_at_iou(truths, guesses, iou=iou)(np.ones((1, len(truths))))[0])
+
+
+def weighted_average_precision_at_iou(
+    truths: Sequence[npt.ArrayLike], guesses: Sequence[Guesses], *, iou: float = 0.5
+) -> Callable[[Numbers], Numbers]:
+    """AP@IoU as a function of how often each clip counts: weights (resamples, clips) → (resamples,).
+
+    Raises MetricError as average_precision_at_iou; 0 where a resample holds no true segment.
+    """
+    counts = _truths_of(truths, guesses)
+    scores = np.concatenate([marks.scores for marks in guesses])
     right = np.concatenate(
         [_right(check_spans(truth), marks, iou) for truth, marks in zip(truths, guesses, strict=True)]
     )
-    if not len(scores):
-        return 0.0
     # Of equally sure guesses the wrong ones count first: the order of a file must not make a model better.
     order = np.lexsort((right, -scores))
-    hits = np.cumsum(right[order])
-    precision = hits / np.arange(1, len(hits) + 1)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(hits / total, prepend=0.0) * best))
+    clip = np.repeat(np.arange(len(guesses)), [len(marks.scores) for marks in guesses])[order]
+
+    def statistic(weights: Numbers) -> Numbers:
+        times = weights[:, clip]
+        hits, marked = np.cumsum(times * right[order], axis=1), np.cumsum(times, axis=1)
+        precision = np.divide(hits, marked, out=np.zeros_like(hits), where=marked > 0)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        steps: Numbers = (np.diff(hits, axis=1, prepend=0.0) * best).sum(axis=1)
+        return _divided(steps, weights @ counts)
+
+    return statistic
 
 
 def average_recall_at(
@@ -99,17 +118,87 @@ def average_recall_at(
 
     Raises MetricError when there is no true segment at all, lists differ in length, or most < 1.
     """
+    return float(weighted_average_recall_at(truths, guesses, most=most, ious=ious)(np.ones((1, len(truths))))[0])
+
+
+def weighted_average_recall_at(
+    truths: Sequence[npt.ArrayLike],
+    guesses: Sequence[Guesses],
+    *,
+    most: int,
+    ious: Sequence[float] = RECALL_IOUS,
+) -> Callable[[Numbers], Numbers]:
+    """AR@N as a function of how often each clip counts: weights (resamples, clips) → (resamples,). Raises as average_recall_at."""
     if most < 1:
         raise MetricError(f"recall looks at one guess a clip at least, got {most}")
-    total = _num_truths(truths, guesses)
-    found = 0
-    for truth, marks in zip(truths, guesses, strict=True):
+    counts = _truths_of(truths, guesses)
+    found = np.zeros(len(truths))
+    for clip, (truth, marks) in enumerate(zip(truths, guesses, strict=True)):
         surest = np.argsort(-marks.scores, kind="stable")[:most]
-        if not len(surest) or not len(check_spans(truth)):
-            continue
-        best = overlap(truth, marks.spans[surest]).max(axis=1)
-        found += int((best[:, None] >= np.array(ious) - 1e-9).sum())
-    return found / (total * len(ious))
+        if len(surest) and counts[clip]:
+            best = overlap(truth, marks.spans[surest]).max(axis=1)
+            found[clip] = (best[:, None] >= np.array(ious) - 1e-9).mean(axis=1).sum()
+    return lambda weights: _divided(weights @ found, weights @ counts)
+
+
+def mark_segments(spans: npt.ArrayLike, logits: npt.ArrayLike) -> Guesses:
+    """The segments of a clip that opinions on its windows speak for, at most MOST_GUESSES.
+
+    spans (k, 2): the windows, which may overlap; logits (k,). A moment is as fake as the windows over it say on average; each
+    stretch that stands above some level of that curve is a segment. It is as sure as a moment within it is fake and one
+    beyond it is not: the mean probability inside times that of being genuine outside. Of segments that are ALIKE the surest is kept.
+
+        curve     ▁▁▁▁▃▃▆▆▆▃▃▁▁▁▁▁▃▃▁▁▁
+        marked        ├─────┤     ├─┤
+                        ├─┤
+
+    >>> found = mark_segments([[0, 2], [1, 3], [3, 6]], [0.0, 9.0, -9.0])
+    >>> found.spans.tolist(), found.scores.round(2).tolist()
+    ([[1.0, 3.0], [0.0, 6.0]], [0.87, 0.41])
+
+    Raises MetricError when there are not as many finite logits as windows.
+    """
+    windows = Guesses(check_spans(spans), np.asarray(logits, np.float64))
+    edges, places = np.unique(windows.spans, return_inverse=True)
+    first, last = places.reshape(-1, 2).T
+    sums, covered = (
+        np.cumsum(np.bincount(first, each, len(edges)) - np.bincount(last, each, len(edges)))[:-1]
+        for each in (windows.scores, np.ones(len(first)))
+    )
+    curve = np.where(covered > 0, sums / np.maximum(covered, 1), -np.inf)
+    starts, stops = _above_levels(curve)
+    lengths = np.diff(edges) * (covered > 0)
+    fake, whole = (np.concatenate([[0.0], np.cumsum(each)]) for each in (sigmoid(curve) * lengths, lengths))
+    inside, within = fake[stops] - fake[starts], whole[stops] - whole[starts]
+    outside = _divided(fake[-1] - inside, whole[-1] - within)
+    found, scores = np.stack([edges[starts], edges[stops]], axis=1), inside / within * (1.0 - outside)
+    order = np.lexsort((found[:, 0], -scores))
+    kept: list[int] = []
+    for place in order.tolist():
+        if not kept or overlap(found[place], found[kept]).max() < ALIKE:
+            kept.append(place)
+        if len(kept) == MOST_GUESSES:
+            break
+    return Guesses(found[kept], scores[kept])
+
+
+def _above_levels(curve: Numbers) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Start and stop of every longest stretch of the curve that stays at or above one of its finite values."""
+    found: set[tuple[int, int]] = set()
+    open_stretches: list[tuple[int, float]] = []  # where they began, and the lowest value since
+    for place, value in enumerate([*curve.tolist(), -np.inf]):
+        start = place
+        while open_stretches and open_stretches[-1][1] > value:
+            start, _ = open_stretches.pop()
+            found.add((start, place))
+        if np.isfinite(value) and (not open_stretches or open_stretches[-1][1] < value):
+            open_stretches.append((start, value))
+    stretches = np.array(sorted(found), np.int64).reshape(-1, 2)
+    return stretches[:, 0], stretches[:, 1]
+
+
+def _divided(sums: Numbers, totals: Numbers) -> Numbers:
+    return np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
 
 
 def _right(truth: Numbers, marks: Guesses, iou: float) -> npt.NDArray[np.bool_]:
@@ -125,10 +214,11 @@ def _right(truth: Numbers, marks: Guesses, iou: float) -> npt.NDArray[np.bool_]:
     return right
 
 
-def _num_truths(truths: Sequence[npt.ArrayLike], guesses: Sequence[Guesses]) -> int:
+def _truths_of(truths: Sequence[npt.ArrayLike], guesses: Sequence[Guesses]) -> Numbers:
+    """How many true segments each clip has."""
     if len(truths) != len(guesses):
         raise MetricError(f"{len(truths)} clips have truths and {len(guesses)} have guesses; give one entry a clip")
-    total = sum(len(check_spans(truth)) for truth in truths)
-    if not total:
+    counts = np.array([len(check_spans(truth)) for truth in truths], np.float64)
+    if not counts.sum():
         raise MetricError("undefined without true segments: no clip is marked as fake anywhere")
-    return total
+    return counts

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,8 @@ from ffdv.training.losses import Loss, overall_labels, overall_logits
 from ffdv.training.optimiser import ScheduleSpec, rate_share, set_rate
 
 FloatArray64 = npt.NDArray[np.float64]
-_Row = tuple[str, int, float, float]  # a window's clip, label, logit, and distance from what training saw
+# A window's clip, label, logit, distance from what training saw, start and stop
+_Row = tuple[str, int, float, float, float, float]
 IntArray = npt.NDArray[np.int64]
 
 _ROWS_AT_ONCE = 64  # pictures of 256 x 256 in ResNet-18 take 1 GB
@@ -50,8 +51,9 @@ class TrainingSpec(BaseModel):
     average_decay: keep and validate a moving average of the weights, None = the weights themselves;
     early_stop_epochs: stop after so many epochs without a better one; choose_by: what `better` means, on the
     validation part; save_minutes: at most so much work is lost when the machine dies; seed: of the start, the order
-    and the dropout; aggregate: how a clip's windows or faces become its score (metrics/aggregation.py), auto: the one with the
-    best validation AUC when an epoch is kept (mean until then), which the saved recipe then names.
+    and the dropout; aggregate: how a clip's windows or faces become its score (metrics/aggregation.py), a number: that sharpness,
+    learned: the sharpness that tells the validation clips best, auto: the one of mean, max, top and learned with the best validation
+    AUC; both are settled when an epoch is kept (mean until then), and the saved recipe then names what came of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,14 +65,14 @@ class TrainingSpec(BaseModel):
     average_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
     early_stop_epochs: int | None = Field(default=None, ge=1)
     choose_by: Literal["auc", "accuracy", "eer"] = "auc"
-    aggregate: Literal["mean", "max", "top", "auto"] = "mean"
+    aggregate: Annotated[float, Field(ge=0.0, le=100.0)] | Literal["mean", "max", "top", "learned", "auto"] = "mean"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     save_minutes: float = Field(default=10.0, gt=0.0)
 
     @property
     def aggregation(self) -> Aggregation:
         """How windows are put together; the mean where that is still open."""
-        return "mean" if self.aggregate == "auto" else self.aggregate
+        return "mean" if self.aggregate == "auto" or self.aggregate == "learned" else self.aggregate  # noqa: PLR1714 -- mypy narrows
 
 
 class ClipBatch(Protocol):
@@ -91,6 +93,10 @@ class ClipBatch(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """The clip that each row is a window of."""
+
+    @property
+    def spans(self) -> FloatArray64 | None:
+        """Start and stop of each row on its clip's clock (rows, 2), in seconds; None where rows are not stretches of its time."""
 
 
 class EpochBatches(Protocol):
@@ -132,8 +138,9 @@ ReportProgress = Callable[[Progress], None]
 @dataclass(frozen=True)
 class ScoredClips:
     """Opinions on clips: logits (n,) fake minus real, labels (n,), names; loss is the mean over windows (NaN: not asked);
-    windows: the logits of each clip's windows, in order; distances (n,): how far each clip lies from what training saw
-    (models/embedding.py), the mean of its windows, None: not asked.
+    windows: the logits of each clip's windows, in order; spans: start and stop of each of them (k, 2), NaN where they are not
+    stretches of time; distances (n,): how far each clip lies from what training saw (models/embedding.py), the mean of its windows,
+    None: not asked.
     """
 
     names: tuple[str, ...]
@@ -141,6 +148,7 @@ class ScoredClips:
     logits: FloatArray64
     loss: float = math.nan
     windows: tuple[FloatArray64, ...] = ()
+    spans: tuple[FloatArray64, ...] = ()
     distances: FloatArray64 | None = None
 
     def aggregated(self, how: Aggregation) -> ScoredClips:
@@ -412,7 +420,8 @@ def predict(
             whole = overall_logits(logits)
             margins = (whole[:, 1] - whole[:, 0]).double().cpu()
             labels = overall_labels(batch.labels).tolist()
-            rows += zip(batch.names, labels, margins.tolist(), distances, strict=True)
+            spans = np.full((len(batch.names), 2), np.nan) if batch.spans is None else batch.spans
+            rows += zip(batch.names, labels, margins.tolist(), distances, *spans.T.tolist(), strict=True)
             num_rows += len(batch.names)
             if after_batch is not None:
                 after_batch(step)
@@ -435,7 +444,7 @@ def embed(fabric: Fabric, net: nn.Module, batches: Iterable[ClipBatch], *, rows:
     with torch.inference_mode(), fabric.autocast():
         for batch in batches:
             parts = [net.embedded(*fabric.to_device(piece))[1].float().cpu() for piece in _pieces(batch)]
-            found.append((torch.cat(parts), overall_labels(batch.labels).cpu()))
+            found.append((torch.cat(parts), (overall_labels(batch.labels) > 0.5).long().cpu()))
             if sum(len(labels) for _, labels in found) * fabric.world_size >= rows:
                 break
     net.train(was_training)
@@ -575,20 +584,20 @@ def _in_groups(batches: Iterable[ClipBatch], size: int) -> Iterator[list[ClipBat
 
 def _by_clip(rows: Sequence[_Row], loss: float) -> ScoredClips:
     """Rows → the windows of each clip, not yet put together."""
-    logits: dict[str, list[float]] = {}
-    distances: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, ...]]] = {}
     labels: dict[str, int] = {}
-    for name, label, logit, distance in rows:
-        logits.setdefault(name, []).append(logit)
-        distances.setdefault(name, []).append(distance)
+    for name, label, *numbers in rows:
+        found.setdefault(name, []).append(tuple(numbers))
         labels[name] = int(label)
+    tables = [np.array(numbers, np.float64) for numbers in found.values()]  # of each clip (windows, 4)
     return ScoredClips(
-        names=tuple(logits),
-        labels=np.array([labels[name] for name in logits], dtype=np.int64),
-        logits=np.full(len(logits), np.nan),
+        names=tuple(found),
+        labels=np.array([labels[name] for name in found], dtype=np.int64),
+        logits=np.full(len(found), np.nan),
         loss=loss,
-        windows=tuple(np.array(values, np.float64) for values in logits.values()),
-        distances=np.array([np.mean(values) for values in distances.values()], np.float64),
+        windows=tuple(table[:, 0] for table in tables),
+        spans=tuple(table[:, 2:] for table in tables),
+        distances=np.array([table[:, 1].mean() for table in tables], np.float64),
     )
 
 

@@ -29,6 +29,7 @@ from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
 from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
 from ffdv.sentences import Sentence, joined
+from ffdv.training.localising import Localisation, localise
 from ffdv.training.shortcuts import AuditLine, audit_line
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class EvaluationTable:
     part: which clips, in words; interval_groups: the column whose values stay together in the bootstrap ("" = none);
     warnings: what a reader must know before believing the numbers; audit: the shortcuts on the same clips; confidence: calibration
     before and after, reliability, risk against coverage, and the stored thresholds on these clips, None with one class only;
-    neutralised: the same numbers on neutralised clips, None where they were not asked for.
+    neutralised: the same numbers on neutralised clips, None where they were not asked for; localisation: how well forged seconds are
+    found, None where no judged fake has windows and known forged seconds.
     """
 
     model: str
@@ -96,6 +98,7 @@ class EvaluationTable:
     warnings: tuple[Sentence, ...]
     confidence: Confidence | None = None
     neutralised: Neutralised | None = None
+    localisation: Localisation | None = None
 
     @property
     def overall(self) -> EvaluationRow:
@@ -162,6 +165,7 @@ def evaluate(
         warnings=(*chosen.warnings, *judged.warnings),
         resamples=resamples,
     )
+    table = replace(table, localisation=_localisation(judged.scored, shards, resamples))
     if taken:
         of_same = _neutralised(checkpoint_path, shards, judged.scored.names, taken, by=by, resamples=resamples)
         table = replace(table, neutralised=of_same)
@@ -227,6 +231,14 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
         decision = Decision.from_json(json_format.dumps(header.decision))
     left_out = loader.left_out.sentence()
     return RunOpinions(scored, calibration, decision, (left_out,) if left_out else ())
+
+
+def _localisation(scored: ScoredClips, shards: Shards, resamples: int) -> Localisation | None:
+    """How well the forged seconds of the judged clips are found."""
+    row_of = {name: row for row, name in enumerate(shards.names)}
+    where = np.array([row_of[name] for name in scored.names], np.int64)
+    _, groups = interval_groups(shards, where)
+    return localise(scored, shards, where, groups=list(groups or [None] * len(where)), resamples=resamples)
 
 
 def _neutralised(

@@ -28,7 +28,7 @@ from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
-from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
+from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
 from ffdv.metrics.decision import SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import BESIDE, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
@@ -434,11 +434,11 @@ class _Run:
             progress(Progress("audit", 0, epochs, 0, 0, 0.0, math.nan, math.nan, text=self.shortcuts.text))
 
 
-def choose_aggregation(scored: ScoredClips, wanted: Literal["mean", "max", "top", "auto"]) -> Aggregation:
-    """The wanted way to put windows together; for auto the one with the best AUC, of equals the first of AGGREGATIONS."""
-    if wanted != "auto":
-        return wanted
-    return max(AGGREGATIONS, key=lambda how: roc_auc(scored.labels, scored.aggregated(how).logits))
+def choose_aggregation(scored: ScoredClips, wanted: Aggregation | Literal["learned", "auto"]) -> Aggregation:
+    """The wanted way to put windows together, or what these clips say is best."""
+    if wanted == "auto":
+        return best_aggregation(scored.labels, scored.windows)
+    return fit_sharpness(scored.labels, scored.windows) if wanted == "learned" else wanted
 
 
 def _settled(recipe: Recipe, how: Aggregation | None) -> Recipe:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems
+from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems, forged_seconds, group_spellings
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
-from ffdv.sentences import Sentence
+from ffdv.sentences import Sentence, foreign
 
 # Spellings seen in the field's corpora, the most telling first.
 FILE_COLUMNS = (
@@ -166,7 +166,17 @@ def check_rows(
             continue
         if label is None:
             problems.append(_problem("unlabelled", row, Sentence("the label is empty; kept without one")))
-        found[path] = row, Clip(row.name, path, label, row.split or split, row.groups)
+        groups = row.groups
+        try:
+            forged_seconds(groups)
+        except ValueError as error:
+            text = Sentence(
+                "its forged seconds are {why}; write [[start, stop], ...], or leave the cell empty; kept without them",
+                why=foreign(error),
+            )
+            problems.append(_problem("segments", row, text))
+            groups = {name: value for name, value in groups.items() if name not in group_spellings("segments")}
+        found[path] = row, Clip(row.name, path, label, row.split or split, groups)
     clips = tuple(clip for path, (_, clip) in found.items() if path not in distrusted)
     return clips, tuple(sorted(problems, key=lambda problem: problem.row or 0))
 
