@@ -29,6 +29,7 @@ from ffdv.training.evaluate import (
     _clips_of,
     tabulate,
 )
+from ffdv.training.localising import Localisation
 from ffdv.training.mistakes import MOST_FILM_BYTES, MOST_SECONDS, show_mistakes, spectrogram_png, surest_mistakes
 from ffdv.training.model_card import as_markdown
 from ffdv.training.report import JudgedClips, ReportData, gather, source_rows, write_report
@@ -179,6 +180,18 @@ def test_neutralised_numbers_stand_beside_the_raw_ones(data: ReportData) -> None
     assert "trim, band" in as_html(both)
     assert "| measure | raw | neutralised |" in as_markdown(both)
     assert "neutralised |" not in as_markdown(data)
+
+
+def test_where_clips_are_forged_stands_on_page_and_card(data: ReportData) -> None:
+    found = Localisation(12, 11, 13, 70, 30, 2.0, {"ap_at_0.5": data.table.overall.numbers["auc"]})
+    known = replace(data, table=replace(data.table, localisation=found))
+
+    assert "Where clips are forged" not in as_html(data) + as_markdown(data)
+    assert "AP @ IoU 0.5" in as_html(known)
+    assert "以 2.0 秒的窗口判断，含 11 个已知伪造时间段的伪造片段（共 13 段）与 12 个真实片段" in as_html(
+        known, lang="zh"
+    )
+    assert f"| AP @ IoU 0.5 | {data.table.overall.numbers['auc']} |" in as_markdown(known)
 
 
 def test_a_name_cannot_break_the_card(data: ReportData) -> None:

@@ -48,6 +48,7 @@ def as_markdown(data: ReportData) -> str:
         ),
         "",
         *_neutralised_lines(data),
+        *_localised_lines(data),
         "## What shortcuts reach on the same clips",
         f"{_text(audit.text[:1].upper() + audit.text[1:])}.",
         "",
@@ -78,6 +79,20 @@ def _neutralised_lines(data: ReportData) -> list[str]:
     return [
         *lines,
         *(f"| {NAMES.get(name, name)} | {raw[name]} | {numbers[name]} |" for name in raw if name in numbers),
+        "",
+    ]
+
+
+def _localised_lines(data: ReportData) -> list[str]:
+    """How well forged seconds are found, where they are known."""
+    found = data.table.localisation
+    if found is None:
+        return []
+    return [
+        f"## Where clips are forged: windows of {found.window_seconds:.1f} s, {found.num_fake} fakes, {found.num_real} reals",
+        "| measure | value |",
+        "|---|---|",
+        *(f"| {NAMES.get(name, name)} | {number} |" for name, number in found.numbers.items()),
         "",
     ]
 

@@ -29,6 +29,12 @@ NAMES: Mapping[str, str] = {
     "log_loss": "log loss",
     "brier": "Brier",
     "ece": "ECE",
+    "window_auc": "AUC by window",
+    "ap_at_0.5": "AP @ IoU 0.5",
+    "ap_at_0.75": "AP @ IoU 0.75",
+    "ar_at_1": "AR @ 1",
+    "ar_at_5": "AR @ 5",
+    "ar_at_20": "AR @ 20",
 }
 
 PAGE = """{% extends "page" %}
@@ -70,6 +76,14 @@ PAGE = """{% extends "page" %}
 {% for text in table.neutralised.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}
 <div class="wide"><table><tr><th>{{ w.number }}</th><th class="number">{{ w.raw }}</th><th class="number">{{ w.neutral }}</th></tr>
 {% for name, raw, neutral in neutralised %}<tr><td>{{ name }}</td><td class="number">{{ raw }}</td><td class="number">{{ neutral }}</td></tr>
+{% endfor %}</table></div>
+{% endif %}
+
+{% if table.localisation %}
+<h2>{{ w.localised }}</h2>
+<p class="soft">{{ w.localised_text | format(table.localisation.window_seconds, table.localisation.num_fake, table.localisation.num_segments, table.localisation.num_real) }}</p>
+<div class="wide"><table><tr><th>{{ w.number }}</th><th class="number">{{ w.value }}</th></tr>
+{% for name, number in table.localisation.numbers.items() %}<tr><td>{{ names.get(name, name) }}</td><td class="number">{{ number }}</td></tr>
 {% endfor %}</table></div>
 {% endif %}
 
