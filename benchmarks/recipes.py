@@ -141,9 +141,8 @@ def subset(shards: Shards, folder: Path, clips: int) -> Shards:
 
 
 def copied(shards: Shards, row: int) -> Row:
-    heavy = {sense: shards.cells(sense, row) for sense in shards.index.senses}
     light = shards.table.slice(row, 1).to_pylist()[0]
-    return Row(light, *(heavy.get(sense, {}) for sense in ("sound", "faces", "motion", "mouth")))
+    return Row(light, {sense: shards.cells(sense, row) for sense in shards.index.senses})
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import pickle
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +32,7 @@ from ffdv.data.shards import (
     write_part,
 )
 from ffdv.errors import ExtraMissing, ShardError
+from ffdv.features.kept_sound import to_int16
 from ffdv.features.recipe import ExtractSpec
 from ffdv.records import (
     Clip,
@@ -167,8 +171,6 @@ def test_light_columns_need_no_blobs(tmp_path: Path) -> None:
 
 
 def test_pandas_reads_the_light_columns_as_one_table(tmp_path: Path) -> None:
-    import pandas as pd
-
     write_shards(tmp_path, [row(number) for number in range(10)])
 
     table = pd.read_parquet(tmp_path / LIGHT)
@@ -202,6 +204,49 @@ def test_only_so_many_parts_stay_open(tmp_path: Path, monkeypatch: pytest.Monkey
         shards.sound(number)
 
     assert len(shards._open_parts) == 2
+
+
+@pytest.mark.parametrize("codec", ["flac", "int16"])
+def test_a_sound_of_minutes_takes_several_rows_and_comes_back_whole(tmp_path: Path, codec: SoundCodec) -> None:
+    values = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 150 * 4000)).astype(np.float32)
+    first, long, last = row(0), row(1), row(4)
+    long = replace(long, features=replace(long.features, sound=Samples(values, 4000, 0.25)))  # type: ignore[type-var]
+    write_shards(tmp_path, [first, long, row(3), last], codec=codec)
+
+    shards = open_shards(tmp_path)
+
+    assert pq.read_metadata(part_path(tmp_path, 0, SOUND)).num_rows == 1 + 3 + 1 + 1
+    assert shards.sound_seconds.tolist()[1] == 150.0
+    np.testing.assert_allclose(shards.sound(1).values, values, atol=0.6 / 32767)  # type: ignore[union-attr]
+    assert shards.sound(1).start_seconds == 0.25  # type: ignore[union-attr]
+    assert shards.sound(3).duration_seconds == last.features.sound.duration_seconds  # type: ignore[union-attr]
+    assert pd.read_parquet(tmp_path / SOUND)["name"].tolist() == [
+        first.clip.name,
+        *[long.clip.name] * 3,
+        "视频3.mp4",
+        "视频4.mp4",
+    ]
+
+
+def test_a_sound_of_minutes_in_one_row_as_it_was_once_stored_is_read(tmp_path: Path) -> None:
+    long = row(1)
+    values = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 90 * 4000)).astype(np.float32)
+    index = write_shards(tmp_path, [long])
+    blob = to_int16(values[0], 1.0).tobytes()
+    once = {"rate": 4000, "start_seconds": 0.25, "scale": 1.0, "blob": blob}
+    index = index.model_copy(update={"sound_codec": "int16"})
+    write_index(tmp_path, index)
+    write_part(tmp_path, index, 0, [EncodedRow(encode_row(long, index).light, {SOUND: (once,)})])
+
+    np.testing.assert_allclose(open_shards(tmp_path).sound(0).values, values, atol=0.6 / 32767)  # type: ignore[union-attr]
+
+
+def test_a_sound_without_samples_is_no_sound(tmp_path: Path) -> None:
+    empty = row(0)
+    empty = replace(empty, features=replace(empty.features, sound=Samples(np.zeros((1, 0), np.float32), 16_000)))  # type: ignore[type-var]
+    write_shards(tmp_path, [empty])
+
+    assert open_shards(tmp_path).sound(0) is None
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ffdv.data.blobs import encode_sound
+from ffdv.data.blobs import decode_sound, encode_sound
 from ffdv.features.fingerprints import SoundFingerprint, sound_fingerprint
 from ffdv.features.kept_sound import PLAIN_SECONDS, KeptSound
 from ffdv.records import FloatArray, Samples
@@ -54,7 +54,35 @@ def test_shards_hold_the_same_bytes_however_the_sound_came() -> None:
 
     assert encode_sound(kept(values), "flac") == at_once
     assert encode_sound(kept(values, 31.3), "flac") == at_once
-    assert encode_sound(kept(values), "int16")["blob"] == encode_sound(Samples(values[None], RATE), "int16")["blob"]
+    assert encode_sound(kept(values), "int16") == encode_sound(Samples(values[None], RATE, -0.5), "int16")
+
+
+def test_a_sound_beyond_a_minute_is_a_row_a_minute_each_with_its_own_start_and_scale() -> None:
+    values = hum(2.5 * PLAIN_SECONDS, 0.5)
+    values[: round(PLAIN_SECONDS * RATE)] *= 4
+
+    rows = encode_sound(kept(values), "flac")
+
+    assert [row["start_seconds"] for row in rows] == [-0.5, 59.5, 119.5]
+    assert rows[0]["scale"] == np.abs(values).max() > 1.0
+    assert [row["scale"] for row in rows[1:]] == [1.0, 1.0]
+    for number, row in enumerate(rows):
+        alone = decode_sound([row], "flac")
+        first = round(number * PLAIN_SECONDS * RATE)
+        assert alone is not None
+        np.testing.assert_allclose(
+            alone.values[0], values[first : first + alone.values.size], atol=row["scale"] / 65_000
+        )
+
+
+def test_what_was_kept_can_grow_on_after_it_was_read() -> None:
+    values = hum(1.4 * PLAIN_SECONDS)
+    sound = kept(values[: 30 * RATE])
+    sound.samples()
+
+    sound.add(values[30 * RATE :])
+
+    assert encode_sound(sound, "flac") == encode_sound(kept(values), "flac")
 
 
 def test_nothing_added_is_a_sound_of_no_length() -> None:

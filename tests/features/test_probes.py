@@ -9,7 +9,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffdv.features.probes import SoundProbes
+from ffdv.features.probes import Peaks, SoundProbes
 
 RATE = 44_100
 
@@ -134,3 +134,30 @@ def test_degenerate_sound_gives_finite_numbers(values: npt.NDArray[np.float32]) 
 
 def test_no_sound_gives_no_probes() -> None:
     assert SoundProbes(RATE).finish() == {}
+
+
+@given(
+    cells=st.lists(st.integers(0, 9), max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=4),
+    threshold=st.integers(0, 9),
+)
+def test_quiet_cells_at_the_ends_are_counted_without_keeping_the_row(
+    cells: list[int], cuts: list[int], threshold: int
+) -> None:
+    row = np.asarray(cells, np.float32)
+    peaks = Peaks()
+    for part in np.split(row, sorted(cuts)):
+        peaks.add(part)
+    loud = np.flatnonzero(row > threshold)
+
+    assert peaks.largest == max(cells, default=0)
+    assert peaks.leading(threshold) == (loud[0] if len(loud) else len(row))
+    assert peaks.trailing(threshold) == (len(row) - 1 - loud[-1] if len(loud) else len(row))
+
+
+def test_an_hour_is_held_in_a_few_cells() -> None:
+    peaks = Peaks()
+    for second in range(3600):
+        peaks.add(np.abs(speech_like(1.0, 1000, seed=second)))
+
+    assert len(peaks._rising[0]) + len(peaks._falling[0]) < 200

@@ -3,55 +3,53 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import soundfile
 from PIL import Image
 
-from ffdv.features.kept_sound import FLAC_LEVEL, INT16_FULL_SCALE, KeptSound, scale_of, to_int16
+from ffdv.features.kept_sound import IntegerArray, KeptSound, to_float
 from ffdv.records import FacesSeen, FaceTrack, FloatArray, MouthTrack, PixelArray, Samples
 
 SoundCodec = Literal["flac", "int16"]
 
-ENCODED_AT_ONCE = 1 << 18  # samples: 12 s
 # 4:4:4 at 95 keeps a crop within 2 grey levels; the mouth's colours are what a visual model reads.
 JPEG_QUALITY = 95
 # Crops of a mouth stand below each other in strips: a JPEG of 96 pixels is a quarter header. JPEG ends at 65,535 rows.
 STRIP_ROWS = 32_768
 
 
-def encode_sound(sound: Samples | KeptSound | None, codec: SoundCodec) -> dict[str, Any]:
-    """The sound's cells: 16-bit samples times scale. Sound beyond full scale is scaled into it, never clipped."""
+def encode_sound(sound: Samples | KeptSound | None, codec: SoundCodec) -> tuple[dict[str, Any], ...]:
+    """The sound's cells, a row for each stretch of it: 16-bit samples times scale. Beyond full scale it is scaled, never clipped."""
     if sound is None:
-        return {}
+        return ()
     kept = KeptSound.of(sound) if isinstance(sound, Samples) else sound
-    scale = scale_of(kept.peak)
-    integers = (to_int16(part, scale) for piece in kept.pieces() for part in _parts(piece))
-    return {
-        "rate": kept.rate,
-        "start_seconds": kept.start_seconds,
-        "scale": scale,
-        "blob": _flac(integers, kept.rate) if codec == "flac" else b"".join(part.tobytes() for part in integers),
-    }
+    return tuple(
+        {
+            "rate": stretch.rate,
+            "start_seconds": stretch.start_seconds,
+            "scale": stretch.scale,
+            "blob": stretch.flac() if codec == "flac" else stretch.integers().tobytes(),
+        }
+        for stretch in kept.stretches()
+    )
 
 
-def _parts(piece: FloatArray) -> Iterator[FloatArray]:
-    """A piece in stretches, so that a long one is not held thrice."""
-    for first in range(0, len(piece), ENCODED_AT_ONCE):
-        yield piece[first : first + ENCODED_AT_ONCE]
-
-
-def decode_sound(cells: Mapping[str, Any], codec: SoundCodec) -> Samples | None:
-    """The sound of a row, mono (1, n), within 1/65534 of its scale; None where it has none."""
-    blob = cells.get("blob")
-    if blob is None:
+def decode_sound(rows: Sequence[Mapping[str, Any]], codec: SoundCodec) -> Samples | None:
+    """The sound of a clip's rows, mono (1, n), within 1/65534 of its scale; None where it has none."""
+    heard = [cells for cells in rows if cells.get("blob") is not None]
+    if not heard:
         return None
-    integers = soundfile.read(io.BytesIO(blob), dtype="int16")[0] if codec == "flac" else np.frombuffer(blob, np.int16)
-    values = integers.astype(np.float32)
-    values *= np.float32(cells["scale"] / INT16_FULL_SCALE)
-    return Samples(values[None], cells["rate"], cells["start_seconds"])
+    values = [to_float(_integers(cells["blob"], codec), cells["scale"]) for cells in heard]
+    return Samples(np.concatenate(values)[None], heard[0]["rate"], heard[0]["start_seconds"])
+
+
+def _integers(blob: bytes, codec: SoundCodec) -> IntegerArray:
+    if codec == "flac":
+        return np.asarray(soundfile.read(io.BytesIO(blob), dtype="int16")[0], np.int16)
+    return np.frombuffer(blob, np.int16)
 
 
 def encode_faces(faces: FacesSeen | None) -> dict[str, Any]:
@@ -170,11 +168,3 @@ def _track(cell: Mapping[str, Any]) -> FaceTrack:
         np.asarray(cell["scores"], np.float32),
         np.stack(crops) if crops else np.zeros((0, 0, 0, 3), np.uint8),
     )
-
-
-def _flac(parts: Iterable[np.ndarray[Any, np.dtype[np.int16]]], rate: int) -> bytes:
-    sink = io.BytesIO()
-    with soundfile.SoundFile(sink, "w", rate, 1, "PCM_16", format="FLAC", compression_level=FLAC_LEVEL) as file:
-        for part in parts:
-            file.write(part)
-    return sink.getvalue()

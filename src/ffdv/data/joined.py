@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffdv.data.shards import (
-    FACES,
     INDEX_NAME,
-    MOTION,
-    MOUTH,
-    SOUND,
     EncodedRow,
     ShardIndex,
     Shards,
@@ -112,5 +108,4 @@ def _copied(source: Shards, row: int, name: str, index: ShardIndex) -> EncodedRo
     path = os.path.relpath(Path(source.index.data).absolute() / light["path"], index.data)
     groups = sorted({**dict(light["groups"]), DATASET: name}.items())
     light |= {"name": f"{name}/{light['name']}", "path": path, "groups": groups}
-    heavy = {sense: source.cells(sense, row) for sense in index.senses}
-    return EncodedRow(light, heavy.get(SOUND, {}), heavy.get(FACES, {}), heavy.get(MOTION, {}), heavy.get(MOUTH, {}))
+    return EncodedRow(light, {sense: source.cells(sense, row) for sense in index.senses})

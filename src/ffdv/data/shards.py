@@ -1,7 +1,8 @@
 """Prepared clips in Parquet: one row a clip, failures with their reason included, in the corpus's order.
 
     SHARDS/shards.json             what was prepared, how and from what; written first
-    SHARDS/sound/00000.parquet     part 0: a sound a row, one row a row group, so that one is read without its neighbours
+    SHARDS/sound/00000.parquet     part 0: the sounds, a row group a clip, so that one is read without its neighbours; a row a clip,
+                                   but beyond a minute a row a minute: Parquet holds a cell three times while it writes it
     SHARDS/faces/00000.parquet     likewise face tracks with crops, only when they were asked for; so are
     SHARDS/motion, SHARDS/mouth    movement in numbers, and the mouth at 25 pictures a second
     SHARDS/light/00000.parquet     names, labels, groups, probes, facts ...; written last: where it is, the part is whole
@@ -244,35 +245,36 @@ class Shards:
 
     def sound(self, index: int) -> Samples | None:
         """One clip's sound alone, the quickest read; None where it has none."""
-        return decode_sound(self._blob(SOUND, index), self.index.sound_codec)
+        return decode_sound(self._rows(SOUND, index), self.index.sound_codec)
 
     def faces(self, index: int) -> FacesSeen | None:
         """One clip's face tracks; None where the picture was not looked at."""
-        return decode_faces(self._blob(FACES, index)) if FACES in self.index.senses else None
+        return decode_faces(self._rows(FACES, index)[0]) if FACES in self.index.senses else None
 
     def motion(self, index: int) -> FloatArray | None:
         """One clip's movement in the order of features/motion.VECTOR_NAMES; None where there is none."""
-        return decode_motion(self._blob(MOTION, index)) if MOTION in self.index.senses else None
+        return decode_motion(self._rows(MOTION, index)[0]) if MOTION in self.index.senses else None
 
     def mouth(self, index: int) -> MouthTrack | None:
         """The mouth of one clip's most prominent face; None where there is none."""
-        return decode_mouth(self._blob(MOUTH, index)) if MOUTH in self.index.senses else None
+        return decode_mouth(self._rows(MOUTH, index)[0]) if MOUTH in self.index.senses else None
 
-    def cells(self, sense: str, index: int) -> dict[str, Any]:
-        """One clip's heavy cells of a sense as they are stored, to be copied into other shards."""
-        return {name: value for name, value in self._blob(sense, index).items() if name != "name"}
+    def cells(self, sense: str, index: int) -> tuple[dict[str, Any], ...]:
+        """One clip's heavy cells of a sense as they are stored, row by row, to be copied into other shards."""
+        rows = self._rows(sense, index)
+        return tuple({name: value for name, value in row.items() if name != "name"} for row in rows)
 
-    def _blob(self, sense: str, index: int) -> dict[str, Any]:
+    def _rows(self, sense: str, index: int) -> list[dict[str, Any]]:
         part, inside = divmod(self._checked(index), self.index.clips_per_part)
         file = self._part(sense, part)
         try:
-            row: dict[str, Any] = file.read_row_group(inside, use_threads=False).to_pylist()[0]
+            rows: list[dict[str, Any]] = file.read_row_group(inside, use_threads=False).to_pylist()
         except OSError as error:
             path = part_path(self.folder, part, sense)
             raise ShardError(
                 f"{path}: damaged ({error}); delete the part (light, too) and run ffdv prepare again"
             ) from error
-        return row
+        return rows
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < len(self):
@@ -348,14 +350,16 @@ def write_part(folder: Path, index: ShardIndex, part: int, rows: Iterable[Encode
         }
         for row in rows:
             for sense, append in appends.items():
-                append(row.cells(sense))
-            light.append(row.cells(LIGHT))
+                append(row.rows(sense))
+            light.append(row.light)
     _write_light(part_path(folder, part), light, metadata)
 
 
 @contextlib.contextmanager
-def _heavy_file(path: Path, sense: str, metadata: dict[str, str]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A file of blobs to append rows to. They are compressed already: more would only cost time. One row a row group: see
+def _heavy_file(
+    path: Path, sense: str, metadata: dict[str, str]
+) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """A file of blobs to append clips to. They are compressed already: more would only cost time. A clip is a row group: see
     the module's docstring.
     """
     import pyarrow.parquet as pq
@@ -372,11 +376,18 @@ def _heavy_file(path: Path, sense: str, metadata: dict[str, str]) -> Iterator[Ca
             write_page_checksum=True,
         ) as writer,
     ):
-        yield lambda cells: writer.write_table(_one_row(cells, schema))
+        yield lambda rows: writer.write_table(_row_group(rows, schema))
+
+
+def _row_group(rows: Sequence[Mapping[str, Any]], schema: Any) -> Any:
+    """A table of a clip's rows, in which no blob is copied."""
+    import pyarrow as pa
+
+    return pa.concat_tables([_one_row(cells, schema) for cells in rows])
 
 
 def _one_row(cells: Mapping[str, Any], schema: Any) -> Any:
-    """A table of one row; a blob is not copied into it (ten minutes of sound are 17 MB)."""
+    """A table of one row; a blob is not copied into it."""
     import pyarrow as pa
 
     table = pa.Table.from_pylist([{**cells, "blob": None}], schema=schema)
@@ -434,22 +445,18 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """A row as Parquet cells: the light ones, and those of each sense."""
+    """A clip as Parquet cells: the light ones, and those of each sense, row by row (only long sounds have several)."""
 
     light: Mapping[str, Any]
-    sound: Mapping[str, Any]
-    faces: Mapping[str, Any] = field(default_factory=dict)
-    motion: Mapping[str, Any] = field(default_factory=dict)
-    mouth: Mapping[str, Any] = field(default_factory=dict)
+    heavy: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def cells(self, sense: str) -> Mapping[str, Any]:
-        """The cells of one sense's file."""
-        senses = {LIGHT: self.light, SOUND: self.sound, FACES: self.faces, MOTION: self.motion, MOUTH: self.mouth}
-        return {"name": self.light["name"], **senses[sense]}
+    def rows(self, sense: str) -> list[Mapping[str, Any]]:
+        """The rows of one sense's file, at least one."""
+        return [{"name": self.light["name"], **cells} for cells in self.heavy.get(sense) or ({},)]
 
     def num_bytes(self, senses: Sequence[str]) -> int:
         """What the heavy cells of these senses hold, about."""
-        return sum(_num_bytes(value) for sense in senses for value in self.cells(sense).values())
+        return sum(_num_bytes(value) for sense in senses for row in self.rows(sense) for value in row.values())
 
 
 def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
@@ -469,7 +476,7 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
         "notes": "[]",
     }
     if features is None:
-        return EncodedRow(light, {})
+        return EncodedRow(light)
     light["facts"] = _facts_to_json(features.facts)
     light["probes"] = sorted(features.probes.items())
     light["notes"] = json.dumps([asdict(note) for note in features.notes], ensure_ascii=False)
@@ -479,13 +486,14 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
     light["face_crops"] = sum(len(track.crops) for track in tracks)
     light["motion_numbers"] = 0 if features.motion is None else int(np.isfinite(features.motion).sum())
     light["mouth_frames"] = 0 if features.mouth is None else int(features.mouth.in_sight.sum())
-    return EncodedRow(
-        light,
-        encode_sound(sound, index.sound_codec),
-        encode_faces(features.faces) if FACES in index.senses else {},
-        encode_motion(features.motion) if MOTION in index.senses else {},
-        encode_mouth(features.mouth) if MOUTH in index.senses else {},
-    )
+    heavy: dict[str, Sequence[Mapping[str, Any]]] = {SOUND: encode_sound(sound, index.sound_codec)}
+    if FACES in index.senses:
+        heavy[FACES] = (encode_faces(features.faces),)
+    if MOTION in index.senses:
+        heavy[MOTION] = (encode_motion(features.motion),)
+    if MOUTH in index.senses:
+        heavy[MOUTH] = (encode_mouth(features.mouth),)
+    return EncodedRow(light, heavy)
 
 
 def _num_bytes(value: Any) -> int:
@@ -584,11 +592,11 @@ def _open_part(folder: Path, index: ShardIndex, part: int, sense: str) -> Any:
     if said.get(b"ffdv.fingerprint") != index.fingerprint.encode() or said.get(b"ffdv.part") != str(part).encode():
         file.close()
         raise ShardError(f"{path}: belongs to another prepare; delete it and run ffdv prepare again")
-    if file.metadata.num_rows != len(index.part_rows(part)):
-        rows = file.metadata.num_rows
+    held = file.metadata.num_rows if sense == LIGHT else file.metadata.num_row_groups
+    if held != len(index.part_rows(part)):
         file.close()
         raise ShardError(
-            f"{path}: has {rows} rows, the plan {len(index.part_rows(part))}; delete it and run ffdv prepare again"
+            f"{path}: has {held} clips, the plan {len(index.part_rows(part))}; delete it and run ffdv prepare again"
         )
     return file
 

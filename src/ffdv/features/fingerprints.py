@@ -53,7 +53,7 @@ class SoundFingerprint:
         edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, 0.45 * rate), SOUND_BANDS + 1) * self._size / rate
         self._edges = np.round(edges).astype(int)
         self._rest = np.zeros(0, np.float32)  # what the next frame needs
-        self._bands: list[npt.NDArray[np.float64]] = []
+        self._bands: list[FloatArray] = []
 
     def add(self, mono: FloatArray) -> None:
         """Take the next samples (n,)."""
@@ -69,10 +69,11 @@ class SoundFingerprint:
 
     def finish(self) -> Bits | None:
         """The 240 bits; None when the audible part is shorter than half a second."""
-        bands = np.concatenate(self._bands) if self._bands else np.zeros((0, SOUND_BANDS))
+        bands = np.concatenate(self._bands) if self._bands else np.zeros((0, SOUND_BANDS), np.float32)
+        self._bands = [bands]  # not twice
         if len(bands) < 2:
             return None
-        level = bands.sum(axis=1)
+        level = bands.sum(axis=1, dtype=np.float64)
         audible = np.flatnonzero(level >= level.max() * 10 ** (AUDIBLE_BELOW_PEAK_DB / 10))
         if level.max() <= 0 or (audible[-1] - audible[0]) * self._hop < SHORTEST_SECONDS * self._rate:
             return None
@@ -81,11 +82,11 @@ class SoundFingerprint:
         bits: Bits = (np.diff(slope, axis=0) > 0).ravel()
         return bits
 
-    def _powers(self, frames: FloatArray) -> npt.NDArray[np.float64]:
+    def _powers(self, frames: FloatArray) -> FloatArray:
         """Power (frames, bands) in bands of equal width on a log scale."""
         spectra = rfft(frames * self._window, axis=1)[:, : self._edges[-1]]
         power = spectra.real**2 + spectra.imag**2
-        bands: npt.NDArray[np.float64] = np.add.reduceat(power, self._edges[:-1], axis=1).astype(np.float64)
+        bands: FloatArray = np.add.reduceat(power, self._edges[:-1], axis=1)
         return bands
 
 
@@ -128,7 +129,8 @@ def to_gray(pixels: PixelArray) -> FloatArray:
 
 def _shrunk(rows: npt.NDArray[np.floating], count: int) -> npt.NDArray[np.float64]:
     """Rows (n, m) averaged into `count` equal stretches (count, m), cutting rows where a border falls inside one."""
-    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0, dtype=np.float64)])
+    sums = np.zeros((len(rows) + 1, rows.shape[1]))
+    np.cumsum(rows, axis=0, out=sums[1:])
     borders = np.linspace(0, len(rows), count + 1)
     whole = np.minimum(borders.astype(int), len(rows) - 1)
     at_border = sums[whole] + (borders - whole)[:, None] * rows[whole]

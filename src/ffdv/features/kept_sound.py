@@ -1,14 +1,14 @@
-"""A sound as it is kept while a file is read: short ones as they are, long ones in packed pieces.
+"""A sound as it is kept while a file is read: its last minute as it is, the minutes before it packed.
 
-    add ─▶ |float32|float32| ... beyond PLAIN_SECONDS ─▶ |FLAC|FLAC|FLAC|...          ten minutes: 53 MB as float32, about 10 packed
+    add ─▶ |FLAC|FLAC|float32|float32| ...          ten minutes: 53 MB as float32, about 15 packed
 
-Prepared shards hold 16 bits too, so nothing is lost that they would have kept.
+Prepared shards hold 16 bits too, and the same minutes, so nothing is lost that they would have kept and nothing is encoded twice.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,21 +20,50 @@ PLAIN_SECONDS = 60.0  # 5 MB; a shorter sound is not worth packing
 INT16_FULL_SCALE = 32767
 # Between libFLAC's levels 5 and 8 the size falls by 3 % while encoding takes twice as long (docs/decisions/0005).
 FLAC_LEVEL = 0.625
+ENCODED_AT_ONCE = 1 << 18  # samples: 12 s
+
+IntegerArray = np.ndarray[tuple[int], np.dtype[np.int16]]
 
 
 @dataclass(frozen=True)
-class _Packed:
-    """16-bit samples as FLAC, to be multiplied by scale."""
+class Stretch:
+    """At most PLAIN_SECONDS of a sound as 16 bits, to be multiplied by scale; start_seconds on the file's clock.
 
-    blob: bytes
-    scale: float
+    Packed as FLAC, or still as float32 in pieces.
+    """
+
     rate: int
+    start_seconds: float
+    num_samples: int
+    scale: float
+    blob: bytes | None = None
+    plain: tuple[FloatArray, ...] = ()
 
-    def values(self) -> FloatArray:
-        integers = soundfile.read(io.BytesIO(self.blob), dtype="int16")[0]
-        values: FloatArray = integers.astype(np.float32)
-        values *= np.float32(self.scale / INT16_FULL_SCALE)
-        return values
+    def flac(self) -> bytes:
+        """The samples as a FLAC file."""
+        return self.blob if self.blob is not None else _flac(self._parts(), self.rate)
+
+    def integers(self) -> IntegerArray:
+        """The samples as 16-bit integers (num_samples,)."""
+        if self.blob is not None:
+            return np.asarray(soundfile.read(io.BytesIO(self.blob), dtype="int16")[0], np.int16)
+        return np.concatenate([np.zeros(0, np.int16), *self._parts()])
+
+    def values(self) -> Iterator[FloatArray]:
+        """The samples as float32 (n,), in pieces."""
+        if self.blob is None:
+            yield from self.plain
+        else:
+            yield to_float(self.integers(), self.scale)
+
+    def packed(self) -> Stretch:
+        """The same, small."""
+        return Stretch(self.rate, self.start_seconds, self.num_samples, self.scale, self.flac())
+
+    def _parts(self) -> Iterator[IntegerArray]:
+        for piece in self.plain:
+            for first in range(0, len(piece), ENCODED_AT_ONCE):
+                yield to_int16(piece[first : first + ENCODED_AT_ONCE], self.scale)
 
 
 class KeptSound:
@@ -45,15 +74,15 @@ class KeptSound:
         self.start_seconds = start_seconds
         self.peak = 0.0
         self.num_samples = 0
-        self._pieces: list[FloatArray | _Packed] = []
+        self._packed: list[Stretch] = []
+        self._plain: list[FloatArray] = []
+        self._minute = round(PLAIN_SECONDS * rate)
 
     @classmethod
     def of(cls, sound: Samples) -> KeptSound:
-        """The mean of a sound's channels, as one piece that is not packed."""
+        """The mean of a sound's channels."""
         kept = cls(sound.rate, sound.start_seconds)
-        mono = sound.mono()
-        kept.num_samples, kept.peak = len(mono), _peak(mono)
-        kept._pieces = [mono]
+        kept.add(sound.mono())
         return kept
 
     @property
@@ -62,33 +91,52 @@ class KeptSound:
         return self.num_samples / self.rate
 
     def add(self, values: FloatArray) -> None:
-        """Lay float32 (n,) behind what is there; the array is kept, not copied, as long as the sound is short."""
-        if not len(values):
-            return
-        self.num_samples += len(values)
-        self.peak = max(self.peak, _peak(values))
-        self._pieces.append(values)
-        if self.duration_seconds > PLAIN_SECONDS:
-            self._pieces = [_packed(piece, self.rate) for piece in self._pieces]
+        """Lay float32 (n,) behind what is there; the array is kept, not copied, until its minute is full."""
+        while len(values):
+            room = (len(self._packed) + 1) * self._minute - self.num_samples
+            if not room:
+                self._packed.append(self._last().packed())
+                self._plain = []
+                continue
+            self._plain.append(values[:room])
+            self.num_samples += len(self._plain[-1])
+            self.peak = max(self.peak, _peak(self._plain[-1]))
+            values = values[room:]
 
-    def pieces(self) -> Iterator[FloatArray]:
-        """The sound in order, float32 (n,) each."""
-        for piece in self._pieces:
-            yield piece.values() if isinstance(piece, _Packed) else piece
+    def stretches(self) -> Iterator[Stretch]:
+        """The sound in order: each full minute, then what is left; they do not depend on how the sound was added."""
+        yield from self._packed
+        if self._plain:
+            yield self._last()
 
     def samples(self) -> Samples:
         """All of it at once, (1, n)."""
         values = np.empty((1, self.num_samples), np.float32)
         position = 0
-        for piece in self.pieces():
-            values[0, position : position + len(piece)] = piece
-            position += len(piece)
+        for stretch in self.stretches():
+            for piece in stretch.values():
+                values[0, position : position + len(piece)] = piece
+                position += len(piece)
         return Samples(values, self.rate, self.start_seconds)
 
+    def _last(self) -> Stretch:
+        """What is not packed yet."""
+        before = len(self._packed) * self._minute
+        scale = scale_of(max(map(_peak, self._plain)))
+        start = self.start_seconds + before / self.rate
+        return Stretch(self.rate, start, self.num_samples - before, scale, plain=tuple(self._plain))
 
-def to_int16(values: FloatArray, scale: float) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+
+def to_int16(values: FloatArray, scale: float) -> IntegerArray:
     """float32 (n,) in [-scale, scale] as 16-bit integers."""
     return np.asarray(np.rint(values * np.float32(INT16_FULL_SCALE / scale)), np.int16)
+
+
+def to_float(integers: IntegerArray, scale: float) -> FloatArray:
+    """16-bit integers (n,) as float32 in [-scale, scale]."""
+    values: FloatArray = integers.astype(np.float32)
+    values *= np.float32(scale / INT16_FULL_SCALE)
+    return values
 
 
 def scale_of(peak: float) -> float:
@@ -96,13 +144,12 @@ def scale_of(peak: float) -> float:
     return float(np.float32(max(1.0, peak)))
 
 
-def _packed(piece: FloatArray | _Packed, rate: int) -> _Packed:
-    if isinstance(piece, _Packed):
-        return piece
-    scale = scale_of(_peak(piece))
+def _flac(parts: Iterable[IntegerArray], rate: int) -> bytes:
     sink = io.BytesIO()
-    soundfile.write(sink, to_int16(piece, scale), rate, format="FLAC", subtype="PCM_16", compression_level=FLAC_LEVEL)
-    return _Packed(sink.getvalue(), scale, rate)
+    with soundfile.SoundFile(sink, "w", rate, 1, "PCM_16", format="FLAC", compression_level=FLAC_LEVEL) as file:
+        for part in parts:
+            file.write(part)
+    return sink.getvalue()
 
 
 def _peak(values: FloatArray) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -64,15 +64,16 @@ def container_probes(facts: MediaFacts) -> dict[str, float]:
 
 
 class SoundProbes:
-    """Gathers the sound's probes block by block at the file's own rate; memory is a few floats per millisecond."""
+    """Gathers the sound's probes block by block at the file's own rate; memory is a float per 20 milliseconds."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self._cell = max(1, rate // 1000)  # samples per envelope cell, about one millisecond
-        self._cells = np.zeros(0, np.float32)  # what did not fill a cell yet
+        self._cells_at_once = max(1, round(LOUDNESS_SECONDS * rate / self._cell))  # that one loudness is taken of
+        self._rest = np.zeros(0, np.float32)  # what did not fill so many cells yet
         self._frame = np.zeros(0, np.float32)  # what did not fill a spectrum frame yet
-        self._peaks: list[FloatArray] = []
-        self._energies: list[FloatArray] = []
+        self._peaks = Peaks()
+        self._energies: list[npt.NDArray[np.float64]] = []
         self._spectrum = np.zeros(FRAME_SAMPLES // 2 + 1)
         self._num_frames = 0
         self._frame_step = max(1, round(rate * SPECTRUM_SECONDS / FRAME_SAMPLES))
@@ -99,10 +100,8 @@ class SoundProbes:
         """The probes of all blocks; empty when there was no sound."""
         if not self._num_samples:
             return {}
-        self._close_envelope()
-        peaks, energies = np.concatenate(self._peaks), np.concatenate(self._energies)
-        energy = float(energies.sum(dtype=np.float64))
-        peak = float(peaks.max())
+        energy, energies = self._close_envelope()
+        peak = self._peaks.largest
         level = _db(energy / self._num_samples)
         values: dict[str, float | None] = {
             "sound_decoded_seconds": self._num_samples / self.rate,
@@ -114,22 +113,32 @@ class SoundProbes:
         }
         if self._channels > 1:
             values["sound_channel_difference_db"] = _db(self._difference_energy / self._num_samples) - level
-        return finite(values) | self._silence(peaks, energies, peak) | self._bands()
+        return finite(values) | self._silence(energies, peak) | self._bands()
 
     def _add_envelope(self, mono: FloatArray) -> None:
-        joined = np.concatenate((self._cells, mono))
-        whole = len(joined) // self._cell * self._cell
+        joined = np.concatenate((self._rest, mono))
+        step = self._cell * self._cells_at_once
+        whole = len(joined) // step * step
         cells = joined[:whole].reshape(-1, self._cell)
         # The largest of each cell: four times as fast along the long axis.
-        self._peaks.append(np.abs(np.ascontiguousarray(cells.T)).max(axis=0, initial=0.0))
-        self._energies.append(np.einsum("ij,ij->i", cells, cells))
-        self._cells = joined[whole:]
+        self._peaks.add(np.abs(np.ascontiguousarray(cells.T)).max(axis=0, initial=0.0))
+        energies = np.einsum("ij,ij->i", cells, cells)
+        self._energies.append(energies.reshape(-1, self._cells_at_once).sum(axis=1, dtype=np.float64))
+        self._rest = joined[whole:].copy()
 
-    def _close_envelope(self) -> None:
-        if len(self._cells):
-            self._peaks.append(np.abs(self._cells).max(keepdims=True))
-            self._energies.append(np.asarray([_energy(self._cells)], np.float32))
-            self._cells = self._cells[:0]
+    def _close_envelope(self) -> tuple[float, npt.NDArray[np.float64]]:
+        """The energy of all samples, and the mean energy of a cell in each stretch of LOUDNESS_SECONDS."""
+        energies = np.concatenate(self._energies)
+        rest = [self._rest[at : at + self._cell] for at in range(0, len(self._rest), self._cell)]
+        self._rest = self._rest[:0]
+        if rest:
+            self._peaks.add(np.asarray([np.abs(cell).max() for cell in rest], np.float32))
+        last = sum(map(_energy, rest))
+        whole = float(energies.sum()) + last
+        energies /= self._cells_at_once
+        if len(rest) == self._cells_at_once or not len(energies):
+            energies = np.append(energies, last / len(rest))
+        return whole, energies
 
     def _add_spectrum(self, mono: FloatArray) -> None:
         joined = np.concatenate((self._frame, mono))
@@ -138,21 +147,18 @@ class SoundProbes:
         chosen = frames[-self._num_frames % self._frame_step :: self._frame_step] * self._window
         self._spectrum += np.square(np.abs(np.fft.rfft(chosen, axis=1))).sum(axis=0, dtype=np.float64)
         self._num_frames += len(frames)
-        self._frame = joined[whole:]
+        self._frame = joined[whole:].copy()
 
-    def _silence(self, peaks: FloatArray, energies: FloatArray, peak: float) -> dict[str, float]:
+    def _silence(self, energies: npt.NDArray[np.float64], peak: float) -> dict[str, float]:
         """Silence at both ends to a millisecond, its share of the whole, and the level of the quietest parts."""
         cell_seconds = self._cell / self.rate
         threshold = peak * 10 ** (SILENCE_BELOW_PEAK_DB / 20)
-        length = max(1, round(LOUDNESS_SECONDS / cell_seconds))
-        whole = max(length, len(energies) // length * length)
-        frames = energies[:whole].reshape(-1, min(length, len(energies)))
-        levels = 10 * np.log10(np.maximum(frames.mean(axis=1, dtype=np.float64) / self._cell, 1e-12))
+        levels = 10 * np.log10(np.maximum(energies / self._cell, 1e-12))
         return {
-            "sound_leading_silence_seconds": _run(peaks, threshold) * cell_seconds,
-            "sound_trailing_silence_seconds": _run(peaks[::-1], threshold) * cell_seconds,
-            "sound_leading_zeros_seconds": _run(peaks, ZERO_LEVEL) * cell_seconds,
-            "sound_trailing_zeros_seconds": _run(peaks[::-1], ZERO_LEVEL) * cell_seconds,
+            "sound_leading_silence_seconds": self._peaks.leading(threshold) * cell_seconds,
+            "sound_trailing_silence_seconds": self._peaks.trailing(threshold) * cell_seconds,
+            "sound_leading_zeros_seconds": self._peaks.leading(ZERO_LEVEL) * cell_seconds,
+            "sound_trailing_zeros_seconds": self._peaks.trailing(ZERO_LEVEL) * cell_seconds,
             "sound_silent_share": float(np.mean(levels < 2 * _db(peak) + SILENCE_BELOW_PEAK_DB)),
             "sound_noise_floor_db": float(np.percentile(levels, 5)),
         }
@@ -179,6 +185,54 @@ class SoundProbes:
         return values
 
 
+class Peaks:
+    """How loud a row of cells is at its ends, whatever counts as loud, without keeping the row.
+
+    Kept are the cells that are louder than all before them, and those louder than all behind them: a few hundred of an hour.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._rising = self._falling = (np.zeros(0, np.int64), np.zeros(0, np.float32))  # places and peaks
+
+    @property
+    def largest(self) -> float:
+        """The loudest cell's peak; 0.0 where there is none."""
+        return float(self._rising[1][-1]) if len(self._rising[1]) else 0.0
+
+    def add(self, peaks: FloatArray) -> None:
+        """Lay further cells (n,) behind those that are there."""
+        if not len(peaks):
+            return
+        places, so_far = self._rising
+        first = _records(peaks)
+        first = first[peaks[first] > self.largest] if len(so_far) else first
+        self._rising = np.append(places, self._count + first), np.append(so_far, peaks[first])
+        last = len(peaks) - 1 - _records(peaks[::-1])[::-1]
+        places, so_far = self._falling
+        louder = so_far > peaks.max()
+        self._falling = np.append(places[louder], self._count + last), np.append(so_far[louder], peaks[last])
+        self._count += len(peaks)
+
+    def leading(self, threshold: float) -> int:
+        """How many cells from the start stay at or under the threshold."""
+        places, peaks = self._rising
+        loud = places[peaks > threshold]
+        return int(loud[0]) if len(loud) else self._count
+
+    def trailing(self, threshold: float) -> int:
+        """How many cells before the end stay at or under the threshold."""
+        places, peaks = self._falling
+        loud = places[peaks > threshold]
+        return self._count - 1 - int(loud[-1]) if len(loud) else self._count
+
+
+def _records(values: FloatArray) -> npt.NDArray[np.int64]:
+    """Places of the values that are larger than all before them."""
+    highest = np.maximum.accumulate(values)
+    return np.flatnonzero(np.append(True, values[1:] > highest[:-1]))
+
+
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
     """The known, finite numbers as float."""
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
@@ -194,9 +248,3 @@ def _energy(values: FloatArray) -> float:
 
 def _db(power: float) -> float:
     return max(FLOOR_DB, 10 * math.log10(power)) if power > 0 else FLOOR_DB
-
-
-def _run(peaks: npt.NDArray[np.float32] | Sequence[float], threshold: float) -> int:
-    """How many cells from the start stay at or under the threshold."""
-    loud = np.flatnonzero(np.asarray(peaks) > threshold)
-    return int(loud[0]) if len(loud) else len(peaks)

@@ -100,7 +100,7 @@ def in_blocks(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
         whole = count // size * size
         for begin in range(0, whole, size):
             yield np.clip(joined[:, begin : begin + size], -1.0, 1.0)
-        held, count = [joined[:, whole:]], count - whole
+        held, count = [joined[:, whole:].copy()], count - whole
     if count:
         joined = np.concatenate(held, axis=1)
         yield np.clip(joined, -1.0, 1.0, out=joined)
