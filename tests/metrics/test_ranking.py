@@ -15,6 +15,7 @@ from ffdv.metrics.ranking import (
     average_precision,
     clopper_pearson,
     eer,
+    lowest_fpr,
     precision_recall_curve,
     rank,
     reals_needed,
@@ -194,6 +195,14 @@ def test_from_the_needed_number_of_reals_on_the_interval_leaves_zero(rate: float
     assert enough.low > 0.85
     assert short.low == 0.0
     assert not short.enough
+
+
+@pytest.mark.parametrize("num_real", [1, 16, 437, 4380])
+def test_the_lowest_rate_that_reals_carry_needs_so_many_reals(num_real: int) -> None:
+    lowest = lowest_fpr(num_real)
+
+    assert reals_needed(lowest * (1 + 1e-9)) == num_real
+    assert reals_needed(lowest * 0.99) > num_real
 
 
 def test_clopper_pearson_agrees_with_scipy() -> None:

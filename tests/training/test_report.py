@@ -14,15 +14,20 @@ import pytest
 from PIL import Image
 from tiny_corpus import corpus_clips, write_shards
 
+from ffdv.data.audit_words import _FAMILIES, REMEDIES, UNKNOWN
+from ffdv.data.seen import PARTS
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import MetricError, RecipeError
 from ffdv.media.write import write_media
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import fit_decision
+from ffdv.metrics.uncertainty import FEWEST_GROUPS
 from ffdv.models.checkpoint import CheckpointHeader
 from ffdv.records import FacesSeen, FaceTrack, Samples
+from ffdv.sentences import Sentence, joined
 from ffdv.training.engine import ScoredClips
 from ffdv.training.evaluate import (
+    NUMBERS,
     EvaluationTable,
     Neutralised,
     TableNames,
@@ -34,7 +39,8 @@ from ffdv.training.mistakes import MOST_FILM_BYTES, MOST_SECONDS, show_mistakes,
 from ffdv.training.model_card import as_markdown
 from ffdv.training.report import JudgedClips, ReportData, gather, source_rows, write_report
 from ffdv.training.report_page import as_html
-from ffdv.training.report_words import CHINESE, ENGLISH
+from ffdv.training.report_words import CHINESE, CHINESE_NAMES, CHINESE_TERMS, ENGLISH, NAMES
+from visible import english_sentences, visible_texts
 
 HOSTILE = "clip000<img src=x onerror=alert(1)>|`.wav"
 
@@ -110,6 +116,60 @@ def test_both_languages_have_the_same_words_and_the_same_places_for_numbers() ->
         as_html.__globals__["words"]("xx")
 
 
+def test_every_measure_remedy_shortcut_and_part_has_a_chinese_name() -> None:
+    known = {*REMEDIES, *PARTS, UNKNOWN.meaning, *(family.meaning for _, family in _FAMILIES)}
+
+    assert set(CHINESE_TERMS) == known
+    assert {*NUMBERS} <= set(NAMES) == set(CHINESE_NAMES)
+    assert all(re.search(r"[\u4e00-\u9fff]", text) for text in CHINESE_TERMS.values())
+
+
+def test_a_chinese_report_holds_no_english_sentence(data: ReportData) -> None:
+    """Warnings, the part that was judged, remedies and the best shortcut come from rooms below."""
+    told = (
+        Sentence("the run's epoch and calibration were chosen on these clips: the numbers flatter it"),
+        joined([Sentence("left out: {counts}", counts=Sentence("{count} failed in prepare", count=3))] * 2),
+    )
+    same = Neutralised(("trim", "band"), data.table.rows, data.table.audit, told)
+    part = Sentence("the corpus's split {name!r}", name="dev")
+    audit = replace(data.table.audit, best_probe="sound_silent_share", best_auc=0.8, all_auc=0.7)
+    table = replace(data.table, warnings=told, part=part, neutralised=same, audit=audit)
+
+    shown = visible_texts(as_html(replace(data, table=table), lang="zh"))
+
+    assert english_sentences(shown) == []
+    assert "（剪切、频带）" in " ".join(shown)
+    assert any("语料的 'dev' 部分" in text for text in shown)
+    assert "最强的单个捷径：sound_silent_share（声音中静音所占的比例）" in shown
+    assert any("训练 36 个" in text for text in shown)
+
+
+def test_page_and_card_say_what_cannot_tell_means_here(data: ReportData) -> None:
+    band = data.confidence.band
+    assert band is not None
+
+    said = f"“Cannot tell” from {band.low:.3f} to {band.high:.3f}: {band.decided:.1%} of the clips get a verdict"
+    assert said in as_html(data)
+    assert said in as_markdown(data)
+    assert f"ECE {data.confidence.ece_before:.3f} before" in as_markdown(data)
+    assert "“无法判断”：" in as_html(data, lang="zh")
+
+
+def test_rows_of_few_people_are_marked_and_said_to_be_so(data: ReportData) -> None:
+    """Two fakes of one maker gave an AUC of 0.969 [0.969, 1.000]."""
+    row = data.by_group["method"][0]
+    auc = row.numbers["auc"]
+    marked = {}
+    for num_groups in (FEWEST_GROUPS - 1, FEWEST_GROUPS):
+        changed = replace(row, numbers={**row.numbers, "auc": replace(auc, num_groups=num_groups)})
+        shown = replace(data, by_group={"method": (changed,)})
+        marked[num_groups] = [
+            f"{auc} *" in text and "too short to be believed" in text for text in (as_html(shown), as_markdown(shown))
+        ]
+
+    assert marked == {FEWEST_GROUPS - 1: [True, True], FEWEST_GROUPS: [False, False]}
+
+
 def test_page_and_card_say_the_numbers_of_the_table(data: ReportData) -> None:
     auc = data.table.overall.numbers["auc"]
 
@@ -177,7 +237,8 @@ def test_neutralised_numbers_stand_beside_the_raw_ones(data: ReportData) -> None
     same = Neutralised(("trim", "band"), data.table.rows, data.table.audit)
     both = replace(data, table=replace(data.table, neutralised=same))
 
-    assert "trim, band" in as_html(both)
+    assert "(trim, band)" in as_html(both)
+    assert "On the neutralised clips: " in as_markdown(both)
     assert "| measure | raw | neutralised |" in as_markdown(both)
     assert "neutralised |" not in as_markdown(data)
 

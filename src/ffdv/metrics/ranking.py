@@ -315,6 +315,15 @@ def reals_needed(fpr: float, *, confidence: float = 0.95) -> int:
     return math.ceil(math.log((1.0 - confidence) / 4.0) / math.log1p(-fpr))
 
 
+def lowest_fpr(num_real: int, *, confidence: float = 0.95) -> float:
+    """The lowest false-alarm rate that so many reals can carry: reals_needed the other way round.
+
+    >>> round(lowest_fpr(4380), 4), round(lowest_fpr(16), 2)
+    (0.001, 0.24)
+    """
+    return float(-math.expm1(math.log((1.0 - confidence) / 4.0) / max(1, num_real)))
+
+
 def clopper_pearson(hits: int, trials: int, *, error: float = 0.025) -> tuple[float, float]:
     """Exact bounds of a share seen `hits` times in `trials`; each is wrong with chance `error` at most.
 

@@ -23,6 +23,8 @@ Statistic = Callable[[Numbers], Numbers]
 
 # Resamples are done so many weights at a time: 2 MB stay in the cache, and time is flat from 0.1 to 1 million.
 BLOCK_WEIGHTS = 250_000
+# Fewer people (or clips, where none are named) of a class: intervals are too short to be believed (docs/decisions/0006).
+FEWEST_GROUPS = 10
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
 
@@ -103,6 +105,11 @@ class Estimate:
     confidence: float
     method: str
     num_groups: int
+
+    @property
+    def few(self) -> bool:
+        """Whether fewer than FEWEST_GROUPS stand behind it: its interval is then too short."""
+        return self.num_groups < FEWEST_GROUPS
 
     def __str__(self) -> str:
         """As tables show it."""

@@ -16,15 +16,13 @@ import numpy.typing as npt
 from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import CheckpointError, ManifestError
-from ffdv.metrics.uncertainty import Difference, Estimate, compare_delong, delong
+from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, compare_delong, delong
 from ffdv.metrics.uncertainty import compare as compare_scores
 from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, score_run
 
 FORMAT_VERSION = 1
 # Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
-# Fewer people (or clips, where none are named) of a class: both intervals are too short to call a winner by (docs/decisions/0006).
-FEWEST_GROUPS = 10
 
 
 @dataclass(frozen=True)

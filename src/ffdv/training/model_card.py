@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffdv.metrics.confidence import RISK
+from ffdv.metrics.uncertainty import FEWEST_GROUPS
 from ffdv.training.report import ReportData
-from ffdv.training.report_page import NAMES, facts_of
+from ffdv.training.report_page import band_sentences, facts_of
+from ffdv.training.report_words import ENGLISH, NAMES
 
 _WORST = 10
 
@@ -41,12 +43,13 @@ def as_markdown(data: ReportData) -> str:
         "| call fake above | meant for | false alarms | fakes found |",
         "|---|---|---|---|",
         *(
-            f"| {row.value:.4f} | {'even odds' if row.meant_for is None else f'{row.meant_for:g} false alarms'} | "
+            f"| {row.value:.4f} | {'even odds' if row.meant_for is None else f'{100 * row.meant_for:g} % false alarms'} | "
             f"{row.false_alarms.value:.1%} ({row.false_alarms.low:.1%} to {row.false_alarms.high:.1%}) | "
             f"{row.hits.value:.1%} ({row.hits.low:.1%} to {row.hits.high:.1%}) |"
             for row in data.thresholds
         ),
         "",
+        *_calibration_lines(data),
         *_neutralised_lines(data),
         *_localised_lines(data),
         "## What shortcuts reach on the same clips",
@@ -62,6 +65,16 @@ def as_markdown(data: ReportData) -> str:
         "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _calibration_lines(data: ReportData) -> list[str]:
+    """What calibration did, and what the stored "cannot tell" band does on these clips."""
+    found = data.confidence
+    told = [
+        f"Calibration: ECE {found.ece_before:.3f} before, {found.ece_after:.3f} after; Brier {found.brier_before:.3f} before, {found.brier_after:.3f} after.",
+        *band_sentences(data, ENGLISH),
+    ]
+    return [line for text in told for line in (text, "")]
 
 
 def _neutralised_lines(data: ReportData) -> list[str]:
@@ -80,6 +93,10 @@ def _neutralised_lines(data: ReportData) -> list[str]:
         *lines,
         *(f"| {NAMES.get(name, name)} | {raw[name]} | {numbers[name]} |" for name in raw if name in numbers),
         "",
+        f"On the neutralised clips: {_text(same.audit.text)}.",
+        "",
+        *(f"- {_text(text)}" for text in same.warnings),
+        *([""] if same.warnings else []),
     ]
 
 
@@ -107,9 +124,11 @@ def _group_lines(data: ReportData) -> list[str]:
         lines += [f"## By {_text(by)}, worst first" + (f" ({_WORST} of {len(known)})" if len(known) > _WORST else "")]
         lines += ["| " + _text(by) + " | fakes | reals | against | AUC |", "|---|---|---|---|---|"]
         lines += [
-            f"| {_text(row.name)} | {row.num_fake} | {row.num_real} | {row.reals} | {row.numbers['auc']} |"
+            f"| {_text(row.name)} | {row.num_fake} | {row.num_real} | {row.reals} | {row.numbers['auc']}{' *' * row.numbers['auc'].few} |"
             for row in known[:_WORST]
         ]
+        if any(row.numbers["auc"].few for row in known[:_WORST]):
+            lines += ["", "\\" + ENGLISH["few"] % FEWEST_GROUPS]
         lines.append("")
     return lines
 

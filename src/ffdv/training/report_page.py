@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffdv.charts import Axis, Curve, curve_chart, interval_bar, percent_ticks, two_histograms
-from ffdv.metrics.ranking import precision_recall_curve, roc_curve
+from ffdv.data.audit_words import shortcut_of
+from ffdv.metrics.ranking import lowest_fpr, precision_recall_curve, roc_curve
+from ffdv.metrics.uncertainty import FEWEST_GROUPS
 from ffdv.page import render
 from ffdv.sentences import worded
 from ffdv.training.report import EVEN, ReportData
-from ffdv.training.report_words import words
+from ffdv.training.report_words import measure_name, term, words
 
 MOST_ROWS = 40  # of a table by group; the JSON has them all
 _WHOLE = percent_ticks(0.0, 0.25, 0.5, 0.75, 1.0)
 _SMALL = percent_ticks(0.001, 0.01, 0.1, 1.0)
 _DEVIATES = percent_ticks(0.01, 0.05, 0.2, 0.5, 0.8, 0.95)
-NAMES: Mapping[str, str] = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "eer": "EER",
-    "tpr_at_fpr": "TPR @ FPR 0.1 %",
-    "tpr_at_fpr_0.01": "TPR @ FPR 1 %",
-    "tpr_at_fpr_0.05": "TPR @ FPR 5 %",
-    "log_loss": "log loss",
-    "brier": "Brier",
-    "ece": "ECE",
-    "window_auc": "AUC by window",
-    "ap_at_0.5": "AP @ IoU 0.5",
-    "ap_at_0.75": "AP @ IoU 0.75",
-    "ar_at_1": "AR @ 1",
-    "ar_at_5": "AR @ 5",
-    "ar_at_20": "AR @ 20",
-}
 
 PAGE = """{% extends "page" %}
 {% block title %}{{ w.title | format(model) }}{% endblock %}
@@ -69,10 +54,11 @@ PAGE = """{% extends "page" %}
 <div class="wide"><table><tr><th class="number">{{ w.threshold }}</th><th>{{ w.meant_for }}</th><th class="number">{{ w.false_alarms }}</th><th class="number">{{ w.hits }}</th></tr>
 {% for row in thresholds %}<tr><td class="number">{{ "%.4f" | format(row.value) }}</td><td class="name">{{ w.even if row.meant_for is none else w.wanted | format(100 * row.meant_for) }}</td><td class="number">{{ percent(row.false_alarms) }}</td><td class="number">{{ percent(row.hits) }}</td></tr>
 {% endfor %}</table></div>
+{% for text in band %}<p>{{ text }}</p>{% endfor %}
 
 {% if neutralised %}
 <h2>{{ w.neutralised }}</h2>
-<p class="soft">{{ w.neutralised_text }} ({{ table.neutralised.steps | join(", ") }})</p>
+<p class="soft">{{ w.neutralised_text }} {{ steps }}</p>
 {% for text in table.neutralised.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}
 <div class="wide"><table><tr><th>{{ w.number }}</th><th class="number">{{ w.raw }}</th><th class="number">{{ w.neutral }}</th></tr>
 {% for name, raw, neutral in neutralised %}<tr><td>{{ name }}</td><td class="number">{{ raw }}</td><td class="number">{{ neutral }}</td></tr>
@@ -83,7 +69,7 @@ PAGE = """{% extends "page" %}
 <h2>{{ w.localised }}</h2>
 <p class="soft">{{ w.localised_text | format(table.localisation.window_seconds, table.localisation.num_fake, table.localisation.num_segments, table.localisation.num_real) }}</p>
 <div class="wide"><table><tr><th>{{ w.number }}</th><th class="number">{{ w.value }}</th></tr>
-{% for name, number in table.localisation.numbers.items() %}<tr><td>{{ names.get(name, name) }}</td><td class="number">{{ number }}</td></tr>
+{% for name, number in table.localisation.numbers.items() %}<tr><td>{{ measure(name, lang) }}</td><td class="number">{{ number }}</td></tr>
 {% endfor %}</table></div>
 {% endif %}
 
@@ -93,6 +79,7 @@ PAGE = """{% extends "page" %}
 <div class="wide"><table class="bars"><tr><th>{{ column }}</th><th class="number">AUC</th><th></th><th class="number">{{ w.fakes }}</th><th class="number">{{ w.reals }}</th><th>{{ w.against }}</th></tr>
 {% for row, auc, bar in rows %}<tr><td>{{ row.name }}</td><td class="number">{{ auc }}</td><td>{{ bar }}</td><td class="number">{{ row.num_fake }}</td><td class="number">{{ row.num_real }}</td><td>{{ against(row.reals) }}</td></tr>
 {% endfor %}</table></div>
+{% if has_few %}<p class="soft small">{{ few }}</p>{% endif %}
 {% if total > rows | length %}<p class="soft small">{{ w.worst_cut | format(rows | length, total) }}</p>{% endif %}
 {% endfor %}
 
@@ -124,7 +111,7 @@ PAGE = """{% extends "page" %}
 
 <h2>{{ w.numbers }}</h2>
 <table><tr><th>{{ w.number }}</th><th class="number">{{ w.value }}</th><th class="number">{{ w.interval }}</th></tr>
-{% for name, number in overall.numbers.items() %}<tr><td>{{ names.get(name, name) }}</td><td class="number">{{ "%.4f" | format(number.value) }}</td><td class="number">[{{ "%.4f" | format(number.low) }}, {{ "%.4f" | format(number.high) }}]</td></tr>
+{% for name, number in overall.numbers.items() %}<tr><td>{{ measure(name, lang) }}</td><td class="number">{{ "%.4f" | format(number.value) }}</td><td class="number">[{{ "%.4f" | format(number.low) }}, {{ "%.4f" | format(number.high) }}]</td></tr>
 {% endfor %}</table>
 
 <h2>{{ w.how }}</h2>
@@ -138,7 +125,7 @@ PAGE = """{% extends "page" %}
 def as_html(data: ReportData, *, lang: str = "en") -> str:
     """The page; light, dark and printed, without a script, whatever names hold is text in it."""
     w = words(lang)
-    table, shown = data.table, data.sources[:MOST_ROWS]
+    table, shown, same = data.table, data.sources[:MOST_ROWS], data.table.neutralised
     return render(
         PAGE,
         lang=lang,
@@ -149,21 +136,25 @@ def as_html(data: ReportData, *, lang: str = "en") -> str:
         model=Path(table.model).name or table.model,
         data_name=Path(table.data).name or table.data,
         cards=_cards(data, w),
-        shortcuts=_shortcuts(data, w),
+        shortcuts=_shortcuts(data, w, lang),
         lead=w[_lead(data)],
         charts=_charts(data, w),
         thresholds=data.thresholds,
         percent=_percent,
         against=lambda reals: w["all_reals"] if reals == "all" else w["same"] % reals.removeprefix("same "),
-        neutralised=_neutralised(data, w),
+        neutralised=_neutralised(data, w, lang),
         groups=_groups(data, w),
         sources=[(row, _share(row.false_alarms, "real"), _share(row.hits, "fake")) for row in shown],
         num_sources=len(data.sources),
         mistakes=[(w["called_fake"], data.called_fake, "real"), (w["called_real"], data.called_real, "fake")],
         shown_groups=("method", "generator", "identity", "speaker", "source_repo", "source", "language"),
-        names=NAMES,
+        measure=measure_name,
+        steps="" if same is None else _bracketed([term(step, lang) for step in same.steps], lang),
+        band=band_sentences(data, w),
+        few=w["few"] % FEWEST_GROUPS,
+        has_few=any(row.numbers["auc"].few for rows in data.by_group.values() for row in rows if row.numbers),
         num_groups=data.num_groups,
-        facts=facts_of(data),
+        facts=facts_of(data, lang),
     )
 
 
@@ -187,12 +178,26 @@ def _cards(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, str, 
     return [*shown, (w["coverage"], f"{data.confidence.coverage_at_risk:.0%}", "", "", w["coverage_means"])]  # type: ignore[list-item]
 
 
-def _shortcuts(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, Any]]:
+def band_sentences(data: ReportData, w: Mapping[str, str]) -> list[str]:
+    """What the stored "cannot tell" band does on these clips, in sentences; empty where the run holds none."""
+    band = data.confidence.band
+    if band is None:
+        return []
+    shares = (f"{share:.1%}" for share in (band.decided, band.false_alarms, band.misses, *band.wanted))
+    told = [w["band"] % (band.low, band.high, *shares)]
+    return [*told, w["band_unusual"] % f"{band.unusual:.0%}"] if band.unusual else told
+
+
+def _bracketed(words: Sequence[str], lang: str) -> str:
+    return f"({', '.join(words)})" if lang == "en" else f"（{'、'.join(words)}）"
+
+
+def _shortcuts(data: ReportData, w: Mapping[str, str], lang: str) -> list[tuple[str, str, Any]]:
     """The net and the shortcuts, each with its AUC on one scale."""
     net, audit = data.table.overall.numbers["auc"], data.table.audit
     rows = [(w["net"], str(net), interval_bar(net.value, net.low, net.high, mark=0.5, width=220))]
     singles = (
-        (w["best_shortcut"] % audit.best_probe, audit.best_auc),
+        (w["best_shortcut"] % (audit.best_probe, term(shortcut_of(audit.best_probe).meaning, lang)), audit.best_auc),
         (w["all_shortcuts"] % audit.num_probes, audit.all_auc),
     )
     for name, auc in singles:
@@ -224,7 +229,7 @@ def _charts(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, Any]
     deviate = {name: Axis(w[name], 0.004, 0.98, _DEVIATES, "probit") for name in ("false_alarms", "misses")}
     guess = Curve([0, 1], [0, 1], "soft", "4 3")
     spread = np.geomspace(0.001, 1.0, 60)
-    fewest = 1.0 / max(1, int((labels == 0).sum()))
+    fewest = lowest_fpr(int((labels == 0).sum()))
     sizes = 2.0 + 5.0 * np.sqrt(np.array(reliable.count) / max(reliable.count))
     band = data.confidence.band
     edges = () if band is None else (band.low, band.high)
@@ -242,7 +247,7 @@ def _charts(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, Any]
         (w["pr"], w["pr_text"], curve_chart([Curve([0, 1], [prior, prior], "soft", "4 3"), Curve(pr.recall, pr.precision)], x=shares["recall"], y=shares["precision"], title=w["pr"])),
         (
             w["reliability"],
-            w["reliability_text"],
+            w["reliability_text"] % (data.confidence.ece_before, data.confidence.ece_after),
             curve_chart(
                 [guess,
                     Curve(before.mean_score, before.fake_share, "unsure", "2 3"), Curve(reliable.mean_score, reliable.fake_share, low=reliable.low, high=reliable.high, sizes=sizes)],
@@ -262,13 +267,13 @@ def _charts(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, Any]
     ]  # fmt: skip
 
 
-def _neutralised(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def _neutralised(data: ReportData, w: Mapping[str, str], lang: str) -> list[tuple[str, str, str]]:
     """Each number raw and neutralised, the shortcuts below; empty where it was not asked for."""
     same = data.table.neutralised
     if same is None or not same.rows:
         return []
     raw, neutral = data.table.overall.numbers, same.rows[0].numbers
-    rows = [(NAMES.get(name, name), str(raw[name]), str(neutral[name])) for name in raw if name in neutral]
+    rows = [(measure_name(name, lang), str(raw[name]), str(neutral[name])) for name in raw if name in neutral]
     audits = (data.table.audit, same.audit)
     if all(audit.all_auc is not None for audit in audits):
         shown = [f"{audit.all_auc:.3f}" for audit in audits]
@@ -283,7 +288,9 @@ def _groups(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, str,
         known = [row for row in rows if row.numbers]
         if not known:
             continue
-        shown = [(row, str(row.numbers["auc"]), _auc_bar(row)) for row in known[:MOST_ROWS]]
+        shown = [
+            (row, str(row.numbers["auc"]) + " *" * row.numbers["auc"].few, _auc_bar(row)) for row in known[:MOST_ROWS]
+        ]
         heading = w["by_method"] if by == "method" else w["by"] % by
         tables.append((heading, w["by_method_text"], w["method"] if by == "method" else by, shown, len(known)))
     return tables
@@ -304,13 +311,18 @@ def _percent(number: Any) -> str:
     return f"{number.value:.1%} [{number.low:.1%}, {number.high:.1%}]"
 
 
-def facts_of(data: ReportData) -> tuple[str, str, str, str]:
+def facts_of(data: ReportData, lang: str = "en") -> tuple[str, str, str, str]:
     """Recipe, training data, its clips, version: from the checkpoint's header."""
     written, recipe = data.header.provenance, data.header.recipe
     trained = written.get("data")
     trained = trained if isinstance(trained, dict) else {}
     clips = trained.get("clips")
-    counted = ", ".join(f"{count} {part}" for part, count in clips.items()) if isinstance(clips, dict) else "?"
+    counted = "?"
+    if isinstance(clips, dict):
+        counts = [
+            f"{count} {part}" if lang == "en" else f"{term(part, lang)} {count} 个" for part, count in clips.items()
+        ]
+        counted = ", ".join(counts) if lang == "en" else "，".join(counts)
     return (
         str(recipe.get("name", "?")),
         Path(str(trained.get("name", "?"))).name,
