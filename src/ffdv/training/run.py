@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -29,10 +29,10 @@ from ffdv.data.seen import data_hash_of
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
-from ffdv.metrics.decision import SeenRange
+from ffdv.metrics.decision import Decision, SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import BESIDE, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
-from ffdv.models.embedding import MEASURE, EmbeddingRange, fit_embedding_range
+from ffdv.models.embedding import MEASURE, fit_embedding_range
 from ffdv.training.augmenting import batch_mix
 from ffdv.training.averaging import WeightAverage
 from ffdv.training.calibrating import MEASURED_CLIPS, Calibrated, calibrate, seen_in_training
@@ -52,7 +52,7 @@ from ffdv.training.engine import (
     train_epochs,
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
-from ffdv.training.kinds import Asked, Kind, kind_of
+from ffdv.training.kinds import Asked, Kind, kind_of, restore_net
 from ffdv.training.late import train_members
 from ffdv.training.log import Events, write_log
 from ffdv.training.optimiser import build_optimiser
@@ -311,27 +311,38 @@ class _Run:
         """Write best.safetensors: the judged net, its calibration and its thresholds."""
         how = choose_aggregation(scored, self.recipe.training.aggregate)
         scored = scored.aggregated(how)
-        luck = random_state()  # loaders draw from torch's generators, with workers less than without
-        near = self._embedding_range(state.judged_net)
-        if self.calibration is not None or near is not None:  # every process scores its share
-            held_out = (self.calibration or self.validation).epoch(1)
-            scored = predict(self.fabric, state.judged_net, held_out, how=how, near=near)
-        restore_random(luck)
+        if self.calibration is not None:  # every process scores its share
+            luck = random_state()  # loaders draw from torch's generators, with workers less than without
+            scored = predict(self.fabric, state.judged_net, self.calibration.epoch(1), how=how)
+            restore_random(luck)
         if self.fabric.is_global_zero:
-            seen, tensors = self.seen, state.judged_net.state_dict()
-            if near is not None and scored.distances is not None:
-                seen = seen.with_range(MEASURE, 0.0, 1.0)
-                tensors |= {
-                    BESIDE + name: value for name, value in near.set_scale(scored.distances).state_dict().items()
-                }
-            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=seen), aggregate=how)
-            save_checkpoint(self.folder / BEST_NAME, tensors, header)
+            header = self._header(state, calibrated=calibrate(scored, self.shards, seen=self.seen), aggregate=how)
+            save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), header)
 
-    def _embedding_range(self, net: nn.Module) -> EmbeddingRange | None:
-        """Where training clips lie in the net's own terms, as they were trained on (changed, forged); None where that is not known."""
+    def complete_best(self) -> None:
+        """Add to best.safetensors where training clips lie in its net's own terms, as they were trained on (changed, forged).
+
+        Once a run, when its best epoch is known: it costs about as much as validation does. Left as it is where the net does not embed.
+        """
+        self.fabric.barrier()  # the file is there
+        best = load_checkpoint(self.folder / BEST_NAME)
+        if best.embedding_range:
+            return
+        net = self.fabric.to_device(restore_net(best))
         found = embed(self.fabric, net, self.training.epoch(1), rows=MEASURED_CLIPS)
         near = None if found is None else fit_embedding_range(*found)
-        return None if near is None else near.to(self.fabric.device)
+        if near is None:
+            return
+        how = recipe_from(best.header.recipe, where=BEST_NAME).training.aggregation
+        held_out = (self.calibration or self.validation).epoch(1)
+        scored = predict(self.fabric, net, held_out, how=how, near=near.to(self.fabric.device))
+        if not self.fabric.is_global_zero or scored.distances is None:
+            return
+        beside = {BESIDE + name: value for name, value in near.set_scale(scored.distances).state_dict().items()}
+        decision = Decision.from_json(json.dumps(best.header.decision))
+        decision = replace(decision, seen=decision.seen.with_range(MEASURE, 0.0, 1.0))
+        header = best.header.model_copy(update={"decision": json.loads(decision.to_json())})
+        save_checkpoint(self.folder / BEST_NAME, {**best.tensors, **beside}, header)
 
     def _header(
         self,
@@ -389,6 +400,8 @@ class _Run:
             notes.append("no epoch was finished: best.safetensors holds the weights as they are, without calibration")
             if self.fabric.is_global_zero:
                 save_checkpoint(self.folder / BEST_NAME, state.judged_net.state_dict(), self._header(state))
+        elif outcome != "interrupted":  # who presses Ctrl-C does not wait; a resumed run completes it
+            self.complete_best()
         summary = RunSummary(
             folder=self.folder,
             recipe=self.recipe.name,
