@@ -168,7 +168,7 @@ def test_resampled_clips_count_as_often_as_they_are_drawn(seed: int) -> None:
 
 @quick
 @given(st.integers(0, 10_000))
-def test_marked_segments_are_all_stretches_above_a_level_as_sure_as_fake_inside_and_genuine_outside(seed: int) -> None:
+def test_marked_segments_are_all_stretches_above_a_level_as_sure_as_they_part_the_clip(seed: int) -> None:
     """Independent reference: the curve at 1/8 s by hand, every level tried in turn."""
     rng = np.random.default_rng(seed)
     starts = np.sort(rng.choice(24, rng.integers(1, 7), replace=False)) / 2
@@ -182,8 +182,11 @@ def test_marked_segments_are_all_stretches_above_a_level_as_sure_as_fake_inside_
         for start, stop in zip(np.flatnonzero(np.diff(above) == 1), np.flatnonzero(np.diff(above) == -1), strict=True):
             fake = 1 / (1 + np.exp(-curve))
             beyond = np.isfinite(curve) & ((np.arange(len(curve)) < start) | (np.arange(len(curve)) >= stop))
-            genuine = 1 - fake[beyond].mean() if beyond.any() else 1.0
-            expected.add((start / 8, stop / 8, round(float(fake[start:stop].mean() * genuine), 6)))
+            # Half a window of 1.5 s of no opinion is six ticks of one half.
+            outside = np.concatenate([fake[beyond], np.full(6, 0.5)])
+            share = (stop - start) / (stop - start + len(outside))
+            score = np.sqrt(share * (1 - share)) * (fake[start:stop].mean() - outside.mean())
+            expected.add((start / 8, stop / 8, round(float(score), 6)))
 
     found = mark_segments(windows, logits)
 
@@ -197,13 +200,16 @@ def test_marked_segments_are_all_stretches_above_a_level_as_sure_as_fake_inside_
         assert overlap([[start, stop]], surer).max() >= ALIKE
 
 
-def test_a_word_in_a_long_clip_is_marked_where_it_is() -> None:
+def test_a_sentence_in_a_long_clip_is_marked_where_it_is_and_a_clip_forged_throughout_as_a_whole() -> None:
     starts = np.arange(0, 58.01, 0.5)
-    holds_the_word = (starts < 31.0) & (starts + 2.0 > 30.0)
+    windows = np.stack([starts, starts + 2], axis=1)
+    touched = (starts < 33.0) & (starts + 2.0 > 30.0)
 
-    found = mark_segments(np.stack([starts, starts + 2], axis=1), np.where(holds_the_word, 3.0, -3.0))
+    part, whole = (mark_segments(windows, np.where(fake, 3.0, -3.0)) for fake in (touched, np.ones(len(starts), bool)))
 
-    assert overlap([[30.0, 31.0]], found.spans[:1]).max() >= 0.5
-    assert 0.8 < found.scores[0] < 1.0
+    assert overlap([[30.0, 33.0]], part.spans[:1]).max() >= 0.5
+    assert part.scores[0] > 5 * part.scores[1:].max(initial=0.0)
+    assert whole.spans[0].tolist() == [0.0, 60.0]
+    assert whole.scores[0] > 0
     with pytest.raises(MetricError, match="as many finite scores"):
         mark_segments([[0, 1]], [np.nan])
