@@ -21,6 +21,7 @@ from ffdv.data.loader import (
     LoaderSpec,
     choose_rows,
     make_loader,
+    windows_of,
 )
 from ffdv.data.shards import ShardIndex, ShardRow, Shards, encode_row, open_shards, write_index, write_part
 from ffdv.errors import ShardError
@@ -333,7 +334,7 @@ def partly_forged(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     return open_shards(folder)
 
 
-def windows_of(shards: Shards, *, epochs: int = 60, **spec: object) -> dict[str, list[tuple[float, float]]]:
+def labelled_windows(shards: Shards, *, epochs: int = 60, **spec: object) -> dict[str, list[tuple[float, float]]]:
     """(start, label) of each training window, by clip."""
     settled = LoaderSpec.model_validate({"workers": 0, "window_seconds": 1.0, "balance_classes": False} | spec)
     loader = make_loader(shards, settled, rate=RATE, training=True)
@@ -349,7 +350,7 @@ def test_the_examples_in_the_docs_hold() -> None:
 
 
 def test_windows_of_the_genuine_half_are_real_and_those_of_the_forged_half_fake(partly_forged: Shards) -> None:
-    found = windows_of(partly_forged, fake_seconds=0.25)
+    found = labelled_windows(partly_forged, fake_seconds=0.25)
 
     before = [label for start, label in found["half"] if start + 1.0 <= 2.25]
     beyond = [label for start, label in found["half"] if start + 1.0 >= 2.5]
@@ -366,7 +367,7 @@ def test_windows_of_the_genuine_half_are_real_and_those_of_the_forged_half_fake(
 
 
 def test_a_window_that_holds_all_that_is_forged_is_fake_however_little_that_is(partly_forged: Shards) -> None:
-    found = windows_of(partly_forged, fake_seconds=0.5)["word"]
+    found = labelled_windows(partly_forged, fake_seconds=0.5)["word"]
 
     assert {label for start, label in found if start <= 1.0 and start + 1.0 >= 1.1} == {1.0}
     assert {label for start, label in found if start >= 1.1} == {0.0}
@@ -376,7 +377,7 @@ def test_a_window_that_holds_all_that_is_forged_is_fake_however_little_that_is(p
 def test_windows_have_their_clips_label_where_that_is_asked_for_and_whole_clips_have_it_always(
     partly_forged: Shards, spec: dict[str, object]
 ) -> None:
-    found = windows_of(partly_forged, epochs=5, **spec)
+    found = labelled_windows(partly_forged, epochs=5, **spec)
 
     assert {name: {label for _, label in rows} for name, rows in found.items()} == {
         "real": {0.0}, "half": {1.0}, "word": {1.0}, "unknown": {1.0}
@@ -399,3 +400,22 @@ def test_forged_seconds_that_are_none_are_told_with_the_cure(partly_forged: Shar
 
     with pytest.raises(ShardError, match=r"forged seconds of 'odd' are not a list.*prepare the clips again"):
         _ = open_shards(tmp_path).forged_seconds
+
+
+def test_a_batch_of_evaluation_is_closed_before_long_clips_fill_the_memory() -> None:
+    seconds = np.array([600.0, 600.0, 7.0, 7.0, 7.0, 3600.0, 7.0])
+    spec = LoaderSpec(batch_size=3, window_seconds=4.0, hop_seconds=2.0)
+    windows = windows_of(seconds, spec)
+    rows = np.arange(len(seconds))
+
+    def batches(**more: object) -> list[list[int]]:
+        sampler = EpochSampler(rows, rows % 2, spec, windows=windows, **more)  # type: ignore[arg-type]
+        found = [[draw.row for draw in batch] for batch in sampler]
+        assert len(found) == len(sampler)
+        return found
+
+    assert windows.tolist() == [299, 299, 3, 3, 3, 1799, 3]
+    assert batches(training=False) == [[0], [1, 2, 3], [4], [5], [6]]
+    assert batches(training=False, rank=1, num_ranks=2) == [[1, 3], [5]]
+    assert sorted(len(batch) for batch in batches(training=True)) == [3, 4]  # one window of each clip there
+    assert windows_of(seconds, LoaderSpec(window_seconds=None)).tolist() == [1] * 7

@@ -28,6 +28,7 @@ from ffdv.data.loader import (
     choose_rows,
     label_of_window,
     torch_loader,
+    windows_of,
 )
 from ffdv.data.shards import Shards
 from ffdv.features.crops import as_planes
@@ -73,7 +74,15 @@ def make_joint_loader(
 ) -> ClipLoader:
     """Batches of windows of the clips `rows` that have a sound or a face. Raises ShardError when none can take part."""
     taken, left_out = choose_rows(shards, spec, rows=rows, senses=("sound", "faces"))
-    sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
+    sampler = EpochSampler(
+        taken,
+        shards.labels[taken],
+        spec,
+        training=training,
+        windows=windows_of(shards.sound_seconds[taken], spec),
+        rank=rank,
+        num_ranks=num_ranks,
+    )
     clips = JointClips(shards, spec, request, training=training, others=taken[shards.labels[taken] == REAL])
     loader = torch_loader(clips, sampler, spec, pin_memory=False, collate=collate_joint)
     return ClipLoader(loader, sampler, taken, left_out)

@@ -35,6 +35,8 @@ Borrow = Callable[[np.random.Generator], "FloatArray | None"]
 # (real samples (n,), rate in Hz, generator, borrow) → forged samples, or None to leave it real.
 Forge = Callable[[FloatArray, int, np.random.Generator, Borrow], "FloatArray | None"]
 IntArray = npt.NDArray[np.int64]
+# In evaluation a batch is closed before it holds more than this: 131 MB of 4 s at 16 kHz, and a few batches wait in each worker.
+WINDOWS_A_BATCH = 512
 Kept = Literal["sound", "faces", "motion", "mouth"]  # what shards may hold of a clip
 
 
@@ -187,7 +189,15 @@ def make_loader(
     """
     shards = shards if isinstance(shards, Shards) else open_shards(shards)
     taken, left_out = choose_rows(shards, spec, rows=rows, need_labels=need_labels)
-    sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
+    sampler = EpochSampler(
+        taken,
+        shards.labels[taken],
+        spec,
+        training=training,
+        windows=windows_of(shards.sound_seconds[taken], spec),
+        rank=rank,
+        num_ranks=num_ranks,
+    )
     windows = ClipWindows(
         shards,
         spec,
@@ -248,6 +258,14 @@ def choose_rows(
     return asked[taken], left_out
 
 
+def windows_of(seconds: npt.NDArray[np.float64], spec: LoaderSpec) -> IntArray:
+    """About how many windows evaluation takes of clips of these lengths."""
+    if spec.window_seconds is None:
+        return np.ones(len(seconds), np.int64)
+    beyond = np.maximum(0.0, seconds - spec.window_seconds) / (spec.hop_seconds or spec.window_seconds)
+    return 1 + np.ceil(beyond).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Draw:
     """One sample to make: the clip's row, and how often this epoch has drawn it before."""
@@ -258,7 +276,10 @@ class Draw:
 
 
 class EpochSampler:
-    """The order of an epoch, from (seed, epoch) alone: batches of draws, for this process's share."""
+    """The order of an epoch, from (seed, epoch) alone: batches of draws, for this process's share.
+
+    windows (rows,): of each clip; with them a batch of evaluation holds WINDOWS_A_BATCH at most, or one clip.
+    """
 
     def __init__(
         self,
@@ -267,10 +288,12 @@ class EpochSampler:
         spec: LoaderSpec,
         *,
         training: bool,
+        windows: IntArray | None = None,
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
         self._rows, self._labels, self._spec = rows, labels, spec
+        self._windows = np.ones(len(rows), np.int64) if windows is None or training else windows
         self._training, self._rank, self._num_ranks = training, rank, num_ranks
         self._epoch, self._skip = 1, 0
 
@@ -294,10 +317,21 @@ class EpochSampler:
     def _cuts(self, count: int) -> list[tuple[int, int]]:
         """Batch borders; in training a last batch of one clip joins the one before, for batch norm needs two."""
         size = self._spec.batch_size
-        starts = list(range(0, count, size))
+        starts = list(range(0, count, size)) if self._training else self._starts_within_bounds(size)
         if self._training and len(starts) > 1 and size > 1 and count - starts[-1] == 1:
             del starts[-1]
         return list(itertools.pairwise([*starts, count]))
+
+    def _starts_within_bounds(self, size: int) -> list[int]:
+        """Where batches of at most `size` clips and WINDOWS_A_BATCH windows begin in this process's share."""
+        starts: list[int] = []
+        held = 0
+        for place, windows in enumerate(self._windows[self._rank :: self._num_ranks].tolist()):
+            if not starts or place - starts[-1] == size or held + windows > WINDOWS_A_BATCH:
+                starts.append(place)
+                held = 0
+            held += windows
+        return starts
 
     def _order(self) -> list[Draw]:
         if not self._training:
