@@ -86,6 +86,7 @@ CHINESE: Mapping[str, str] = {
     "the sound track holds no sound": "音轨中没有声音",
     "the sound has only {rate} samples a second, too few for speech": "声音每秒只有 {rate} 个采样，不足以分析语音",
     "no face was found in the {frames} frames that were looked at": "在检查的 {frames} 帧中没有找到人脸",
+    "faces are seen in {glimpsed} of the {frames} frames that were looked at, but none stays long enough to be followed": "在检查的 {frames} 帧中有 {glimpsed} 帧可见人脸，但没有一张停留得足够久，无法跟踪",
     # why a sense did not judge
     "there is no sound to judge a voice by": "没有可供判断的声音",
     "the sound has {rate} samples a second, too few to judge a voice by": "声音每秒只有 {rate} 个采样，不足以判断声音",

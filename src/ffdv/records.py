@@ -194,6 +194,7 @@ class FacesSeen:
     frames_with_face: int
     picture_size: tuple[int, int] | None  # width, height of the upright picture
     tracks_left_out: int = 0  # faces beyond what is kept of one clip, the least prominent ones
+    frames_glimpsed: int = 0  # that show a face at all, also one which is gone before it can be followed; 0 from shards
 
 
 @dataclass(frozen=True)

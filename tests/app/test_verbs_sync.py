@@ -46,4 +46,4 @@ def test_what_cannot_be_compared_is_a_line_with_its_reason_and_status_1(tmp_path
 
     assert done.exit_code == 1
     assert answer["status"] == "failed"
-    assert "no face" in answer["reason"]
+    assert answer["reason"] == "it shows no lips to compare with the sound: the file has no moving picture"

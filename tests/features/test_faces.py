@@ -30,7 +30,7 @@ from ffdv.features.face_detectors import (
     packaged_weights,
     suppressed,
 )
-from ffdv.features.faces import FaceSpec, find_faces, is_cut
+from ffdv.features.faces import FaceSpec, find_faces, is_cut, no_face_note
 from ffdv.features.landmarks import INNER_LIPS, MESH_MARGIN, OUTER_LIPS, FaceMesh, square_at
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.tracking import MovingBox, matched
@@ -297,6 +297,20 @@ def test_what_is_seen_too_briefly_is_no_face_unless_the_clip_is_that_short() -> 
 
     assert (len(short.tracks), short.frames_with_face, short.frames_looked_at) == (0, 0, 8)
     assert (len(single.tracks), single.frames_with_face) == (1, 1)
+
+
+def test_faces_that_are_gone_at_once_are_not_kept_and_not_denied() -> None:
+    # A cut every second frame: no face is seen three times.
+    places = [(20.0 + 90 * (k // 2 % 2), 20.0, 80.0 + 90 * (k // 2 % 2), 90.0) for k in range(12)]
+    shots = [np.full((120, 200, 3), 40 + 150 * (k // 2 % 2), np.uint8) for k in range(12)]
+
+    seen = find_faces(frames_of(shots), WHOLE_PICTURE, Scripted([[place] for place in places]))
+
+    assert (seen.tracks, seen.frames_with_face, seen.frames_glimpsed) == ((), 0, 12)
+    assert no_face_note(12, 12).text == (
+        "faces are seen in 12 of the 12 frames that were looked at, but none stays long enough to be followed"
+    )
+    assert no_face_note(12, 2).text == "no face was found in the 12 frames that were looked at"
 
 
 def test_a_face_that_comes_back_within_the_gap_is_the_same_one() -> None:

@@ -28,7 +28,7 @@ from ffdv.detect.senses import Looked
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.cues import Cue, PictureWatch, agreement_cues, motion_cues, sound_cues
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
-from ffdv.features.faces import STANDARD_FACES, FaceSearch, FaceSpec, Sighting
+from ffdv.features.faces import STANDARD_FACES, FaceSearch, FaceSpec, Sighting, no_face_note
 from ffdv.features.head import HeadTrack, HeadWatch
 from ffdv.features.landmarks import FaceMesh, Mesh, mesh_at
 from ffdv.features.motion import region_residuals
@@ -75,7 +75,7 @@ class LookSpec:
 @dataclass(frozen=True)
 class LookedAt:
     """What was looked at, so that nothing is silently skipped. Seconds of sound, of picture and of visible mouth; frames looked
-    at for faces, those that show one, and faces followed; length by the header (None: it says none); picture_size width, height.
+    at for faces, those that show one that is followed, those that show any, and faces followed; length by the header (None: it says none); picture_size width, height.
     """
 
     length_seconds: float | None
@@ -84,6 +84,7 @@ class LookedAt:
     mouth_seconds: float = 0.0
     frames: int = 0
     frames_with_face: int = 0
+    frames_glimpsed: int = 0
     faces: int = 0
     picture_size: tuple[int, int] | None = None
     pieces: int = 0
@@ -158,6 +159,7 @@ class Look:
             mouth_seconds=so_far.mouth_seconds + (float(mouth.in_sight.sum()) / STANDARD_MOUTH.fps if mouth else 0.0),
             frames=so_far.frames + (seen.frames_looked_at if seen else 0),
             frames_with_face=so_far.frames_with_face + (seen.frames_with_face if seen else 0),
+            frames_glimpsed=so_far.frames_glimpsed + (seen.frames_glimpsed if seen else 0),
             faces=self._tracks,
             picture_size=so_far.picture_size or (seen.picture_size if seen else None),
             pieces=so_far.pieces + 1,
@@ -173,10 +175,7 @@ class Look:
             if part.missing is not None:
                 self._missing.setdefault(part.missing.code, part.missing)
         if self.looked_at.frames and not self.looked_at.faces:
-            text = Sentence(
-                "no face was found in the {frames} frames that were looked at", frames=self.looked_at.frames
-            )
-            self._missing.setdefault("no_face", Note("no_face", text))
+            self._missing.setdefault("no_face", no_face_note(self.looked_at.frames, self.looked_at.frames_glimpsed))
 
     def _tell_limit(self) -> None:
         """A header that knows more than was looked at makes it a limit; the media room notes the others itself."""

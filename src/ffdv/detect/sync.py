@@ -15,6 +15,9 @@ from ffdv.features.faces import FaceSpec
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.sync import MIN_SEEN_FRAMES, STANDARD_MOUTH
 
+# Notes that say why there is no sound or no face.
+_WHY = frozenset({"no_sound", "short_sound", "low_rate", "damaged_sound", "no_picture", "damaged_picture", "no_face"})
+
 
 @dataclass(frozen=True)
 class SyncMoment:
@@ -60,10 +63,11 @@ def sync(
     Raises StreamMissing without sound, face or a second of visible mouth, MediaError when the file cannot be used.
     """
     features = extract(file, ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH))
+    why = "; ".join(note.text for note in features.notes if note.code in _WHY)
     if features.sound is None:
-        raise StreamMissing(file, "it has no sound to compare the lips with")
+        raise StreamMissing(file, f"it has no sound to compare the lips with: {why or 'none that can be heard'}")
     if features.mouth is None:
-        raise StreamMissing(file, "no face was found in it, so there are no lips to compare with the sound")
+        raise StreamMissing(file, f"it shows no lips to compare with the sound: {why or 'no mouth is in sight'}")
     model = shipped_model()
     comparison = model.compare(features.mouth, features.sound, max_offset=max_offset)
     compared = int(comparison.known[:, max_offset].sum())

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ffdv.features.crops import cut_square, face_square, moved_inside
 from ffdv.features.face_detectors import NO_FACES, Detections, FaceDetector, containment, joined, shrunk
 from ffdv.features.tracking import MovingBox, matched
-from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, PixelArray
+from ffdv.records import FacesSeen, FaceTrack, FloatArray, Frame, Note, PixelArray
+from ffdv.sentences import Sentence
 
 WINDOW_MARGIN = 2.2  # a known face is looked for in a window this many times its side,
 WINDOW_SIDE = 160  # shrunk to at most this many pixels: a face of 73
@@ -78,6 +79,18 @@ def find_faces(frames: Iterable[Frame], spec: FaceSpec, detector: FaceDetector) 
     return search.seen()
 
 
+def no_face_note(frames: int, glimpsed: int) -> Note:
+    """Why a clip has no face to judge: none in so many frames, or only such as are gone at once."""
+    if glimpsed < STANDARD_FACES.min_sightings:
+        return Note("no_face", Sentence("no face was found in the {frames} frames that were looked at", frames=frames))
+    text = Sentence(
+        "faces are seen in {glimpsed} of the {frames} frames that were looked at, but none stays long enough to be followed",
+        glimpsed=glimpsed,
+        frames=frames,
+    )
+    return Note("no_face", text)
+
+
 @dataclass(frozen=True)
 class Sighting:
     """A face at one moment, as found: box (4,) x0 y0 x1 y1 and landmarks (5, 2) in picture pixels."""
@@ -131,6 +144,7 @@ class FaceSearch:
         self._ended: list[_Track] = []
         self._frames = 0
         self._with_face = bytearray()  # 1 for each looked-at frame that shows a face of a track that counts
+        self._glimpsed = 0  # frames with a face that could begin a track
         self._tracks_begun = 0
         self._left_out = 0
         self._size: tuple[int, int] | None = None
@@ -149,6 +163,7 @@ class FaceSearch:
         height, width = frame.pixels.shape[:2]
         self._size = self._size or (width, height)
         found = self._gated(self._detected(frame), min(height, width))
+        self._glimpsed += bool((found.scores >= self._spec.start_score).any())
         pairs = matched(self._predictions(frame.seconds), found)
         for i, j in pairs:
             self._add(self._open[i], found.chosen(np.array([j])), frame)
@@ -183,6 +198,7 @@ class FaceSearch:
             frames_with_face=sum(with_face),
             picture_size=self._size,
             tracks_left_out=self._left_out,
+            frames_glimpsed=self._glimpsed,
         )
 
     def _predictions(self, seconds: float) -> FloatArray:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ffdv.errors import MediaDamaged, MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.features.crops import as_planes, evenly, jittered
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
-from ffdv.features.faces import FaceSpec, find_faces
+from ffdv.features.faces import FaceSpec, find_faces, no_face_note
 from ffdv.features.fingerprints import SoundFingerprint, as_probes
 from ffdv.features.kept_sound import KeptSound
 from ffdv.features.landmarks import FaceMesh, follow_mesh
@@ -280,7 +280,7 @@ def _find_faces(
         return None, {}, Note(code, error.reason)
     note = None
     if not seen.tracks:
-        note = Note("no_face", f"no face was found in the {seen.frames_looked_at} frames that were looked at")
+        note = no_face_note(seen.frames_looked_at, seen.frames_glimpsed)
     elif seen.tracks_left_out:
         note = Note("faces_left_out", f"{seen.tracks_left_out} less prominent faces were seen but not kept")
     return seen, probes.finish() if probes else {}, note
