@@ -209,6 +209,7 @@ def test_the_files_hold_the_table(shards: Path, tmp_path: Path, no_net: list[Giv
     assert float(rows[0]["auc"]) == pytest.approx(table.rows[0].auc.value, rel=1e-5)
     assert float(rows[0]["auc_low"]) <= float(rows[0]["auc"]) <= float(rows[0]["auc_high"])
     assert rows[0]["tpr"] == ""
+    assert int(rows[0]["num_groups"]) == table.rows[0].auc.num_groups
     written = json.loads((tmp_path / "out" / "crossval.json").read_text())
     assert written["mean_auc"] == table.mean_auc
     assert (tmp_path / "out" / "crossval.png").read_bytes().startswith(b"\x89PNG")

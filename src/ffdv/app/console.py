@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv 
     from ffdv.detect.submission import SubmissionSummary
     from ffdv.records import MediaFacts
     from ffdv.training.engine import Progress as TrainingProgress
-    from ffdv.training.evaluate import EvaluationTable
     from ffdv.training.run import RunSummary
 
 LOG_SECONDS = 30.0  # how often a job without a terminal tells where it is
@@ -216,6 +215,11 @@ def show_prepared(summary: PrepareSummary) -> None:
             f"{summary.clips} clips would take about {_clock(summary.seconds)} and {_size(summary.size_bytes)}; nothing was written"
         )
         return
+    if summary.cut:
+        said = ", ".join(map(repr, summary.cut[:3])) + (" ..." if len(summary.cut) > 3 else "")
+        warn(
+            f"only the beginning of {len(summary.cut)} long clips is kept ({said}); cut them into pieces to use all of them"
+        )
     ready = f", {summary.resumed} of them there already" if summary.resumed else ""
     say(
         f"{summary.out}: {summary.clips} clips{ready}, {len(summary.failures)} failed, {_size(summary.size_bytes)}, {_clock(summary.seconds)}"
@@ -249,23 +253,6 @@ def show_run(summary: RunSummary) -> None:
         else summary.outcome.replace("_", " ")
     )
     say(f"{summary.folder}: {summary.recipe}, {summary.epochs_done} epochs in {_clock(summary.seconds)} ({done})")
-
-
-def show_evaluation(result: EvaluationTable) -> None:
-    """The overall numbers one below the other, then a line per group, worst first."""
-    say(result.audit.text)
-    overall = result.overall
-    say(f"{result.part}: {overall.num_real} real, {overall.num_fake} fake")
-    table(("measure", "value [95 % interval]"), list(overall.numbers.items()))
-    if result.by is not None:
-        shown = [name for name in ("auc", "eer") if any(name in row.numbers for row in result.rows[1:])]
-        rows = [
-            (row.name, row.num_real, row.num_fake, row.reals, *(row.numbers.get(name, "") for name in shown))
-            for row in result.rows[1:]
-        ]
-        table((result.by, "real", "fake", "against", *shown), rows, right=("real", "fake"))
-    for text in result.warnings:
-        warn(text)
 
 
 def show_predicted(summary: PredictSummary) -> None:

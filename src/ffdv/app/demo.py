@@ -98,11 +98,12 @@ def _train(shards: Path, run: Path) -> None:
 
 
 def _evaluate(run: Path, shards: Path, json: Path) -> None:
+    from ffdv.app.show_protocol import show_evaluation
     from ffdv.data.shards import open_shards
     from ffdv.training.evaluate import evaluate
 
     by = "method" if any(open_shards(shards).group("method")) else None
-    console.show_evaluation(evaluate(run, data=shards, by=by, json=json))
+    show_evaluation(evaluate(run, data=shards, by=by, json=json))
 
 
 def _predict(data: Path, run: Path, scores: Path) -> None:

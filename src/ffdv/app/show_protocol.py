@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
 from ffdv.app.console import err, follow_training, say, table, warn
+from ffdv.metrics.uncertainty import FEW, Estimate
 
 if TYPE_CHECKING:
     from ffdv.metrics.confidence import Confidence
@@ -54,15 +55,26 @@ def _show_groups(result: EvaluationTable) -> None:
     shown = [name for name in ("auc", "eer") if any(name in row.numbers for row in result.rows[1:])]
     headings = [result.by or "", "real", "fake", "against", *shown]
     rows = [
-        [row.name, row.num_real, row.num_fake, row.reals, *(row.numbers.get(name, "") for name in shown)]
+        [row.name, row.num_real, row.num_fake, row.reals, *(_number(row.numbers.get(name)) for name in shown)]
         for row in result.rows[1:]
     ]
     if result.neutralised is not None:
         headings.append("auc, neutralised")
         for cells, row in zip(rows, result.rows[1:], strict=True):
             other = result.neutralised.row(row.name)
-            cells.append("" if other is None else other.numbers.get("auc", ""))
+            cells.append("" if other is None else _number(other.numbers.get("auc")))
     table(headings, rows, right=("real", "fake"))
+    _say_few([estimate for row in result.rows[1:] for estimate in row.numbers.values()])
+
+
+def _number(estimate: Estimate | None) -> str:
+    """An estimate as tables show it, marked where few groups stand behind it."""
+    return "" if estimate is None else f"{estimate}{' *' if estimate.few else ''}"
+
+
+def _say_few(estimates: Sequence[Estimate | None]) -> None:
+    if any(estimate is not None and estimate.few for estimate in estimates):
+        say(FEW)
 
 
 def show_confidence(found: Confidence) -> None:
@@ -112,13 +124,14 @@ def show_crossval(result: CrossvalTable) -> None:
             row.num_real,
             row.num_fake,
             row.against,
-            row.auc or "",
-            row.eer or "",
-            "" if row.tpr is None else f"{row.tpr} at {row.tpr_fpr:g}",
+            _number(row.auc),
+            _number(row.eer),
+            "" if row.tpr is None else f"{_number(row.tpr)} at {row.tpr_fpr:g}",
         )
         for row in result.rows
     ]
     table((result.by, "real", "fake", "against", "auc", "eer", "TPR at FPR"), rows, right=("real", "fake"))
+    _say_few([row.auc for row in result.rows])
     if result.mean_auc is not None and result.worst is not None and result.worst.auc is not None:
         say(f"mean AUC over groups {result.mean_auc:.3f}, worst {result.worst.auc.value:.3f} ({result.worst.name})")
     for note in result.notes:
@@ -133,8 +146,8 @@ def show_comparison(found: Comparison) -> None:
     table(
         ("", "AUC [95 % interval]"),
         [
-            (found.run_a, found.auc_a),
-            (found.run_b, found.auc_b),
+            (found.run_a, _number(found.auc_a)),
+            (found.run_b, _number(found.auc_b)),
             ("difference, bootstrap", _signed(found.difference.value, found.difference.low, found.difference.high)),
             ("difference, DeLong", _signed(found.delong.value, found.delong.low, found.delong.high)),
         ],

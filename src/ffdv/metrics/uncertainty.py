@@ -25,6 +25,7 @@ Statistic = Callable[[Numbers], Numbers]
 BLOCK_WEIGHTS = 250_000
 # Fewer people (or clips, where none are named) of a class: intervals are too short to be believed (docs/decisions/0006).
 FEWEST_GROUPS = 10
+FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class: the interval is too short to be believed"
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ffdv.data.shards import write_atomically
 from ffdv.errors import ExtraMissing
-from ffdv.metrics.uncertainty import Estimate
+from ffdv.metrics.uncertainty import FEW, Estimate
+from ffdv.page import FAKE_COLOUR, REAL_COLOUR, SOFT_COLOUR
 from ffdv.training.crossval import CrossvalRow, CrossvalTable
 
 NAMES = ("crossval.csv", "crossval.json", "crossval.png")
@@ -30,11 +31,12 @@ def as_csv(table: CrossvalTable) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     bounds = [f"{name}{end}" for name in NUMBERS for end in ("", "_low", "_high")]
-    writer.writerow((*HEADINGS, *bounds, "tpr_at_fpr", "reason"))
+    writer.writerow((*HEADINGS, *bounds, "tpr_at_fpr", "reason", "num_groups"))
     for row in table.rows:
         numbers = [cell for estimate in (row.auc, row.eer, row.tpr) for cell in _cells(estimate)]
         named = (row.name, row.fold, row.num_real, row.num_fake, row.against)
-        writer.writerow((*named, *numbers, "" if row.tpr_fpr is None else row.tpr_fpr, row.reason))
+        rate = "" if row.tpr_fpr is None else row.tpr_fpr
+        writer.writerow((*named, *numbers, rate, row.reason, "" if row.auc is None else row.auc.num_groups))
     return sink.getvalue()
 
 
@@ -57,17 +59,19 @@ def as_png(table: CrossvalTable) -> bytes:
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         assert row.auc is not None
-        colour = "#2b7a5d" if row.auc.low > 0.5 else "#b3452c"
+        colour = REAL_COLOUR if row.auc.low > 0.5 else FAKE_COLOUR
         axes.plot([row.auc.low, row.auc.high], [place, place], color=colour, linewidth=2)
         axes.plot([row.auc.value], [place], "o", color=colour)
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8, parse_math=False)
     axes.set_xlim(-0.02, 1.02)
     axes.invert_yaxis()
-    axes.axvline(0.5, color="#8a8a8a", linewidth=1)
+    axes.axvline(0.5, color=SOFT_COLOUR, linewidth=1)
     if table.mean_auc is not None:
-        axes.axvline(table.mean_auc, color="#8a8a8a", linewidth=1, linestyle=":")
+        axes.axvline(table.mean_auc, color=SOFT_COLOUR, linewidth=1, linestyle=":")
     axes.set_xlabel(
-        "AUC on the held-out group, 95 % interval\ndotted: mean over groups; red: chance is not ruled out", fontsize=8
+        "AUC on the held-out group, 95 % interval\ndotted: mean over groups; orange: chance is not ruled out"
+        + ("\n" + FEW if any(row.auc is not None and row.auc.few for row in rows) else ""),
+        fontsize=8,
     )
     mean = "" if table.mean_auc is None else f", mean {table.mean_auc:.3f}"
     axes.set_title(f"{table.recipe}, held out by {table.by}{mean}", fontsize=10, parse_math=False)
@@ -79,4 +83,5 @@ def as_png(table: CrossvalTable) -> bytes:
 def _label(row: CrossvalRow) -> str:
     """A group's name on one line, with how many clips stand behind it."""
     plain = "".join(character if character.isprintable() else "?" for character in row.name)
-    return f"{plain if len(plain) <= 40 else plain[:39] + '…'} ({row.num_real} real, {row.num_fake} fake)"
+    few = " *" if row.auc is not None and row.auc.few else ""
+    return f"{plain if len(plain) <= 40 else plain[:39] + '…'} ({row.num_real} real, {row.num_fake} fake){few}"

@@ -1,0 +1,27 @@
+"""What stands on few people is marked wherever it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffdv.app.show_protocol import show_crossval
+from ffdv.metrics.uncertainty import FEWEST_GROUPS, Estimate
+from ffdv.training.crossval import CrossvalRow, CrossvalTable
+from ffdv.training.crossval_page import _label
+
+
+def row(num_groups: int) -> CrossvalRow:
+    number = Estimate(0.9, 0.8, 0.95, 0.95, "bootstrap-bca", num_groups)
+    return CrossvalRow(f"over {num_groups}", "fold-1", 30, 30, "same method", number, number)
+
+
+@pytest.mark.parametrize(("num_groups", "marked"), [(FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)])
+def test_an_interval_over_few_people_is_marked_and_said_to_be_too_short(
+    capsys: pytest.CaptureFixture[str], num_groups: int, marked: bool
+) -> None:
+    show_crossval(CrossvalTable("voice", ("data",), "method", 1, (row(num_groups),), ()))
+
+    shown = capsys.readouterr().out
+    assert ("too short to be believed" in " ".join(shown.split())) == marked
+    assert ("*" in shown) == marked
+    assert _label(row(num_groups)).endswith(" *") == marked
