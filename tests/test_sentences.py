@@ -129,6 +129,7 @@ def test_what_others_say_is_translated_where_it_is_known_and_marked_where_not() 
     )
     assert worded("something odd", "zh") == worded(foreign("something odd"), "zh") == "技术信息（英文）：something odd"
     assert worded(foreign(Sentence("the sound is silent")), "zh") == "声音完全无声"
+    assert worded("the sound is silent", "zh") == "声音完全无声"  # read again from a table
     assert worded(foreign("something odd"), "en") == "something odd"
     assert FOREIGN not in CHINESE
     assert all(name == name.lower() for name in SYSTEM_CHINESE)

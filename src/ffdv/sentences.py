@@ -79,7 +79,9 @@ def worded(text: str, lang: str) -> str:
         words = text.values["words"]
         if isinstance(words, Sentence):
             return worded(words, lang)
-        return SYSTEM_CHINESE.get(str(words).lower(), _MARKED.format(words=words))
+        # A sentence without values that was written to a file and read again is known by its text.
+        known = SYSTEM_CHINESE.get(str(words).lower()) or CHINESE.get(str(words))
+        return known or _MARKED.format(words=words)
     if text.template not in CHINESE:
         return _MARKED.format(words=text)
     values = {

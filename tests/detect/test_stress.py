@@ -19,7 +19,7 @@ from ffdv.augment.alterations import FAMILIES
 from ffdv.detect import judges
 from ffdv.detect.judges import DetectorJudge, find_judge, hold, write_held
 from ffdv.detect.judging import Detector
-from ffdv.detect.stress import Item, _choose, _limited, _StressPart, stress
+from ffdv.detect.stress import _SHIPPED, Item, _choose, _first_failure, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
 from ffdv.errors import CheckpointError, ManifestError, RecipeError
@@ -27,6 +27,7 @@ from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import Clip, Samples
 from ffdv.sentences import Sentence, worded
+from visible import english_sentences, visible_texts
 
 RATE = 16_000
 
@@ -115,6 +116,25 @@ def test_the_page_stands_alone_in_both_languages_and_names_the_worst() -> None:
     assert len(Image.open(BytesIO(as_png(table))).size) == 2
     with pytest.raises(RecipeError, match="en, zh"):
         as_html(table, lang="xx")
+
+
+def test_a_chinese_page_holds_no_english_sentence() -> None:
+    part = Sentence(
+        "{part}, {kept} of {total} clips drawn by seed {seed}",
+        part=Sentence("the run's test part"),
+        kept=40,
+        total=60,
+        seed=0,
+    )
+    failed = [("a.wav", "opus", "8 kbit/s", "", "failed", "the sound is silent")]  # as scores.csv has it
+    warnings = (_SHIPPED, _first_failure(failed))
+    table = replace(table_of(answers_of()), part=part, warnings=warnings)
+
+    shown = visible_texts(as_html(table, lang="zh"))
+
+    assert english_sentences(shown) == []
+    assert any("该次训练的测试部分，从 60 个片段中按种子 0 抽取 40 个" in text for text in shown)
+    assert "第一个是 a.wav，opus 8 kbit/s：声音完全无声" in shown
 
 
 def test_every_family_and_named_level_has_a_chinese_word() -> None:
