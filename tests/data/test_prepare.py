@@ -332,3 +332,13 @@ def test_the_shared_clips_are_prepared_without_a_failure(tmp_path: Path, shared_
     assert (summary.clips, summary.failures, summary.problems) == (239, (), ())
     assert int((shards.sound_seconds > 0).sum()) == 216
     assert set(shards.group("method")) == set(shards.group("generator"))
+
+
+def test_clips_that_are_longer_than_what_is_read_are_named(tmp_path: Path, write_tone: Callable[..., Path]) -> None:
+    write_tone(tmp_path / "data" / "long.wav", seconds=1.5)
+    write_tone(tmp_path / "data" / "short.wav", seconds=0.5)
+
+    summary = prepare(tmp_path / "data", out=tmp_path / "out", workers=1, max_seconds=1.0)
+
+    assert summary.cut == ("long.wav",)
+    assert open_shards(tmp_path / "out").sound_seconds.tolist() == pytest.approx([1.0, 0.5], abs=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,14 @@ def test_a_long_clip_goes_piece_by_piece_through_a_net_of_whole_clips(tmp_path: 
     score_clip(Clip("long", path), network)
 
     assert heard == [(3, RATE)]
+
+
+def test_a_score_of_a_beginning_says_so(net: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = detector.SCORERS["sound"]
+    short = replace(sound, spec=sound.spec.model_copy(update={"max_seconds": 0.6}))
+    monkeypatch.setattr(detector, "SCORERS", {**detector.SCORERS, "sound": short})
+
+    score = score_clip(Clip("soft.wav", corpus / "soft.wav"), Network(net))
+
+    assert score.y_pred is not None
+    assert score.reason == "looked at the first 0.6 seconds of the sound (max_seconds is 0.6)"

@@ -25,6 +25,7 @@ from ffdv.data.shards import (
     EncodedRow,
     ShardIndex,
     ShardRow,
+    Shards,
     encode_row,
     part_is_done,
     read_index,
@@ -74,7 +75,7 @@ class PrepareSummary:
     """What prepare did, or (dry_run) what it would cost: then seconds and size_bytes are estimates and nothing is written.
 
     clips: rows in the shards, failures included; resumed: how many of them were there already; failures: of all rows;
-    problems: what of the corpus could not be taken, by row.
+    problems: what of the corpus could not be taken, by row; cut: clips of which only the first max_seconds are kept.
     """
 
     out: Path
@@ -85,6 +86,7 @@ class PrepareSummary:
     seconds: float
     size_bytes: int
     dry_run: bool = False
+    cut: tuple[str, ...] = ()
 
 
 def prepare(
@@ -133,8 +135,9 @@ def prepare(
         for report in reports:
             ledger.take(report.kind == "part", report.part, report.position, report.reason)
         ledger.finish()
+    shards, seconds = Shards(folder, index), time.monotonic() - began
     return PrepareSummary(
-        folder, len(clips), resumed, _failures(folder, index), corpus.problems, time.monotonic() - began, _size(folder)
+        folder, len(clips), resumed, _failures(shards), corpus.problems, seconds, _size(folder), cut=_cut(shards)
     )
 
 
@@ -349,11 +352,18 @@ def _estimate(
     )
 
 
-def _failures(folder: Path, index: ShardIndex) -> tuple[Failure, ...]:
-    from ffdv.data.shards import Shards
-
-    shards = Shards(folder, index)
+def _failures(shards: Shards) -> tuple[Failure, ...]:
     return tuple(Failure(shards.names[row], shards.reasons[row]) for row in shards.failed.nonzero()[0])
+
+
+def _cut(shards: Shards) -> tuple[str, ...]:
+    """Names of clips that are longer than what was read of them."""
+    notes = shards.table["notes"].to_pylist()
+    return tuple(
+        name
+        for name, text in zip(shards.names, notes, strict=True)
+        if any(note["code"] == "limited" for note in json.loads(text))
+    )
 
 
 def _size(folder: Path) -> int:

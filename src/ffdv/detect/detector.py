@@ -110,9 +110,12 @@ def score_clip(clip: Clip, network: Network) -> Score:
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
     senses = {scorer.sense: probability} if scorer.sense else {}
+    unlooked = tuple(note.text for note in features.notes if note.code == "limited")
     if judged is None:
-        return Score(clip.name, probability, senses=senses)
-    return Score(clip.name, probability, reason="; ".join(judged.outside), senses=senses, verdict=judged.verdict)
+        return Score(clip.name, probability, reason="; ".join(unlooked), senses=senses)
+    return Score(
+        clip.name, probability, reason="; ".join((*unlooked, *judged.outside)), senses=senses, verdict=judged.verdict
+    )
 
 
 @dataclass(frozen=True)
