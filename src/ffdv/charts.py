@@ -25,7 +25,7 @@ Scale = Literal["linear", "log", "probit"]
 Colour = Literal["accent", "real", "fake", "unsure", "soft", "ink"]
 
 WIDTH, HEIGHT = 380, 300
-LEFT, RIGHT, TOP, BOTTOM = 50, 22, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 62, 22, 12, 42
 MOST_POINTS = 400
 
 _NORMAL = NormalDist()

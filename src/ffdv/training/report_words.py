@@ -115,7 +115,7 @@ CHINESE: Mapping[str, str] = {
     "coverage_means": "错误不超过 5 % 时可判定的比例",
     "read_first": "请先阅读",
     "shortcuts": "不看伪造痕迹能得到多少",
-    "shortcuts_text": "时长、静音、频带、编码等并非伪造痕迹。不比它们更好的网络什么也没有证明。",
+    "shortcuts_text": "时长、静音、频带、编码等并非伪造痕迹。如果网络不比它们做得更好，就什么也没有证明。",
     "net": "本网络",
     "best_shortcut": "最强的单个捷径：%s（%s）",
     "all_shortcuts": "全部 %d 个捷径合用",
