@@ -75,6 +75,34 @@ def test_distance_nought_is_the_middle_of_held_out_clips_and_one_what_99_in_100_
     assert np.isfinite(found.set_scale(np.ones(3))(draw(5)[0]).numpy()).all()  # held-out clips that are all alike
 
 
+def test_of_measured_numbers_the_length_counts_too() -> None:
+    """Movement three times as strong points the same way; by direction alone it would be as usual as any."""
+    generator = torch.Generator().manual_seed(5)
+    values = torch.randn(400, 40, generator=generator)
+    labels = torch.arange(400) % 2
+    found = fit_embedding_range(values[:300], labels[:300], directed=False)
+    by_direction = fit_embedding_range(values[:300], labels[:300])
+    assert found is not None
+    assert by_direction is not None
+    near, blind = (each.set_scale(each(values[300:]).numpy()) for each in (found, by_direction))
+    restored = EmbeddingRange.restored(near.state_dict())
+
+    assert bool((near(3 * values[300:]) > 1).all())
+    assert float((blind(3 * values[300:]) > 1).float().mean()) < 0.05
+    torch.testing.assert_close(restored(values), near(values))
+    assert not restored.directed
+
+
+def test_ranges_of_before_the_length_could_count_are_read_as_directions() -> None:
+    near = fitted()
+    older = {name: value for name, value in near.state_dict().items() if name != "length_counts"}
+
+    restored = EmbeddingRange.restored(older)
+
+    assert restored.directed
+    torch.testing.assert_close(restored(draw(50, seed=6)[0]), near(draw(50, seed=6)[0]))
+
+
 def test_one_class_is_enough_but_a_few_clips_are_not() -> None:
     values, labels = draw(FEWEST_ROWS)
 

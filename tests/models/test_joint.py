@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ffdv.features.spectrogram import FrontEndSpec
+from ffdv.models.embedding import Embeds
 from ffdv.models.joint import JointNet, JointSpec, build_joint, heads_loss, times
 from ffdv.models.zoo import ModelSpec
 
@@ -110,3 +111,15 @@ def test_it_trains_and_a_frozen_image_net_does_not_move() -> None:
 
         assert all((weight.grad is None) == frozen for weight in judge.encoder.parameters())
         assert all(weight.grad is not None for weight in judge.from_sound.parameters())
+
+
+def test_an_embedding_is_what_the_question_about_the_whole_clip_is_answered_by() -> None:
+    judge = net()
+    samples, lengths = clip(3, 0.8)
+
+    with torch.inference_mode():
+        logits, embeddings = judge.embedded(samples, lengths)
+
+        torch.testing.assert_close(logits, judge(samples, lengths))
+        torch.testing.assert_close(judge.overall(embeddings), logits[:, 0])
+    assert isinstance(judge, Embeds)

@@ -117,6 +117,11 @@ def test_movement_is_fitted_at_once_saved_exported_and_judged(shards: Shards, tm
     assert real < fake
     with pytest.raises(StreamMissing):
         SCORERS["motion"].logit(features_of(5), network)
+    new = features_of(140)
+    assert new.motion is not None
+    usual, far = (SCORERS["motion"].ask(each, network).distance for each in (new, replace(new, motion=3 * new.motion)))
+    assert usual < 1.5
+    assert far > usual + 2  # three times as strong lies in the same direction
 
 
 @pytest.mark.parametrize("classifier", ["boosting", "net"])
@@ -154,7 +159,9 @@ def test_every_kind_learns_and_its_exported_net_says_the_same_of_any_clip(
         for member in ("faces", "motion"):
             (tmp_path / f"tiny-{member}.toml").write_text(_toml(small(member)))
         members = [str(tmp_path / f"tiny-{member}.toml") for member in ("faces", "motion")]
-        recipe = small(kind, fusion={"members": members})
+        recipe = small(
+            kind, fusion={"members": members, "fitting_share": 0.15}
+        )  # fewer clips tell no member its distance
 
     summary = train(recipe, data=shards.folder, out=tmp_path / "run")
 
@@ -178,6 +185,23 @@ def test_every_kind_learns_and_its_exported_net_says_the_same_of_any_clip(
         assert "width of the face is 200 pixels, training saw 20 pixels" in reasons[1][0]
     else:
         assert np.isfinite(logit(features_of(4), network))
+        usual, flat = (SCORERS[kind].ask(each, network).distance for each in (features_of(40), with_face(40, crops=0)))
+        assert usual < flat
+        decision = network.facts.decision
+        assert decision is not None
+        assert "embedding_distance" in decision.seen.names
+        far = network.judge(1.0, features_of(40), distance=3.0)
+        assert far is not None
+        assert far.verdict == "cannot tell"
+    if kind == "late":
+        members = [
+            Network(tmp_path / "run" / "members" / f"tiny-{name}" / "model.onnx") for name in ("faces", "motion")
+        ]
+        own = [SCORERS[member.facts.kind].ask(features_of(40), member).distance for member in members]
+        assert SCORERS[kind].ask(features_of(40), network).distance == pytest.approx(max(own))
+        assert SCORERS[kind].ask(features_of(4), network).distance == pytest.approx(
+            SCORERS["motion"].ask(features_of(4), members[1]).distance  # no face, so the movement alone speaks
+        )
 
 
 def _toml(recipe: Recipe) -> str:

@@ -80,23 +80,32 @@ def ask_motion(features: Features, network: Network) -> NetOpinion:
     """The opinion on how the picture moves. Raises StreamMissing when there is no picture, or too little of it."""
     if features.motion is None or not np.isfinite(features.motion).any():
         raise StreamMissing(features.facts.path, _why(features, _NO_FACE - {"no_face"}) or "too few frames to compare")
-    return NetOpinion(float(network.run(["logit"], vectors=features.motion[None])[0][0]))
+    logits, distances = network.opinion(vectors=features.motion[None])
+    return NetOpinion(float(logits[0]), float(distances[0]))
 
 
 def ask_late(features: Features, network: Network) -> NetOpinion:
-    """What all members that find their sense say together. Raises StreamMissing, with each one's reason, when none does."""
-    log_odds, reasons = [], []
+    """What all members that find their sense say together. Raises StreamMissing, with each one's reason, when none does.
+
+    Its distance is the largest of its members': how far a few log-odds lie from usual ones says how sure members are, not how
+    strange the clip is.
+    """
+    log_odds, reasons, distances = [], [], [math.nan]
     for member in _members(network):
+        probability = math.nan
         try:
-            probability = member.probability(SCORERS[member.facts.kind].logit(features, member)) if member else math.nan
+            if member is not None:
+                opinion = SCORERS[member.facts.kind].ask(features, member)
+                probability = member.probability(opinion.logit)
+                distances.append(opinion.distance)
         except StreamMissing as missing:
             reasons.append(missing.reason)
-            probability = math.nan
         probability = min(max(probability, 1e-4), 1 - 1e-4) if math.isfinite(probability) else math.nan
         log_odds.append(math.log(probability / (1 - probability)))
     if not np.isfinite(log_odds).any():
         raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
-    return NetOpinion(float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0]))
+    answer = float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0])
+    return NetOpinion(answer, float(np.fmax.reduce(distances)))
 
 
 def ask_joint(features: Features, network: Network) -> NetOpinion:
@@ -115,7 +124,7 @@ def ask_joint(features: Features, network: Network) -> NetOpinion:
     if not windows:
         why = _why(features, _NO_SOUND | _NO_FACE) or "neither sound nor a face that can be judged"
         raise StreamMissing(features.facts.path, why)
-    logits = []
+    logits, distances = [], []
     for window in windows:
         crops, sound = window.crops, window.sound
         lengths = np.asarray([[len(crops), len(sound)]], np.int64)
@@ -128,9 +137,10 @@ def ask_joint(features: Features, network: Network) -> NetOpinion:
             if len(window.crop_seconds)
             else np.zeros(1, np.float32)
         )
-        answer = network.run(["logit"], crops=crops[None], seconds=seconds[None], sound=sound[None], lengths=lengths)
-        logits.append(float(answer[0][0]))
-    return NetOpinion(aggregate(logits, facts.aggregation))
+        logit, distance = network.opinion(crops=crops[None], seconds=seconds[None], sound=sound[None], lengths=lengths)
+        logits.append(float(logit[0]))
+        distances.append(float(distance[0]))
+    return NetOpinion(aggregate(logits, facts.aggregation), float(np.mean(distances)))
 
 
 def ask_sync(features: Features, network: Network) -> NetOpinion:

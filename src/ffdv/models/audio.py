@@ -221,6 +221,8 @@ class SoundPictureNet(nn.Module):
     deviation: Tensor
     row_shares: Tensor
 
+    directed = True  # what is compared of its embeddings (models/embedding)
+
     def __init__(
         self,
         front_end: FrontEndSpec,

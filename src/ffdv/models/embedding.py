@@ -3,9 +3,13 @@
     embeddings of training clips ─▶ a centre for each class, one spread around both ─▶ EmbeddingRange
     embedding of a clip ─▶ deviations from the nearer centre ─▶ distance: 0 = the middle of held-out clips, 1 = what 99 % stay within
 
-An embedding is what the last layer makes the logits of. Only its direction counts (Mueller and Hein, "Mahalanobis++", ICML 2025):
-silence and tones excite a net less than speech does, and so lie nearer to every centre than speech itself. The spread is that of probabilistic PCA (Tipping and Bishop, 1999): its
-widest directions one by one, one mean for all others, so that a few hundred clips are enough and a net's unused directions count.
+An embedding is what the last layer makes the logits of. Of a deep net only its direction counts (Mueller and Hein, "Mahalanobis++",
+ICML 2025): silence and tones excite a net less than speech does, and so lie nearer to every centre than speech itself. Of numbers that
+were measured and scaled (movement) the length counts too: by direction alone shuffled frames lay nearer than clips as they are. The
+spread is that of probabilistic PCA (Tipping and Bishop, 1999): its widest directions one by one, one mean for all others, so that a few
+hundred clips are enough and a net's unused directions count.
+Nets of sound, of faces, of both and of movement have it. Lips and sound do not: their four measures are the verdict, and what lies far is
+what does not belong together. Late fusion takes the largest of its members': far log-odds are only surer members (docs/decisions/0011).
 Centres by class and a spread in common are those of Lee et al., "A simple unified framework for detecting out-of-distribution
 samples", NeurIPS 2018.
 """
@@ -35,7 +39,9 @@ LEAST_SPREAD = 1e-3
 
 @runtime_checkable
 class Embeds(Protocol):
-    """A net that tells what its last layer makes the logits of."""
+    """A net that tells what its last layer makes the logits of; directed: whether only the direction of that counts."""
+
+    directed: bool
 
     def embedded(self, samples: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (rows, 2), and what they are made of (rows, c)."""
@@ -45,7 +51,7 @@ class EmbeddingRange(nn.Module):
     """Embeddings (rows, c) → distances (rows,), see the module.
 
     centres (classes, c); axes (k, c), orthonormal; spread (k,): variance along each; rest: variance in any other direction;
-    middle, edge: of held-out clips, in deviations.
+    middle, edge: of held-out clips, in deviations; directed: whether embeddings are brought to length 1 first.
     """
 
     centres: Tensor
@@ -54,9 +60,12 @@ class EmbeddingRange(nn.Module):
     rest: Tensor
     middle: Tensor
     edge: Tensor
+    length_counts: Tensor
 
-    def __init__(self, *, centres: Tensor, axes: Tensor, spread: Tensor, rest: Tensor) -> None:
+    def __init__(self, *, centres: Tensor, axes: Tensor, spread: Tensor, rest: Tensor, directed: bool = True) -> None:
         super().__init__()
+        self.directed = directed
+        self.register_buffer("length_counts", torch.tensor(float(not directed)))
         for name, value in {"centres": centres, "axes": axes, "spread": spread, "rest": rest}.items():
             self.register_buffer(name, value)
         self.register_buffer("middle", torch.tensor(0.0))
@@ -68,7 +77,7 @@ class EmbeddingRange(nn.Module):
 
     def deviations(self, embeddings: Tensor) -> Tensor:
         """How many deviations from the nearer centre, (rows,)."""
-        offsets = functional.normalize(embeddings.float(), dim=1).unsqueeze(1) - self.centres  # (rows, classes, c)
+        offsets = _compared(embeddings.float(), self.directed).unsqueeze(1) - self.centres  # (rows, classes, c)
         along = offsets @ self.axes.T  # (rows, classes, k)
         beside = (offsets.square().sum(2) - along.square().sum(2)).clamp(min=0.0)
         squares = (along.square() / self.spread).sum(2) + beside / self.rest
@@ -87,8 +96,10 @@ class EmbeddingRange(nn.Module):
     def restored(cls, tensors: Mapping[str, Tensor]) -> EmbeddingRange:
         """From its state_dict. Raises CheckpointError when it is none."""
         try:
-            found = cls(**{name: tensors[name].float() for name in ("centres", "axes", "spread", "rest")})
-            found.load_state_dict(dict(tensors))
+            lengths = float(tensors.get("length_counts", torch.tensor(0.0)))  # runs of before know directions alone
+            parts = {name: tensors[name].float() for name in ("centres", "axes", "spread", "rest")}
+            found = cls(**parts, directed=not lengths)
+            found.load_state_dict({"length_counts": torch.tensor(lengths), **tensors})
             fits = found.centres.shape[1] == found.axes.shape[1] and found.spread.shape == found.axes.shape[:1]
         except (KeyError, IndexError, RuntimeError):
             fits = False
@@ -97,9 +108,17 @@ class EmbeddingRange(nn.Module):
         return found
 
 
-def fit_embedding_range(embeddings: Tensor, labels: Tensor) -> EmbeddingRange | None:
-    """From training rows (n, c) with labels (n,) of {0, 1}; None with fewer than FEWEST_ROWS, or when they are all alike."""
-    values = functional.normalize(embeddings.detach().double().cpu(), dim=1)
+def _compared(embeddings: Tensor, directed: bool) -> Tensor:
+    """Embeddings (rows, c) as they are compared."""
+    return functional.normalize(embeddings, dim=1) if directed else embeddings
+
+
+def fit_embedding_range(embeddings: Tensor, labels: Tensor, *, directed: bool = True) -> EmbeddingRange | None:
+    """From training rows (n, c) with labels (n,) of {0, 1}; None with fewer than FEWEST_ROWS, or when they are all alike.
+
+    directed: whether only the direction of an embedding counts, see the module.
+    """
+    values = _compared(embeddings.detach().double().cpu(), directed)
     rows, channels = values.shape
     if rows < FEWEST_ROWS or not bool(values.isfinite().all()):
         return None
@@ -118,4 +137,5 @@ def fit_embedding_range(embeddings: Tensor, labels: Tensor) -> EmbeddingRange | 
         axes=axes[:kept].float().contiguous(),
         spread=variances[:kept].clamp(min=floor).float(),
         rest=rest.clamp(min=floor).float(),
+        directed=directed,
     )

@@ -62,6 +62,8 @@ class JointNet(nn.Module):
     (rows, 4, 2): for each question real, fake. lengths count the real crops and samples of a row; either may be 0, not both.
     """
 
+    directed = True  # what is compared of its embeddings (models/embedding)
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -95,6 +97,10 @@ class JointNet(nn.Module):
 
     def forward(self, samples: tuple[Tensor, Tensor, Tensor], lengths: Tensor) -> Tensor:
         """Logits (rows, 4, 2)."""
+        return self.embedded(samples, lengths)[0]
+
+    def embedded(self, samples: tuple[Tensor, Tensor, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (rows, 4, 2), and the two pooled tokens, face and sound, that the first question's are made of (rows, 2 * width)."""
         crops, seconds, sound = samples
         lengths = self._dropped(lengths) if self.training and self.drop_sense else lengths
         faces, seen = self._face_tokens(crops, seconds, lengths[:, 0])
@@ -103,7 +109,8 @@ class JointNet(nn.Module):
             faces, sounds = layer(faces, seen, sounds, heard)
         face, voice = self.dropout(masked_mean(faces, seen)), self.dropout(masked_mean(sounds, heard))
         both = torch.cat([face, voice], dim=1)
-        return torch.stack([self.overall(both), self.picture(face), self.voice(voice), self.pairing(both)], dim=1)
+        logits = torch.stack([self.overall(both), self.picture(face), self.voice(voice), self.pairing(both)], dim=1)
+        return logits, both
 
     def _dropped(self, lengths: Tensor) -> Tensor:
         """Lengths without one of two senses, in a share of the rows that have both."""

@@ -54,6 +54,7 @@ class VectorNet(nn.Module):
 
     median: Tensor
     spread: Tensor
+    directed = False  # the scaled numbers lie far from the middle where the clip is unlike (models/embedding)
 
     def __init__(self, num_features: int, judge: nn.Module) -> None:
         super().__init__()
@@ -63,8 +64,13 @@ class VectorNet(nn.Module):
 
     def forward(self, vectors: Tensor, _lengths: Tensor | None = None) -> Tensor:
         """Logits (rows, 2), symmetric: their difference is the log-odds of fake."""
-        margin = self.judge(self.scaled(vectors)).squeeze(1)
-        return torch.stack([-margin / 2, margin / 2], dim=1)
+        return self.embedded(vectors)[0]
+
+    def embedded(self, vectors: Tensor, _lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (rows, 2), and the scaled numbers that they are made of (rows, n)."""
+        scaled = self.scaled(vectors)
+        margin = self.judge(scaled).squeeze(1)
+        return torch.stack([-margin / 2, margin / 2], dim=1), scaled
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """Numbers as deviations from the training clips' median, at most LARGEST_DEVIATION; 0 for what is not known."""

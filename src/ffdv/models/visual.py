@@ -109,6 +109,8 @@ class FaceNet(nn.Module):
     side: s in pixels. lengths None = all frames are real, as in an export. A row gets the same logits alone and in any batch.
     """
 
+    directed = True  # what is compared of its embeddings (models/embedding)
+
     def __init__(
         self,
         encoder: nn.Module,

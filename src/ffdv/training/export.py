@@ -210,11 +210,11 @@ def _graph_of(net: nn.Module, near: EmbeddingRange | None = None) -> Graph:
     if isinstance(alone, FaceNet):
         return _face_graph(alone, near)
     if isinstance(alone, VectorNet):
-        return _vector_graph(alone)
+        return _vector_graph(alone, near)
     if isinstance(alone, LateNet):
         return _late_graph(alone)
     if isinstance(alone, JointNet):
-        return _joint_graph(alone)
+        return _joint_graph(alone, near)
     raise CheckpointError(f"a {type(net).__name__} cannot be exported")
 
 
@@ -252,17 +252,20 @@ def _face_graph(net: FaceNet, near: EmbeddingRange | None) -> Graph:
 class _VectorOpinion(nn.Module):
     """What the file of a light classifier computes."""
 
-    def __init__(self, net: VectorNet | LateNet) -> None:
+    def __init__(self, net: VectorNet | LateNet, near: EmbeddingRange | None = None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.near = net, near
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Logit (rows,)."""
-        logits: Tensor = self.net(vectors)
-        return logits[:, FAKE] - logits[:, REAL]
+    def forward(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Logit (rows,), and distance (rows,) where it is known."""
+        if self.near is None or not isinstance(self.net, VectorNet):
+            logits: Tensor = self.net(vectors)
+            return (logits[:, FAKE] - logits[:, REAL],)
+        logits, embeddings = self.net.embedded(vectors)
+        return logits[:, FAKE] - logits[:, REAL], self.near(embeddings)
 
 
-def _vector_graph(net: VectorNet) -> Graph:
+def _vector_graph(net: VectorNet, near: EmbeddingRange | None) -> Graph:
     rng = np.random.default_rng(0)
 
     def vectors(rows: int) -> tuple[Tensor]:
@@ -271,24 +274,26 @@ def _vector_graph(net: VectorNet) -> Graph:
         scale = torch.where(net.spread.isfinite(), net.spread, 1.0)
         return (net.median + scale * torch.from_numpy(values),)
 
-    return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
+    outputs = ("logit", *_distance_name(near))
+    return Graph(_VectorOpinion(net, near).eval(), ("vectors",), outputs, (vectors(2), vectors(5)), ({0: "rows"},))
 
 
 class _JointOpinion(nn.Module):
     """What the file of a net for sound and face computes."""
 
-    def __init__(self, net: JointNet) -> None:
+    def __init__(self, net: JointNet, near: EmbeddingRange | None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.near = net, near
 
-    def forward(self, crops: Tensor, seconds: Tensor, sound: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logit (rows,), head_logit (rows, 3)."""
-        logits = self.net((crops, seconds, sound), lengths)
+    def forward(self, crops: Tensor, seconds: Tensor, sound: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Logit (rows,), head_logit (rows, 3), and distance (rows,) where it is known."""
+        logits, embeddings = self.net.embedded((crops, seconds, sound), lengths)
         margins = logits[..., FAKE] - logits[..., REAL]
-        return margins[:, 0], margins[:, 1:]
+        distance = () if self.near is None else (self.near(embeddings),)
+        return margins[:, 0], margins[:, 1:], *distance
 
 
-def _joint_graph(net: JointNet) -> Graph:
+def _joint_graph(net: JointNet, near: EmbeddingRange | None) -> Graph:
     rng = np.random.default_rng(0)
     spec = net.front_end.spec
     net.front_end = SpectrogramLayer(spec, by_products=True)
@@ -301,9 +306,9 @@ def _joint_graph(net: JointNet) -> Graph:
         return crops, seconds, sound, lengths
 
     return Graph(
-        _JointOpinion(net).eval(),
+        _JointOpinion(net, near).eval(),
         ("crops", "seconds", "sound", "lengths"),
-        ("logit", "head_logit"),
+        ("logit", "head_logit", *_distance_name(near)),
         (example(3, 4, 60), example(4, 6, 150)),
         ({0: "rows", 1: "frames"}, {0: "rows", 1: "frames"}, {0: "rows", 1: "n"}, {0: "rows"}),
     )

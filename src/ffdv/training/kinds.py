@@ -64,6 +64,7 @@ class Kind:
     senses: a clip takes part when it has any of these; loader: batches; build: the net (False: without reading initial weights);
     fit: what sets the net's tensors at once from the training clips before the loop, None where there is nothing to; loops:
     whether gradient steps follow; members: whether other recipes are trained within the run first (late.py);
+    embeds: whether it means something how far a clip's embedding lies from those of training (models/embedding);
     loss: of the recipe and the training labels.
     """
 
@@ -73,6 +74,7 @@ class Kind:
     fit: Fit | None = None
     loops: Callable[[Recipe], bool] = lambda _: True
     members: bool = False
+    embeds: bool = True
     loss: Callable[[Recipe, Sequence[int]], Loss] = lambda recipe, labels: build_loss(recipe.loss, labels)
 
 
@@ -282,7 +284,7 @@ KINDS: dict[str, Kind] = {
     "motion": Kind(
         ("motion",), _motion_loader, _motion_net, _fit_motion, loops=lambda recipe: recipe.motion.classifier == "net"
     ),
-    "sync": Kind(("mouth",), _sync_loader, _sync_net, _fit_sync, loops=lambda _: False),
+    "sync": Kind(("mouth",), _sync_loader, _sync_net, _fit_sync, loops=lambda _: False, embeds=False),
     "joint": Kind(("sound", "faces"), _joint_loader, _joint_net, loss=_joint_loss),
-    "late": Kind(_LATE_SENSES, _late_loader, _late_net, _fit_late, loops=lambda _: False, members=True),
+    "late": Kind(_LATE_SENSES, _late_loader, _late_net, _fit_late, loops=lambda _: False, members=True, embeds=False),
 }

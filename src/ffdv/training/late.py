@@ -43,6 +43,11 @@ class Members:
         """A member's run; a recipe given as a file is called as the file."""
         return self.folder / MEMBERS / Path(name).stem
 
+    def tell_distance(self) -> bool:
+        """Whether a member tells how far a clip lies from what it saw (models/embedding)."""
+        paths = [self.path(name) / BEST_NAME for name in self.names]
+        return any(load_checkpoint(path).embedding_range for path in paths if path.is_file())
+
     def fitting_clips(self) -> frozenset[str]:
         """Names of the clips that no member was trained on, of those that the run may train on."""
         served = [read_parts(self.path(name)) for name in self.names if (self.path(name) / "parts.csv").is_file()]

@@ -21,7 +21,7 @@ from typing import Literal
 
 from lightning_fabric import Fabric
 from pydantic import JsonValue
-from torch import nn
+from torch import Tensor, nn
 
 from ffdv.augment.guards import Domain, domain_warnings
 from ffdv.data.loader import ClipLoader
@@ -31,8 +31,8 @@ from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
 from ffdv.metrics.decision import Decision, SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
-from ffdv.models.checkpoint import BESIDE, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
-from ffdv.models.embedding import MEASURE, fit_embedding_range
+from ffdv.models.checkpoint import BESIDE, Checkpoint, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
+from ffdv.models.embedding import MEASURE, Embeds, fit_embedding_range
 from ffdv.training.augmenting import batch_mix
 from ffdv.training.averaging import WeightAverage
 from ffdv.training.calibrating import MEASURED_CLIPS, Calibrated, calibrate, seen_in_training
@@ -53,7 +53,7 @@ from ffdv.training.engine import (
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.kinds import Asked, Kind, kind_of, restore_net
-from ffdv.training.late import train_members
+from ffdv.training.late import Members, train_members
 from ffdv.training.log import Events, write_log
 from ffdv.training.optimiser import build_optimiser
 from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
@@ -322,26 +322,39 @@ class _Run:
     def complete_best(self) -> None:
         """Add to best.safetensors where training clips lie in its net's own terms, as they were trained on (changed, forged).
 
-        Once a run, when its best epoch is known: it costs about as much as validation does. Left as it is where the net does not embed.
+        Once a run, when its best epoch is known: it costs about as much as validation does. Left as it is where the net does not embed,
+        or where that means nothing. A fusion takes the largest distance of its members, so its decision minds it when one tells.
         """
         self.fabric.barrier()  # the file is there
         best = load_checkpoint(self.folder / BEST_NAME)
         if best.embedding_range:
             return
+        if self.kind.members and Members(self.folder, self.recipe.fusion.members).tell_distance():
+            self._save_completed(best, {})
+        if not self.kind.embeds:
+            return
         net = self.fabric.to_device(restore_net(best))
         found = embed(self.fabric, net, self.training.epoch(1), rows=MEASURED_CLIPS)
-        near = None if found is None else fit_embedding_range(*found)
+        if found is None or not isinstance(net, Embeds):
+            return
+        near = fit_embedding_range(*found, directed=net.directed)
         if near is None:
             return
         how = recipe_from(best.header.recipe, where=BEST_NAME).training.aggregation
         held_out = (self.calibration or self.validation).epoch(1)
         scored = predict(self.fabric, net, held_out, how=how, near=near.to(self.fabric.device))
-        if not self.fabric.is_global_zero or scored.distances is None:
+        if scored.distances is not None:
+            self._save_completed(best, near.set_scale(scored.distances).state_dict())
+
+    def _save_completed(self, best: Checkpoint, near: Mapping[str, Tensor]) -> None:
+        """Write best.safetensors again with an embedding range, and a decision that minds the distance."""
+        if not self.fabric.is_global_zero:
             return
-        beside = {BESIDE + name: value for name, value in near.set_scale(scored.distances).state_dict().items()}
         decision = Decision.from_json(json.dumps(best.header.decision))
-        decision = replace(decision, seen=decision.seen.with_range(MEASURE, 0.0, 1.0))
+        if MEASURE not in decision.seen.names:
+            decision = replace(decision, seen=decision.seen.with_range(MEASURE, 0.0, 1.0))
         header = best.header.model_copy(update={"decision": json.loads(decision.to_json())})
+        beside = {BESIDE + name: value for name, value in near.items()}
         save_checkpoint(self.folder / BEST_NAME, {**best.tensors, **beside}, header)
 
     def _header(
