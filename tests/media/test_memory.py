@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from media_clips import tone
@@ -41,6 +42,32 @@ def test_an_hour_of_sound_costs_what_a_minute_costs(tmp_path: Path) -> None:
     long = write_media(tmp_path / "b.flac", sound=Samples(np.tile(minute, 60), 8_000))
 
     assert peak_megabytes(long, READ_SOUND) <= 1.2 * peak_megabytes(short, READ_SOUND)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read where Linux shows it")
+def test_half_a_million_packets_of_an_mp4_cost_what_a_thousand_cost(tmp_path: Path) -> None:
+    """FFmpeg's index of them would take 18 MB, and 36 on opening."""
+    short = write_media(tmp_path / "a.mp4", sound=tone(65.0, 16_000), audio_bit_rate=8_000)
+    long = repeated(short, tmp_path / "b.mp4", times=500)
+
+    assert peak_megabytes(long, READ_SOUND) <= 1.1 * peak_megabytes(short, READ_SOUND)
+
+
+def repeated(short: Path, long: Path, *, times: int) -> Path:
+    """The packets of a file so many times over."""
+    with av.open(str(short)) as source:
+        packets = [(bytes(packet), packet.pts, packet.duration) for packet in source.demux() if packet.size]
+        with av.open(str(long), "w") as output:
+            stream = output.add_stream_from_template(source.streams[0])
+            length = 1024 * len(packets)
+            for turn in range(times):
+                for content, pts, duration in packets:
+                    packet = av.Packet(content)
+                    packet.stream, packet.duration = stream, duration
+                    packet.pts = packet.dts = pts + turn * length
+                    output.mux(packet)
+    return long
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
-"""What PyAV does not tell of an MP4 file, from its boxes: protection and rotation. Only headers are read, boundedly.
+"""What PyAV does not tell of an MP4 file, from its boxes: protection, rotation, and where its tables lie. Only headers are read, boundedly.
 
 moov ── pssh
+     ├─ mvhd
      └─ trak ── tkhd (track number, display matrix)
-             └─ mdia ─ minf ─ stbl ─ stsd ─ encv | enca (└─ sinf)
-moof ── pssh
+             ├─ edts ─ elst
+             └─ mdia ┬ mdhd, hdlr
+                     └ minf ─ stbl ─ stsd ─ encv | enca (└─ sinf)
+moof ── pssh                      └─ stts, stsz, ...
 """
 
 from __future__ import annotations
@@ -20,16 +23,25 @@ from ffdv.media.orientation import orientation
 MAX_BOXES = 10_000
 MAX_ENTRY_BYTES = 65_536
 
-NESTS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
+NESTS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"})
+FRAGMENTED = frozenset({b"moof", b"mvex"})
+TABLES = frozenset({b"tkhd", b"elst", b"mdhd", b"stsd", b"stts", b"ctts", b"stsz", b"stsc", b"stco", b"co64", b"stss"})
 PROTECTED_ENTRIES = frozenset({b"encv", b"enca", b"enct", b"encs"})
 
 
 @dataclass
 class BoxFacts:
-    """encrypted: any protection box; rotations: degrees clockwise by track number."""
+    """encrypted: any protection box; rotations: degrees clockwise by track number.
+
+    movie: (begin, end) of the movie header's content; tracks: the same of each track's boxes by kind, in the file's order;
+    plain: no table twice and no fragments, so that the tables tell of all packets.
+    """
 
     encrypted: bool = False
     rotations: dict[int, int] = field(default_factory=dict)
+    movie: tuple[int, int] | None = None
+    tracks: list[dict[bytes, tuple[int, int]]] = field(default_factory=list)
+    plain: bool = True
 
 
 def scan_boxes(path: Path) -> BoxFacts:
@@ -43,7 +55,22 @@ def scan_boxes(path: Path) -> BoxFacts:
                 facts.encrypted |= _is_protected(_read(file, begin + 8, end))
             elif kind == b"tkhd":
                 _note_rotation(_read(file, begin, end), facts)
+            _note_place(kind, (begin, end), facts)
     return facts
+
+
+def _note_place(kind: bytes, place: tuple[int, int], facts: BoxFacts) -> None:
+    """Remember where a box lies; the boxes of a track follow its own."""
+    if kind == b"mvhd":
+        facts.plain &= facts.movie is None
+        facts.movie = place
+    elif kind == b"trak":
+        facts.tracks.append({})
+    elif kind in FRAGMENTED:
+        facts.plain = False
+    elif facts.tracks:
+        facts.plain &= kind not in TABLES or kind not in facts.tracks[-1]
+        facts.tracks[-1].setdefault(kind, place)  # QuickTime has a second hdlr further in
 
 
 def _boxes(file: BinaryIO, file_end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import Self
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from ffdv.errors import MediaError, MediaLimit, MediaNotFound, MediaUnreadable
+from ffdv.media.boxes import BoxFacts, scan_boxes
+from ffdv.media.decode import ContainerReading, Reading
 from ffdv.media.limits import GIGABYTE, Limits
+from ffdv.media.longmp4 import LongMp4, LongReading, View
 from ffdv.sentences import Sentence, foreign
 
 # Only formats that hold their own media: no playlists or scripts (concat, hls, dash, sdp), no image sequences,
@@ -68,25 +75,85 @@ def regular_file(path: Path | str, limits: Limits) -> RegularFile:
     return RegularFile(Path(path), resolved, status.st_size)
 
 
-def open_container(file: RegularFile, limits: Limits, *, lean: bool = False) -> InputContainer:
+@dataclass(frozen=True)
+class Layout:
+    """What an MP4's boxes say: facts that FFmpeg keeps to itself, and the tables where there are very many packets."""
+
+    boxes: BoxFacts
+    long: LongMp4 | None = None
+
+
+class Demuxer:
+    """An opened file: FFmpeg's container, and what reads its tracks. layout may be given to the next opening of the same file."""
+
+    def __init__(self, container: InputContainer, layout: Layout, view: View | None) -> None:
+        self.container = container
+        self.layout = layout
+        self._view = view
+        self._files: list[BufferedReader] = []
+
+    def reading(self, stream: AudioStream | VideoStream) -> Reading:
+        """One track to be read; one at a time."""
+        reading = ContainerReading(self.container, stream)
+        long = self.layout.long
+        if long is None:
+            return reading
+        self._files.append(long.path.open("rb"))
+        return LongReading(reading, self._files[-1], long.tracks[stream.id])
+
+    def bit_rate(self, stream: AudioStream | VideoStream) -> int | None:
+        """What FFmpeg says, or would say of the whole file, in bits a second; None where nothing is known."""
+        if self.layout.long is not None:
+            return self.layout.long.tracks[stream.id].bit_rate or None
+        return (stream.codec_context.bit_rate or None) if stream.codec_context else None
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.container.close()
+        for file in (self._view, *self._files):
+            if file is not None:
+                file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_demuxer(file: RegularFile, limits: Limits, *, lean: bool = False, layout: Layout | None = None) -> Demuxer:
     """Open a file for demuxing; no packet is decoded for the caller.
 
     Only the `file` protocol and FORMATS are let through, bad tags are replaced, and opening is bounded in time.
     lean: the facts of the picture are known or not wanted, so FFmpeg need not decode a picture to learn its pixel format
-    (10 ms at 720p). Raises MediaUnreadable or MediaLimit.
+    (10 ms at 720p). layout: where the file has been opened before. Raises MediaUnreadable or MediaLimit.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_side**2)}
     head = _head(file.resolved)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         options["probesize"] = WAVE_PROBE_BYTES
-    if lean:
-        options["skip_frame"] = "all"
-        if head[4:8] == b"ftyp":
-            options["probesize"] = HEADER_PROBE_BYTES
+    quick = {**options, "skip_frame": "all"}
+    if head[4:8] == b"ftyp":
+        quick["probesize"] = HEADER_PROBE_BYTES
+        if layout is None:
+            boxes = scan_boxes(file.resolved)
+            layout = Layout(boxes, LongMp4.of(file.resolved, boxes, quick))
+    view = layout.long.view() if layout is not None and layout.long is not None else None
     try:
-        return av.open(str(file.resolved), "r", options=options, metadata_errors="replace", timeout=limits.open_seconds)
+        container = av.open(
+            view or str(file.resolved),
+            "r",
+            options=quick if lean else options,
+            metadata_errors="replace",
+            timeout=limits.open_seconds,
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
+        if view is not None:
+            view.close()
         raise _unreadable(file.path, error, limits) from error
+    if layout is None:  # a MOV file may begin otherwise
+        layout = Layout(scan_boxes(file.resolved) if container.format.name.startswith("mov") else BoxFacts())
+    return Demuxer(container, layout, view)
 
 
 def _head(path: Path) -> bytes:

@@ -31,6 +31,42 @@ FrameT = TypeVar("FrameT", bound=DecodedFrame)
 Decode = Callable[["Packet[Any] | None"], list[FrameT]]
 
 
+class Reading(Protocol):
+    """One track being read; times in its own ticks."""
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """Packets from where the reading stands to the end."""
+
+    def seek(self, ticks: int) -> None:
+        """Go to the last keyframe at or before a time, and forget what the decoder holds. Raises av.FFmpegError."""
+
+    def keyframe_before(self, ticks: int) -> int | None:
+        """When the last keyframe at or before a time is, by the index; None where the index knows none."""
+
+
+class ContainerReading:
+    """A track as FFmpeg reads it; the container's other tracks are left aside."""
+
+    def __init__(self, container: InputContainer, stream: AudioStream | VideoStream) -> None:
+        self._container, self._stream = container, stream
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """Packets from where the container stands to the end."""
+        for other in self._container.streams:
+            other.discard = Discard.default if other.index == self._stream.index else Discard.all
+        yield from self._container.demux(self._stream)
+
+    def seek(self, ticks: int) -> None:
+        """Go to the last keyframe at or before a time. Raises av.FFmpegError."""
+        self._container.seek(ticks, stream=self._stream)
+
+    def keyframe_before(self, ticks: int) -> int | None:
+        """When the last keyframe at or before a time is, by FFmpeg's index."""
+        entries = self._stream.index_entries
+        place = entries.search_timestamp(ticks)
+        return entries[place].timestamp if place >= 0 else None
+
+
 @dataclass
 class Tally:
     """What was seen of one track while reading, and the time it took.
@@ -60,23 +96,14 @@ class Tally:
         return self.lost / self.packets if self.packets else 0.0
 
 
-def decode_track(
-    container: InputContainer,
-    stream: AudioStream | VideoStream,
-    decode: Decode[FrameT],
-    *,
-    tally: Tally,
-    budget_seconds: float,
-) -> Iterator[FrameT]:
-    """The frames of one track in decoding order, from where the container stands; the tally is kept up to date.
+def decode_track(reading: Reading, decode: Decode[FrameT], *, tally: Tally, budget_seconds: float) -> Iterator[FrameT]:
+    """The frames of one track in decoding order, from where the reading stands; the tally is kept up to date.
 
     decode is the method of the stream's codec context. Ends at the end of the file, or when reading and decoding
     (not the caller's own work between frames) have taken budget_seconds: tally.out_of_time.
     """
-    for other in container.streams:
-        other.discard = Discard.default if other.index == stream.index else Discard.all
     mark = tally.clock()
-    for packet in _packets(container, stream, tally):
+    for packet in _packets(reading, tally):
         for frame in _decoded(decode, packet, tally):
             tally.spent_seconds += tally.clock() - mark
             yield frame
@@ -87,14 +114,12 @@ def decode_track(
     tally.ended = True
 
 
-def _packets(
-    container: InputContainer, stream: AudioStream | VideoStream, tally: Tally
-) -> Iterator[Packet[Any] | None]:
+def _packets(reading: Reading, tally: Tally) -> Iterator[Packet[Any] | None]:
     """Packets of one track, then None; a read that fails is counted, and reading goes on behind it."""
     failures = 0
     while failures < MAX_READ_FAILURES:
         try:
-            for packet in container.demux(stream):
+            for packet in reading.packets():
                 if packet.size:  # an empty packet would tell the decoder that the track has ended
                     failures = 0
                     yield packet

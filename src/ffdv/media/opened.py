@@ -10,10 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from av.container import InputContainer
-
 from ffdv.errors import MediaDamaged, MediaEncrypted, StreamMissing
-from ffdv.media.container import RegularFile, open_container, regular_file
+from ffdv.media.container import Demuxer, RegularFile, open_demuxer, regular_file
 from ffdv.media.decode import Tally
 from ffdv.media.limits import Limits
 from ffdv.media.probe import read_facts
@@ -35,7 +33,7 @@ class Media:
         self,
         file: RegularFile,
         facts: MediaFacts,
-        container: InputContainer,
+        demuxer: Demuxer,
         *,
         limits: Limits,
         threads: int = 0,
@@ -49,7 +47,8 @@ class Media:
         self.sound_index: int | None = None  # the sound track that is read, once it has been chosen
         self._notes: dict[tuple[str, str], Note] = {(note.code, ""): note for note in facts.notes}
         self._file = file
-        self._unread: InputContainer | None = container
+        self._unread: Demuxer | None = demuxer
+        self._layout = demuxer.layout
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -68,13 +67,13 @@ class Media:
         start = min((start for start in starts if start is not None), default=0.0)
         return 0.0 if -PRIMING_SECONDS < start < 0 else start
 
-    def container_at_start(self) -> contextlib.closing[InputContainer]:
-        """A container that nobody has read from: the one that open_media opened, then new ones.
+    def demuxer_at_start(self) -> contextlib.closing[Demuxer]:
+        """A demuxer that nobody has read from: the one that open_media opened, then new ones.
 
         A new one per reading keeps readings independent (rewinding is inexact in many formats); it costs 1 to 3 ms.
         """
-        container, self._unread = self._unread, None
-        return contextlib.closing(container or open_container(self._file, self.limits, lean=True))
+        demuxer, self._unread = self._unread, None
+        return contextlib.closing(demuxer or open_demuxer(self._file, self.limits, lean=True, layout=self._layout))
 
     def stop_within_limits(self, start_seconds: float, stop_seconds: float | None) -> float:
         """The end of a range, no further than limits.max_seconds from its start."""
@@ -155,9 +154,9 @@ class Media:
 
     def close(self) -> None:
         """Let the file go."""
-        container, self._unread = self._unread, None
-        if container is not None:
-            container.close()
+        demuxer, self._unread = self._unread, None
+        if demuxer is not None:
+            demuxer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -184,14 +183,14 @@ def open_media(
     """
     bounds = limits or Limits()
     file = regular_file(path, bounds)
-    container = open_container(file, bounds, lean=not picture)
+    demuxer = open_demuxer(file, bounds, lean=not picture)
     try:
-        facts = read_facts(container, file)
+        facts = read_facts(demuxer, file)
         _check_usable(facts)
     except BaseException:
-        container.close()
+        demuxer.close()
         raise
-    return Media(file, facts, container, limits=bounds, threads=threads, clock=clock)
+    return Media(file, facts, demuxer, limits=bounds, threads=threads, clock=clock)
 
 
 def _check_usable(facts: MediaFacts) -> None:

@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import cast
 
 import av
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from ffdv.media.container import Demuxer
 from ffdv.media.decode import Tally, decode_track
 from ffdv.media.opened import Media
 from ffdv.media.picture import Shown
@@ -69,10 +69,10 @@ class PictureClock:
 class PictureTrack:
     """The frames of one picture track with their times; ask() lets it leap to the last keyframe before a moment."""
 
-    def __init__(self, media: Media, container: InputContainer, facts: PictureFacts, *, stop_seconds: float) -> None:
+    def __init__(self, media: Media, demuxer: Demuxer, facts: PictureFacts, *, stop_seconds: float) -> None:
         self.tally = Tally(clock=media.clock)
-        self._container = container
-        self._stream = _bounded_stream(media, container, facts)
+        self._stream = _bounded_stream(media, demuxer, facts)
+        self._reading = demuxer.reading(self._stream)
         tick = cast("Fraction", self._stream.time_base)
         interval_seconds = 1.0 / (facts.fps or UNKNOWN_FPS)
         self.clock = PictureClock(tick, media.zero_seconds, interval_seconds, media.facts.duration_seconds)
@@ -106,8 +106,7 @@ class PictureTrack:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         return decode_track(
-            self._container,
-            self._stream,
+            self._reading,
             self._stream.codec_context.decode,
             tally=self.tally,
             budget_seconds=self._budget_seconds,
@@ -118,17 +117,14 @@ class PictureTrack:
         now = self.clock.now or 0.0
         if not self._may_leap or self._asked - now < LEAP_SECONDS:
             return False
-        entries = self._stream.index_entries
-        place = entries.search_timestamp(self.clock.ticks(self._asked - REORDER_SECONDS))
-        if place < 0:
-            return False
-        keyframe = entries[place]
-        if self.clock.seconds(keyframe.timestamp) - now < LEAP_SECONDS:
+        target = self.clock.ticks(self._asked - REORDER_SECONDS)
+        keyframe = self._reading.keyframe_before(target)
+        if keyframe is None or self.clock.seconds(keyframe) - now < LEAP_SECONDS:
             return False
         try:
             # To a moment behind the keyframe: its own entry counts in decoding times, and a demuxer that counts in presentation
             # times would take it for a moment before the keyframe and go one further back.
-            self._container.seek(self.clock.ticks(self._asked - REORDER_SECONDS), stream=self._stream)
+            self._reading.seek(target)
         except av.FFmpegError:
             self._may_leap = False
             return False
@@ -144,13 +140,13 @@ class PictureTrack:
             return False
         self._may_leap = False
         self.clock.now = None
-        self._container.seek(self._stream.start_time or 0, stream=self._stream)
+        self._reading.seek(self._stream.start_time or 0)
         return True
 
 
-def _bounded_stream(media: Media, container: InputContainer, facts: PictureFacts) -> VideoStream:
+def _bounded_stream(media: Media, demuxer: Demuxer, facts: PictureFacts) -> VideoStream:
     """The stream, its decoder bounded in pixels (what opening is told does not reach the decoder)."""
-    stream = cast("VideoStream", container.streams[facts.index])
+    stream = cast("VideoStream", demuxer.container.streams[facts.index])
     stream.thread_type = "AUTO"
     stream.thread_count = media.threads
     stream.codec_context.options = {"max_pixels": str(media.limits.max_side**2)}

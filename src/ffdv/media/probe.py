@@ -11,8 +11,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ffdv.media.boxes import BoxFacts, scan_boxes
-from ffdv.media.container import RegularFile, open_container, regular_file
+from ffdv.media.container import Demuxer, RegularFile, open_demuxer, regular_file
 from ffdv.media.limits import Limits
 from ffdv.records import MediaFacts, Note, PictureFacts, SoundFacts
 from ffdv.sentences import Sentence
@@ -31,15 +30,15 @@ def probe(path: Path | str, *, limits: Limits | None = None) -> MediaFacts:
     """
     bounds = limits or Limits()
     file = regular_file(path, bounds)
-    with open_container(file, bounds) as container:
-        return read_facts(container, file)
+    with open_demuxer(file, bounds) as demuxer:
+        return read_facts(demuxer, file)
 
 
-def read_facts(container: InputContainer, file: RegularFile) -> MediaFacts:
+def read_facts(demuxer: Demuxer, file: RegularFile) -> MediaFacts:
     """Facts about an opened file."""
-    boxes = scan_boxes(file.resolved) if container.format.name.startswith("mov") else BoxFacts()
-    pictures = tuple(_picture_facts(stream, boxes.rotations.get(stream.id, 0)) for stream in moving_pictures(container))
-    sounds = tuple(_sound_facts(stream) for stream in container.streams.audio)
+    container, boxes = demuxer.container, demuxer.layout.boxes
+    pictures = tuple(_picture_facts(demuxer, stream) for stream in moving_pictures(container))
+    sounds = tuple(_sound_facts(demuxer, stream) for stream in container.streams.audio)
     encrypted = boxes.encrypted or any("enc_key_id" in stream.metadata for stream in container.streams)
     return MediaFacts(
         path=file.path,
@@ -65,7 +64,7 @@ def short_sound(seconds: float) -> Sentence:
     return Sentence("the sound lasts only {milliseconds:.0f} ms, too short to judge", milliseconds=1000 * seconds)
 
 
-def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
+def _picture_facts(demuxer: Demuxer, stream: VideoStream) -> PictureFacts:
     context = stream.codec_context  # None where this FFmpeg has no decoder, whatever the types say
     return PictureFacts(
         index=stream.index,
@@ -74,17 +73,17 @@ def _picture_facts(stream: VideoStream, rotation: int) -> PictureFacts:
         height=context.height if context else 0,
         fps=float(stream.average_rate) if stream.average_rate else None,
         pixel_format=context.pix_fmt if context else None,
-        rotation=rotation,
+        rotation=demuxer.layout.boxes.rotations.get(stream.id, 0),
         sample_aspect=float(stream.sample_aspect_ratio or 1) if context else 1.0,
         start_seconds=_seconds(stream.start_time, stream.time_base),
         duration_seconds=_positive(stream.duration, stream.time_base),
-        bit_rate=(context.bit_rate or None) if context else None,
+        bit_rate=demuxer.bit_rate(stream),
         num_frames=stream.frames or None,
         profile=stream.profile,
     )
 
 
-def _sound_facts(stream: AudioStream) -> SoundFacts:
+def _sound_facts(demuxer: Demuxer, stream: AudioStream) -> SoundFacts:
     context = stream.codec_context
     return SoundFacts(
         index=stream.index,
@@ -93,7 +92,7 @@ def _sound_facts(stream: AudioStream) -> SoundFacts:
         channels=context.channels if context else 0,
         start_seconds=_seconds(stream.start_time, stream.time_base),
         duration_seconds=_positive(stream.duration, stream.time_base),
-        bit_rate=(context.bit_rate or None) if context else None,
+        bit_rate=demuxer.bit_rate(stream),
         profile=stream.profile,
     )
 

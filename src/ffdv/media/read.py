@@ -76,8 +76,8 @@ def iter_samples(
     """
     facts = choose_sound(media)
     stop = media.stop_within_limits(start_seconds, stop_seconds)
-    with media.container_at_start() as container:
-        track = SoundTrack(media, container, facts, start_seconds=start_seconds, stop_seconds=stop)
+    with media.demuxer_at_start() as demuxer:
+        track = SoundTrack(media, demuxer, facts, start_seconds=start_seconds, stop_seconds=stop)
         if track.rate is not None:
             wanted = rate or track.rate
             plan = Resampling(track.rate, wanted, *grid_window(start_seconds, stop, wanted))
@@ -147,8 +147,8 @@ def read_frames(
     _check_size(media, facts.width, facts.height)
     stop = media.stop_within_limits(start_seconds, stop_seconds)
     sizes = set()
-    with media.container_at_start() as container:
-        track = PictureTrack(media, container, facts, stop_seconds=stop)
+    with media.demuxer_at_start() as demuxer:
+        track = PictureTrack(media, demuxer, facts, stop_seconds=stop)
         upright = Upright(facts.sample_aspect, media.limits.max_side, media.threads)
         for seconds, frame in _asked_frames(track, fps, start_seconds, stop):
             _check_size(media, frame.width, frame.height)

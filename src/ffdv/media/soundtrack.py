@@ -11,8 +11,8 @@ from typing import cast
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 
+from ffdv.media.container import Demuxer
 from ffdv.media.decode import Tally, decode_track
 from ffdv.media.opened import Media
 from ffdv.media.sound import LineReader, SoundLine, SoundSeen, at_one_rate
@@ -35,17 +35,18 @@ class SoundTrack:
     """
 
     def __init__(
-        self, media: Media, container: InputContainer, facts: SoundFacts, *, start_seconds: float, stop_seconds: float
+        self, media: Media, demuxer: Demuxer, facts: SoundFacts, *, start_seconds: float, stop_seconds: float
     ) -> None:
         self.seen = SoundSeen()
         self.tally = Tally(clock=media.clock)
         self._media = media
         self._facts = facts
-        self._stream = cast("AudioStream", container.streams[facts.index])
+        self._stream = cast("AudioStream", demuxer.container.streams[facts.index])
+        self._reading = demuxer.reading(self._stream)
         self._stream.codec_context.thread_count = 1  # sound decoders gain nothing from threads
         self._tick = cast("Fraction", self._stream.time_base)
         self._budget_seconds = media.budget_seconds(stop_seconds)
-        self._frames = self._started(container, start_seconds)
+        self._frames = self._started(start_seconds)
         first = next(self._frames, None)
         self.rate: int | None = None
         if first is not None:
@@ -81,25 +82,25 @@ class SoundTrack:
         start = (facts.start_seconds or 0.0) - self._media.zero_seconds
         return round((start + facts.duration_seconds) * rate)
 
-    def _started(self, container: InputContainer, start_seconds: float) -> Iterator[AudioFrame]:
+    def _started(self, start_seconds: float) -> Iterator[AudioFrame]:
         """Frames from the start of the file, or from a little before a far moment."""
         if start_seconds > SEEK_SECONDS:
-            frames = self._sought(container, start_seconds - PREROLL_SECONDS)
+            frames = self._sought(start_seconds - PREROLL_SECONDS)
             if frames is not None:
                 return frames
             self.tally = Tally(clock=self.tally.clock)
             with contextlib.suppress(av.FFmpegError):
-                container.seek(self._stream.start_time or 0, stream=self._stream)
-        return self._from_here(container)
+                self._reading.seek(self._stream.start_time or 0)
+        return self._from_here()
 
-    def _sought(self, container: InputContainer, target_seconds: float) -> Iterator[AudioFrame] | None:
+    def _sought(self, target_seconds: float) -> Iterator[AudioFrame] | None:
         """Frames from about the target on; None where seeking fails or lands late."""
         zero_seconds = self._media.zero_seconds
         try:
-            container.seek(int((target_seconds + zero_seconds) / self._tick), stream=self._stream)
+            self._reading.seek(int((target_seconds + zero_seconds) / self._tick))
         except av.FFmpegError:
             return None
-        frames = self._from_here(container)
+        frames = self._from_here()
         first = next(frames, None)
         if first is None or first.pts is None:
             return None
@@ -109,10 +110,9 @@ class SoundTrack:
         self.tally.packets, self.tally.lost, self.tally.patched = 1, 0, 0
         return chain((first,), frames)
 
-    def _from_here(self, container: InputContainer) -> Iterator[AudioFrame]:
+    def _from_here(self) -> Iterator[AudioFrame]:
         return decode_track(
-            container,
-            self._stream,
+            self._reading,
             self._stream.codec_context.decode,
             tally=self.tally,
             budget_seconds=self._budget_seconds,

@@ -69,16 +69,16 @@ def choose_picture(media: Media) -> PictureFacts:
 
 def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
     """The stream number of the first track with sound in its first seconds; of the first track when all are silent."""
-    with media.container_at_start() as container:
-        ranks = {stream.index: _rank(stream) for stream in container.streams.audio}
+    with media.demuxer_at_start() as demuxer:
+        ranks = {stream.index: _rank(stream) for stream in demuxer.container.streams.audio}
     order = sorted(sounds, key=lambda sound: ranks[sound.index])[:MAX_TRACKS]
     return next((sound for sound in order if _is_heard(media, sound)), order[0]).index
 
 
 def _is_heard(media: Media, facts: SoundFacts) -> bool:
     """Whether the first seconds of a track hold more than silence; a track that cannot be decoded is not heard."""
-    with media.container_at_start() as container:
-        track = SoundTrack(media, container, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)
+    with media.demuxer_at_start() as demuxer:
+        track = SoundTrack(media, demuxer, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)
         window = 0, round(LISTEN_SECONDS * (track.rate or 0))
         return any(np.abs(block).max() > SILENT_PEAK for block in track.blocks(window, mono=False))
 
