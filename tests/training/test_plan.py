@@ -70,6 +70,7 @@ def test_overrides_reach_every_kind_of_value_in_order() -> None:
     [
         ("model.bakbone=resnet18", "unknown key 'model.bakbone'; did you mean 'model.backbone'"),
         ("modle.backbone=resnet18", "unknown key 'modle'; did you mean 'model'"),
+        ("training.learning_rate=1", "unknown key 'training.learning_rate'; did you mean 'optimiser.learning_rate'"),
         ("qqq=1", "unknown key 'qqq'; known are about, augment"),
         ("training.epochs=0", "training.epochs = 0: input should be greater"),
         ("loader.batch_size=many", "loader.batch_size = 'many': input should be a valid integer"),

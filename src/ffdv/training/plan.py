@@ -258,7 +258,10 @@ def _sentence(detail: Any) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         table, known = _known_keys(detail["loc"])
-        return f"unknown key {path!r}; {_nearest(str(detail['loc'][-1]), known, prefix=table)}"
+        name = str(detail["loc"][-1])
+        meant = _elsewhere(name) if not difflib.get_close_matches(name, known, n=1, cutoff=0.6) else []
+        cure = f"did you mean {' or '.join(map(repr, meant))}" if meant else _nearest(name, known, prefix=table)
+        return f"unknown key {path!r}; {cure}"
     if detail["type"] == "missing":
         return f"{path!r} is missing"
     if detail["type"] == "value_error":
@@ -277,6 +280,12 @@ def _known_keys(location: Sequence[int | str]) -> tuple[str, list[str]]:
             return "", []
         model = inner
     return "".join(f"{part}." for part in location[:-1]), list(model.model_fields)
+
+
+def _elsewhere(name: str) -> list[str]:
+    """Keys of this name in a recipe's tables: what was written to the wrong one."""
+    tables = {table: _table_model(field.annotation) for table, field in Recipe.model_fields.items()}
+    return [f"{table}.{name}" for table, model in tables.items() if model is not None and name in model.model_fields]
 
 
 def _nearest(name: str, known: Sequence[str], prefix: str = "") -> str:
