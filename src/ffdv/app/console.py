@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,7 +51,9 @@ class ClipProgress(Protocol):
     def eta_seconds(self) -> float | None: ...  # noqa: D102 -- None before it can be known
 
 
-out = Console(highlight=False)
+# Into a file or a pipe tables are written this wide unless COLUMNS says otherwise: at 80 the names of methods are folded letter by letter.
+PIPE_COLUMNS = 120
+out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False)
 
 
