@@ -20,7 +20,7 @@ from ffdv.features.sync import STANDARD_MOUTH
 from ffdv.models.sync import SyncSpec
 from ffdv.records import Clip, Features, MediaFacts, MouthTrack, Samples
 from ffdv.training.evaluate import evaluate
-from ffdv.training.plan import load_recipe
+from ffdv.training.plan import load_recipe, recipe_toml
 from ffdv.training.run import train
 from ffdv.training.sync import fit_agreement, make_pairs, sync_vectors
 
@@ -106,6 +106,21 @@ def test_a_run_tells_wrong_pairs_that_it_was_never_taught(shards: Path, tmp_path
     assert network.facts.kind == "sync"
     with pytest.raises(StreamMissing, match="sound"):
         scorer.logit(held.features(40), network)
+
+
+@pytest.mark.slow
+def test_a_late_fusion_takes_lips_and_sound_as_a_member(shards: Path, tmp_path: Path) -> None:
+    members = [tmp_path / "few.toml", tmp_path / "more.toml"]
+    for path, wrong_pairs in zip(members, (2, 3), strict=True):
+        path.write_text(recipe_toml(load_recipe("sync", (*SETTINGS, f"sync.wrong_pairs={wrong_pairs}"))))
+    recipe = load_recipe(
+        "fusion-late", (f"fusion.members={[str(path) for path in members]}", "fusion.fitting_share=0.4")
+    )
+
+    train(recipe, data=shards, out=tmp_path / "run", accelerator="cpu", export=False)
+
+    table = evaluate(tmp_path / "run", data=shards, split="val", resamples=50)
+    assert table.overall.numbers["auc"].value > 0.9
 
 
 def test_maps_are_fitted_on_real_clips_and_a_mute_clip_is_not_known(shards: Path, tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
         return given
     fabric = Fabric(accelerator="auto", devices=1)
     net = fabric.to_device(restore_net(checkpoint))
-    loader = kind_of(recipe).loader(Asked(shards, recipe, able, training=False))
+    asked = Asked(shards, recipe, able, training=False, folder=checkpoint.path.parent)
+    loader = kind_of(recipe).loader(asked)
     scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
     logits = scored.logits
     if checkpoint.header.calibration:
