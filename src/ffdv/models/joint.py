@@ -138,7 +138,7 @@ class JointNet(nn.Module):
         """Likewise of sound, one token each _STEPS_PER_TOKEN hops."""
         decibels = self.front_end(sound, counts)
         num_frames = self.front_end.num_frames(counts).clamp(max=decibels.shape[2])
-        tokens = self.from_sound(scale_pictures(decibels, num_frames, self.front_end.spec))
+        tokens = self.from_sound(scale_pictures(decibels, num_frames, self.front_end.spec), num_frames)
         steps = torch.arange(tokens.shape[1], device=sound.device)
         present = (steps * _STEPS_PER_TOKEN < num_frames.unsqueeze(1)) & (counts > 0).unsqueeze(1)
         middles = (steps + 0.5) * (_STEPS_PER_TOKEN * self.hop_seconds)
@@ -168,10 +168,38 @@ class SoundTokens(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(rows, tokens, width)."""
-        tokens: Tensor = self.norm(self.layers(pictures).transpose(1, 2))
+    def forward(self, pictures: Tensor, num_frames: Tensor) -> Tensor:
+        """(rows, tokens, width); num_frames (rows,) are real, what lies beyond changes nothing: a row says the same in any batch."""
+        x = pictures * _real(pictures, num_frames)
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv1d):
+                num_frames = (num_frames + 1).div(2, rounding_mode="floor")
+                x = layer(x)
+                x = x * _real(x, num_frames)
+            elif isinstance(layer, nn.GroupNorm):
+                x = _group_norm(x, _real(x, num_frames), layer)
+            else:
+                x = layer(x)
+        tokens: Tensor = self.norm(x.transpose(1, 2))
         return tokens
+
+
+def _real(x: Tensor, num_frames: Tensor) -> Tensor:
+    """1 where a frame of x (rows, channels, frames) is real, else 0: (rows, 1, frames)."""
+    return (torch.arange(x.shape[2], device=x.device) < num_frames.unsqueeze(1)).unsqueeze(1).to(x.dtype)
+
+
+def _group_norm(x: Tensor, real: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """GroupNorm over the real frames alone; the others stay 0."""
+    # (rows, channels, frames) -> (rows, groups, channels, frames)
+    groups = x.reshape(x.shape[0], norm.num_groups, x.shape[1] // norm.num_groups, x.shape[2])
+    there = real.unsqueeze(1)
+    count = (there.sum((2, 3), keepdim=True) * groups.shape[2]).clamp(min=1.0)
+    centred = (groups - groups.sum((2, 3), keepdim=True) / count) * there
+    variance = centred.square().sum((2, 3), keepdim=True) / count
+    normal = (centred / (variance + norm.eps).sqrt()).flatten(1, 2)
+    scaled: Tensor = (normal * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)) * real
+    return scaled
 
 
 class CrossLayer(nn.Module):
