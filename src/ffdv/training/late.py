@@ -70,7 +70,7 @@ def train_members(
     train: TrainMember,
     progress: Callable[[Progress], None] | None = None,
 ) -> Members:
-    """Train every member that is not there yet on most groups of the training part; `train` does one.
+    """Train every member on most groups of the training part; `train` does one, and knows what is trained already.
 
     Raises ShardError where fewer than two members find their sense in the shards.
     """
@@ -84,14 +84,12 @@ def train_members(
         try:
             usable = has_any(shards, kind_of(member).senses)
             _check_classes(shards, inner, usable)
+            own: list[Part] = ["left_out" if not fit else part for part, fit in zip(inner.of_row, usable, strict=True)]
+            train(member, replace(inner, of_row=tuple(own)), members.path(name), progress)
         except (ShardError, ManifestError) as error:
             log.warning("member %s is left out: %s", name, error)
             continue
         trained += 1
-        if (members.path(name) / BEST_NAME).is_file():
-            continue
-        own: list[Part] = ["left_out" if not fit else part for part, fit in zip(inner.of_row, usable, strict=True)]
-        train(member, replace(inner, of_row=tuple(own)), members.path(name), progress)
     if trained < 2:
         raise ShardError(
             f"{shards.folder}: only {trained} of the members {', '.join(recipe.fusion.members)} can be trained on it; prepare the "

@@ -159,9 +159,13 @@ def train_given(
     if run.kind.members:
 
         def member(one: Recipe, its: Parts, into: Path, tell: Callable[[Progress], None] | None) -> None:
-            train_given(
-                one, GivenParts(shards, its, into), resume=resume, progress=tell, accelerator=accelerator, export=export
-            )
+            if _trained_to_its_end(into):
+                return
+            parts_of_it = GivenParts(shards, its, into)
+            # A member lies within the run: what was begun there is gone on with.
+            summary = train_given(one, parts_of_it, resume=True, progress=tell, accelerator=accelerator, export=export)
+            if summary.outcome == "interrupted":
+                raise KeyboardInterrupt
 
         train_members(recipe, shards, parts, folder, train=member, progress=progress)
     _ = run.training  # first of all: a kind may fit there what all its batches are made with (sync)
@@ -458,6 +462,15 @@ class _Run:
         if progress is not None and self.fabric.is_global_zero:
             epochs = self.recipe.training.epochs
             progress(Progress("audit", 0, epochs, 0, 0, 0.0, math.nan, math.nan, text=self.shortcuts.text))
+
+
+def _trained_to_its_end(folder: Path) -> bool:
+    """Whether the run in this folder needs no more training."""
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        return False
+    outcome = json.loads(path.read_text(encoding="utf-8")).get("outcome")
+    return outcome in {"finished", "stopped_early"}
 
 
 def choose_aggregation(scored: ScoredClips, wanted: Aggregation | Literal["learned", "auto"]) -> Aggregation:

@@ -1,0 +1,74 @@
+"""Members of a late fusion: one that cannot be trained is left out, one that was broken off is gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_corpus import corpus_clips, tiny_recipe, write_shards
+
+from ffdv.data.shards import open_shards
+from ffdv.errors import ManifestError, ShardError
+from ffdv.training.engine import Progress
+from ffdv.training.late import train_members
+from ffdv.training.parts import Parts, choose_parts
+from ffdv.training.plan import Recipe, recipe_toml
+from ffdv.training.run import train
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_shards(tmp_path / "shards", corpus_clips(96))
+
+
+def fusion(folder: Path, names: tuple[str, ...] = ("a", "b")) -> Recipe:
+    """A fusion of small nets of sound that differ in their seed."""
+    for seed, name in enumerate(names):
+        recipe = tiny_recipe(training={"epochs": 3, "seed": seed}).model_copy(update={"name": name})
+        (folder / f"{name}.toml").write_text(recipe_toml(recipe))
+    members = [str(folder / f"{name}.toml") for name in names]
+    late = tiny_recipe(fusion={"members": members, "fitting_share": 0.3}, training={"epochs": 1})
+    return late.model_copy(update={"kind": "late"})
+
+
+def test_a_member_that_cannot_be_trained_is_left_out_and_two_are_the_least(data: Path, tmp_path: Path) -> None:
+    shards, recipe = open_shards(data), fusion(tmp_path, ("a", "b", "c"))
+    parts = choose_parts(shards, recipe.split)
+    trained: list[str] = []
+
+    def some_fail(*failing: str) -> object:
+        def one(member: Recipe, its: Parts, into: Path, _tell: object) -> None:
+            assert its.counts()["train"] > 30
+            if member.name in failing:
+                raise ManifestError("only 4 real training clips show a talking mouth")
+            trained.append(into.name)
+
+        return one
+
+    train_members(recipe, shards, parts, tmp_path / "run", train=some_fail("b"))  # type: ignore[arg-type]
+    assert trained == ["a", "c"]
+    with pytest.raises(ShardError, match="only 1 of the members"):
+        train_members(recipe, shards, parts, tmp_path / "run", train=some_fail("a", "b"))  # type: ignore[arg-type]
+
+
+def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_touched(
+    data: Path, tmp_path: Path
+) -> None:
+    recipe, run = fusion(tmp_path), tmp_path / "run"
+
+    def stop_in_the_second_member(now: Progress) -> None:
+        finished = (run / "members" / "a" / "metrics.json").is_file()
+        if finished and now.kind == "epoch" and now.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, data=data, out=run, progress=stop_in_the_second_member, export=False)
+    logs = {name: run / "members" / name / "log.csv" for name in "ab"}
+    assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 2]
+    before = logs["a"].stat().st_mtime_ns
+
+    summary = train(recipe, data=data, out=run, export=False)
+
+    assert summary.outcome == "finished"
+    assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 3]
+    assert logs["a"].stat().st_mtime_ns == before
