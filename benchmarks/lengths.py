@@ -3,7 +3,7 @@
     python benchmarks/lengths.py --data FOLDER --out FOLDER [--hours 4] [--recipes voice ...] [--only prepare,recipes,scan,sync]
 
 Clips: so many hours of one talking face (its packets repeat), thirty people, no face, no sound, one frame with and without sound, a
-cut every fifth of a second, a third of a second. They are mixed with 32 labelled clips of --data, prepared, and each recipe is
+cut every fifth of a second, a third of a second. They are mixed with 64 labelled clips of --data, prepared, and each recipe is
 trained on all of them for an epoch (small nets), evaluated, and asked by `ffdv predict`; `ffdv scan` and `ffdv sync` look at each odd clip. Every
 command is a process of its own, with its wall and CPU seconds and its peak memory. Finished steps are kept in --out; run it again to
 go on. The table is Markdown. Status 1 where a command crashed, or a clip got neither a number nor a sentence.
@@ -37,7 +37,7 @@ from scan import Cost, head, voice
 
 FPS = 25
 BLOCK_SECONDS = 120.0
-USUAL_CLIPS = 32
+USUAL_CLIPS = 64
 SMALL = (
     "split.by=group",
     "split.validation_share=0.4",
@@ -139,6 +139,8 @@ def recipe(name: str, odd: list[Path], out: Path) -> Iterator[Outcome]:
         f"predict {name}",
         ["predict", "--model", str(run), "--data", str(listing), "--out", str(scores), "--workers", "1"],
     )
+    if not scores.is_file():  # the line above says why
+        return
     with scores.open(newline="") as file:
         for row in csv.DictReader(file):
             number = row["y_pred"] and f"{float(row['y_pred']):.3f}"

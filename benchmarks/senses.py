@@ -374,4 +374,7 @@ def show(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except FfdvError as fault:
+        sys.exit(f"error: {fault}")

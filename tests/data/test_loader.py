@@ -418,4 +418,14 @@ def test_a_batch_of_evaluation_is_closed_before_long_clips_fill_the_memory() -> 
     assert batches(training=False) == [[0], [1, 2, 3], [4], [5], [6]]
     assert batches(training=False, rank=1, num_ranks=2) == [[1, 3], [5]]
     assert sorted(len(batch) for batch in batches(training=True)) == [3, 4]  # one window of each clip there
-    assert windows_of(seconds, LoaderSpec(window_seconds=None)).tolist() == [1] * 7
+    assert windows_of(seconds, LoaderSpec(window_seconds=None)).tolist() == [20, 20, 1, 1, 1, 120, 1]
+
+
+def test_a_clip_longer_than_a_net_takes_whole_is_judged_piece_by_piece(partly_forged: Shards) -> None:
+    spec = LoaderSpec(workers=0, window_seconds=None, max_seconds=1.5, batch_size=1)
+    loader = make_loader(partly_forged, spec, rate=RATE, training=False, rows=[0])
+    (batch,) = loader.epoch(1)
+
+    np.testing.assert_allclose(batch.spans - LATE, [(0, 1.5), (1.5, 3), (2.5, 4)])
+    assert loader.left_out.cut == ()
+    assert make_loader(partly_forged, spec, rate=RATE, training=True, rows=[0]).left_out.cut == (0,)

@@ -43,8 +43,8 @@ Kept = Literal["sound", "faces", "motion", "mouth"]  # what shards may hold of a
 class LoaderSpec(BaseModel):
     """How clips become batches.
 
-    window_seconds: length of a window, None = the whole clip, of which at most max_seconds are taken; in training one window
-    a clip, at random (random_crop) or from the start; in evaluation every window, hop_seconds apart (None: end to end);
+    window_seconds: length of a window, None = the whole clip, max_seconds at most; in training one window a clip, at random
+    (random_crop) or from the start; in evaluation every window, hop_seconds apart (None: end to end);
     fake_seconds: in training a window of a clip whose forged seconds its corpus tells is fake when so many of them lie in it, or all
     that there are, and real when none does; between, its label is their share of fake_seconds. None: a window has its clip's label,
     as it has where they are not known. What is forged here is forged within the window, and fake. balance_classes: in training clips of both classes come equally
@@ -189,6 +189,7 @@ def make_loader(
     """
     shards = shards if isinstance(shards, Shards) else open_shards(shards)
     taken, left_out = choose_rows(shards, spec, rows=rows, need_labels=need_labels)
+    left_out = left_out if training else replace(left_out, cut=())
     sampler = EpochSampler(
         taken,
         shards.labels[taken],
@@ -260,9 +261,8 @@ def choose_rows(
 
 def windows_of(seconds: npt.NDArray[np.float64], spec: LoaderSpec) -> IntArray:
     """About how many windows evaluation takes of clips of these lengths."""
-    if spec.window_seconds is None:
-        return np.ones(len(seconds), np.int64)
-    beyond = np.maximum(0.0, seconds - spec.window_seconds) / (spec.hop_seconds or spec.window_seconds)
+    length = spec.window_seconds or spec.max_seconds
+    beyond = np.maximum(0.0, seconds - length) / (spec.hop_seconds or length)
     return 1 + np.ceil(beyond).astype(np.int64)
 
 
@@ -426,12 +426,9 @@ class ClipWindows:
             )
             changed = self._augmented(window, rng, draw.row)[None]
             return _Item(changed, np.asarray([start]), seconds, self._names[draw.row], label, draw.row)
-        if self._spec.window_seconds is None:
-            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=None, hop_seconds=None)
-            windows = windows[:, : round(self._spec.max_seconds * self._rate)]
-        else:
-            wanted, hop = self._spec.window_seconds, self._spec.hop_seconds
-            windows, starts = finish_sound(sound, rate=self._rate, window_seconds=wanted, hop_seconds=hop)
+        # A clip longer than those that a net takes whole is judged piece by piece, as in detect/scorers.
+        wanted, hop = self._spec.window_seconds or self._spec.max_seconds, self._spec.hop_seconds
+        windows, starts = finish_sound(sound, rate=self._rate, window_seconds=wanted, hop_seconds=hop)
         return _Item(windows, starts, windows.shape[1] / self._rate, self._names[draw.row], label, draw.row)
 
     def _label(self, row: int, start: float, seconds: float) -> float:
