@@ -3,10 +3,10 @@
     embeddings of training clips ─▶ a centre for each class, one spread around both ─▶ EmbeddingRange
     embedding of a clip ─▶ deviations from the nearer centre ─▶ distance: 0 = the middle of held-out clips, 1 = what 99 % stay within
 
-An embedding is what the last layer makes the logits of. Of a deep net only its direction counts (Mueller and Hein, "Mahalanobis++",
-ICML 2025): silence and tones excite a net less than speech does, and so lie nearer to every centre than speech itself. Of numbers that
-were measured and scaled (movement) the length counts too: by direction alone shuffled frames lay nearer than clips as they are. The
-spread is that of probabilistic PCA (Tipping and Bishop, 1999): its widest directions one by one, one mean for all others, so that a few
+An embedding is what the last layer makes the logits of. Of a net on sound or faces only its direction counts (Mueller and Hein,
+"Mahalanobis++", ICML 2025): silence and tones excite a net less than speech does, and so lie nearer to every centre than speech itself.
+Of numbers that were measured and scaled (movement), and of tokens that were normalised (sound and face together), the length counts too:
+by direction alone shuffled frames lay nearer than clips as they are, and flashing ones nearer than with it. The spread is that of probabilistic PCA (Tipping and Bishop, 1999): its widest directions one by one, one mean for all others, so that a few
 hundred clips are enough and a net's unused directions count.
 Nets of sound, of faces, of both and of movement have it. Lips and sound do not: their four measures are the verdict, and what lies far is
 what does not belong together. Late fusion takes the largest of its members': far log-odds are only surer members (docs/decisions/0011).

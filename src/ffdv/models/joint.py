@@ -62,7 +62,7 @@ class JointNet(nn.Module):
     (rows, 4, 2): for each question real, fake. lengths count the real crops and samples of a row; either may be 0, not both.
     """
 
-    directed = True  # what is compared of its embeddings (models/embedding)
+    directed = False  # tokens were normalised one by one, so that the length of their mean says how alike they are (models/embedding)
 
     def __init__(
         self,
