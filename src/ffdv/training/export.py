@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import onnx
 
 FORMAT_VERSION = 1
+N = TypeVar("N", bound=nn.Module)
+
 MODEL_NAME, BEST_NAME = "model.onnx", "best.safetensors"
 OPSET = 18  # the first with all that we use; onnxruntime 1.19 reads it
 LARGEST_DIFFERENCE = 1e-3  # of a logit between torch and onnxruntime; measured: below 2e-5
@@ -204,9 +206,18 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> 
     return out
 
 
+def _copied(net: N) -> N:
+    """The net by itself: on the CPU, in float32, evaluating. Its weights lie in torch's plain order again, since with channels last the
+    exporter ties the length of a clip to its strides.
+    """
+    alone = copy.deepcopy(net).cpu().float().eval()
+    alone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub leaves this form out
+    return alone
+
+
 def _graph_of(net: nn.Module, near: EmbeddingRange | None = None) -> Graph:
     """The graph of a net that does not look at sound alone."""
-    alone = copy.deepcopy(net).cpu().float().eval()
+    alone = _copied(net)
     if isinstance(alone, FaceNet):
         return _face_graph(alone, near)
     if isinstance(alone, VectorNet):
@@ -349,7 +360,7 @@ def _distance_name(near: EmbeddingRange | None) -> tuple[str, ...]:
 
 def _for_export(net: SoundPictureNet, near: EmbeddingRange | None) -> nn.Module:
     """A copy on the CPU, evaluating, its front end made of matrix products."""
-    alone = copy.deepcopy(net).cpu().float().eval()
+    alone = _copied(net)
     alone.picture_change = None
     alone.front_end = SpectrogramLayer(net.front_end.spec, by_products=True)
     return _LogitAndActivation(alone, near).eval()
