@@ -31,7 +31,9 @@ PUBLISHED_HOP_LENGTH = 512
 PUBLISHED_TOP_DB = 80.0
 
 SMALLEST_POWER = 1e-10  # librosa's smallest power before the logarithm: -100 dB
-_FRAMES_AT_ONCE = 64  # blocks that stay in the cache and bound the memory; 32 to 256 cost the same within noise
+# Blocks that stay in the cache and bound the memory. They are written over and over: memory given back and taken anew costs a page
+# fault for each 4 kB, in all a tenth of the time.
+_FRAMES_AT_ONCE = 64
 _BANDS_AT_ONCE = 16  # filters are narrow: 16 at a time on their own bins cost 0.4 of the full product
 
 
@@ -265,14 +267,27 @@ def band_power(samples: FloatArray, spec: FrontEndSpec) -> FloatArray:
     """Power in the triangular bands of mel, linear and lfcc, float32 (n_bands, num_frames); librosa.feature.melspectrogram's numbers."""
     window, groups = hann_window(spec.n_fft), _filter_groups(spec)
     used = slice(groups[0][1].start, groups[-1][1].stop)
-    power = np.empty((spec.num_frames(len(samples)), spec.n_bands), dtype=np.float32)
+    power = np.empty((spec.n_bands, spec.num_frames(len(samples))), dtype=np.float32)
+    windowed = np.empty((min(_FRAMES_AT_ONCE, power.shape[1]), spec.n_fft), dtype=np.float32)
+    squares = np.empty((2, len(windowed), used.stop - used.start), dtype=np.float32)
     for first, frames in _frame_blocks(samples, spec):
-        spectrum = rfft(frames * window)[:, used]
-        bin_power = spectrum.real**2 + spectrum.imag**2
-        block = power[first : first + len(frames)]
+        count = len(frames)
+        bin_power = _bin_power(np.multiply(frames, window, out=windowed[:count]), used, squares[:, :count])
         for rows, bins, weights in groups:
-            np.matmul(bin_power[:, bins.start - used.start : bins.stop - used.start], weights, out=block[:, rows])
-    return np.ascontiguousarray(power.T)
+            inside = slice(bins.start - used.start, bins.stop - used.start)
+            power[rows, first : first + count] = (bin_power[:, inside] @ weights).T
+    return power
+
+
+def _bin_power(windowed: FloatArray, used: slice, room: FloatArray) -> FloatArray:
+    """Power of the used FFT bins of frames (n, n_fft), as room[0] of room (2, n, bins)."""
+    spectrum = rfft(windowed)[:, used]
+    power: FloatArray = room[0]
+    imaginary = room[1]
+    np.square(spectrum.real, out=power)
+    np.square(spectrum.imag, out=imaginary)
+    power += imaginary
+    return power
 
 
 def constant_q_power(samples: FloatArray, spec: FrontEndSpec) -> FloatArray:
@@ -304,12 +319,13 @@ def power_to_db(
     [0.0, -20.0, -60.0]
     """
     smallest = max(SMALLEST_POWER, reference * 10.0 ** (floor_db / 10.0)) if floor_db is not None else SMALLEST_POWER
-    decibels = 10.0 * np.log10(np.maximum(power, np.float32(smallest))) - np.float32(
-        10.0 * math.log10(max(reference, SMALLEST_POWER))
-    )
+    decibels = np.maximum(power, np.float32(smallest), dtype=np.float32)
+    np.log10(decibels, out=decibels)
+    decibels *= np.float32(10.0)
+    decibels -= np.float32(10.0 * math.log10(max(reference, SMALLEST_POWER)))
     if top_db is not None and decibels.size:
-        decibels = np.maximum(decibels, decibels.max() - np.float32(top_db))
-    return np.asarray(decibels, dtype=np.float32)
+        np.maximum(decibels, decibels.max() - np.float32(top_db), out=decibels)
+    return decibels
 
 
 def to_picture(decibels: FloatArray, spec: FrontEndSpec) -> FloatArray:
@@ -368,17 +384,22 @@ def generate_mel_spectrogram(
     """
     from ffdv.media.read import open_media, read_samples
 
-    try:
-        spec = FrontEndSpec(n_bands=n_mels, fmax=fmax)
-    except ValidationError as error:
-        raise RecipeError(
-            f"n_mels={n_mels}, fmax={fmax}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-        ) from None
+    spec = _published_spec(n_mels, fmax)
     with open_media(video_path, picture=False) as media:
         samples = read_samples(media, rate=spec.sample_rate).mono()
     if not samples.size:
         raise StreamMissing(video_path, "its sound track holds no samples; nothing to draw")
     return mel_picture(samples, spec, target_size)
+
+
+@lru_cache(maxsize=16)
+def _published_spec(n_mels: int, fmax: float | None) -> FrontEndSpec:
+    try:
+        return FrontEndSpec(n_bands=n_mels, fmax=fmax)
+    except ValidationError as error:
+        raise RecipeError(
+            f"n_mels={n_mels}, fmax={fmax}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def mel_picture(samples: FloatArray, spec: FrontEndSpec, target_size: tuple[int, int]) -> PixelArray:
@@ -396,9 +417,17 @@ def resize_bilinear(picture: PixelArray, *, width: int, height: int) -> PixelArr
     columns_left, column_share = _sources(picture.shape[1], width)
     values = picture.astype(np.float32)
     above, below = values[rows_below], values[np.minimum(rows_below + 1, picture.shape[0] - 1)]
-    values = above + (below - above) * row_share[:, None]
+    values = _between(above, below, row_share[:, None])
     left, right = values[:, columns_left], values[:, np.minimum(columns_left + 1, picture.shape[1] - 1)]
-    return np.asarray(np.rint(left + (right - left) * column_share), dtype=np.uint8)
+    return np.asarray(np.rint(_between(left, right, column_share)), dtype=np.uint8)
+
+
+def _between(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
+    """So far on the way from the first to the second; both are overwritten."""
+    second -= first
+    second *= share
+    first += second
+    return first
 
 
 def _sources(size: int, new_size: int) -> tuple[npt.NDArray[np.intp], FloatArray]:

@@ -35,6 +35,7 @@ LONG_PACKETS = 65_536
 MAX_PACKETS = 1 << 22  # of all tracks: a day of AAC; walking them takes 0.3 s
 FIRST_PACKETS = 256
 READ_BYTES = 1 << 16
+LISTED_AT_ONCE = 256  # Python's integers take 32 bytes each
 
 # Those whose packets FFmpeg hands on as they lie in the file; others (MP3, AC-3, VP9) it parses and cuts anew.
 CODECS = frozenset({"aac", "alac", "flac", "opus", "h264", "hevc", "av1"})
@@ -74,10 +75,15 @@ class LongTrack:
         """The packets from the `first` on: offset and size in bytes, when decoded and shown, and how long, in ticks."""
         for group in range(first // PACKETS_AT_ONCE, -(-self.count // PACKETS_AT_ONCE)):
             rows = self.table.packets(file, group)
-            decoded, shown = rows.decoded + self.shift, rows.shown + self.shift
-            begin, end = max(0, first - group * PACKETS_AT_ONCE), self.count - group * PACKETS_AT_ONCE
-            columns = (rows.offsets, rows.sizes, decoded, shown, rows.durations)
-            yield from zip(*(column[begin:end].tolist() for column in columns), strict=True)
+            columns = (rows.offsets, rows.sizes, rows.decoded + self.shift, rows.shown + self.shift, rows.durations)
+            begin, end = (
+                max(0, first - group * PACKETS_AT_ONCE),
+                min(len(rows.sizes), self.count - group * PACKETS_AT_ONCE),
+            )
+            for at in range(begin, end, LISTED_AT_ONCE):
+                yield from zip(
+                    *(column[at : min(at + LISTED_AT_ONCE, end)].tolist() for column in columns), strict=True
+                )
 
     def keyframe_before(self, file: BinaryIO, ticks: int) -> tuple[int, int] | None:
         """Number of the last keyframe that is decoded by then, and when; None where there is none."""
@@ -199,6 +205,7 @@ class LongReading:
 
     def __init__(self, first: Reading, file: BufferedReader, track: LongTrack) -> None:
         self._first, self._file, self._track = first, file, track
+        self._tick = Fraction(1, track.ticks_a_second)
         self._next: int | None = None  # None: FFmpeg is still reading
         self._keyframe: tuple[int, tuple[int, int] | None] = (0, None)  # the latest time asked for, and what was found
 
@@ -235,7 +242,7 @@ class LongReading:
         if self._file.readinto(packet) < size:
             raise OSError("the file has become shorter")
         packet.dts, packet.pts, packet.duration = decoded, shown, duration
-        packet.time_base = Fraction(1, self._track.ticks_a_second)
+        packet.time_base = self._tick
         return packet
 
 

@@ -33,6 +33,7 @@ __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read
 
 # What the header promises and the file lacks is told from here on; less is rounding.
 TRUNCATED_SECONDS = 0.5
+MOST_AT_ONCE_SECONDS = 60.0
 # Below this a late start of the sound is not visible to a viewer, and common.
 LATE_SECONDS = 0.1
 
@@ -51,7 +52,16 @@ def read_samples(
     Raises StreamMissing (no sound track, or an empty one) or MediaDamaged.
     """
     facts = choose_sound(media)
-    blocks = list(iter_samples(media, rate=rate, start_seconds=start_seconds, stop_seconds=stop_seconds, mono=mono))
+    blocks = list(
+        iter_samples(
+            media,
+            rate=rate,
+            start_seconds=start_seconds,
+            stop_seconds=stop_seconds,
+            mono=mono,
+            block_seconds=_seconds_at_once(media, start_seconds, stop_seconds),
+        )
+    )
     if not blocks:
         nothing = np.zeros((1 if mono else max(1, facts.channels), 0), np.float32)
         return Samples(nothing, rate or facts.rate, start_seconds)
@@ -59,6 +69,13 @@ def read_samples(
         return blocks[0]
     values = np.concatenate([block.values for block in blocks], axis=1)
     return Samples(values, blocks[0].rate, blocks[0].start_seconds)
+
+
+def _seconds_at_once(media: Media, start_seconds: float, stop_seconds: float | None) -> float:
+    """Long enough for one block where the header tells the truth: joining several costs their memory twice."""
+    stop = media.stop_within_limits(start_seconds, stop_seconds)
+    expected = min(stop, media.facts.duration_seconds or stop) - start_seconds
+    return min(MOST_AT_ONCE_SECONDS, max(0.0, expected) + TRUNCATED_SECONDS)
 
 
 def iter_samples(

@@ -89,18 +89,18 @@ def in_blocks(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
 
     Clipping is what every player and every 16-bit file does to the overshoot of lossy codecs and of the filter.
     """
-    held: list[FloatArray] = []
-    count = 0
+    block: FloatArray | None = None
+    filled = 0
     for part in parts:
-        held.append(part)
-        count += part.shape[1]
-        if count < size:
-            continue
-        joined = np.concatenate(held, axis=1)
-        whole = count // size * size
-        for begin in range(0, whole, size):
-            yield np.clip(joined[:, begin : begin + size], -1.0, 1.0)
-        held, count = [joined[:, whole:].copy()], count - whole
-    if count:
-        joined = np.concatenate(held, axis=1)
-        yield np.clip(joined, -1.0, 1.0, out=joined)
+        rest = part
+        while rest.shape[1]:
+            if block is None:
+                block, filled = np.empty((len(part), size), np.float32), 0
+            end = min(size, filled + rest.shape[1])
+            np.clip(rest[:, : end - filled], -1.0, 1.0, out=block[:, filled:end])
+            rest, filled = rest[:, end - filled :], end
+            if filled == size:
+                yield block
+                block = None
+    if block is not None:
+        yield block[:, :filled]
