@@ -179,6 +179,19 @@ def recipe_jobs(name: str) -> Iterator[Job]:
     plane = photograph()[..., 0]
     yield Job("recipe", f"{name} sound", lambda rng: [chain(sound, rng) for _ in range(repeats)], units=repeats)
     yield Job("recipe", f"{name} picture", lambda rng: [pictures(plane, rng) for _ in range(repeats)], units=repeats)
+    masks, forge = spec.spectrogram_chain(), spec.forge_sound_chain()
+    bands = (
+        np.random.default_rng(0).standard_normal((recipe.front_end.n_bands, round(seconds * 100))).astype(np.float32)
+    )
+    yield Job("recipe", f"{name} spectrogram", lambda rng: [masks(bands, rng) for _ in range(repeats)], units=repeats)
+    if spec.forge_sound:
+        other = sound[::-1].copy()
+        yield Job(
+            "recipe",
+            f"{name} forgeries",
+            lambda rng: [forge(sound, rate, rng=rng, other=other) for _ in range(repeats)],
+            units=repeats,
+        )
 
 
 def voice(rate: int = RATE) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ffdv.cores import VARIABLES
 from ffdv.data.pool import Part, Report, run_parts
 from ffdv.errors import ShardError
 
@@ -41,6 +42,8 @@ def act(folder: Path, item: str) -> None:
         raise KeyError("not expected")
     elif item == "slow":
         time.sleep(0.2)
+    elif item == "threads":
+        (folder / "threads").write_text(" ".join(os.environ.get(name, "") for name in VARIABLES))
 
 
 def run(folder: Path, *parts: tuple[str, ...], workers: int = 2, timeout: float = 30) -> list[Report]:
@@ -105,3 +108,18 @@ def test_a_script_without_a_main_guard_is_told_what_to_do(tmp_path: Path) -> Non
 
     assert result.returncode == 1
     assert "if __name__ == '__main__'" in result.stderr.splitlines()[-1]
+
+
+def test_a_worker_s_matrix_libraries_keep_to_one_thread_and_ours_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = VARIABLES
+    for name in others:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(first, "3")  # the user's wish
+
+    run(tmp_path, ("threads",))
+
+    assert (tmp_path / "threads").read_text() == "3 1 1"
+    assert os.environ[first] == "3"
+    assert not set(others) & set(os.environ)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ffdv.cores import keep_to_one_thread
+
 
 def scan(
     data: Annotated[
@@ -31,6 +33,7 @@ def scan(
     ] = False,
 ) -> None:
     """How likely a clip is forged, by which sense, in which seconds, and why. A folder is scanned by many processes and resumes."""
+    keep_to_one_thread()  # decoding, faces and sound have threads of their own
     from ffdv.app import console, show_scan
     from ffdv.detect.scan import scan as scan_clips
     from ffdv.detect.scan_json import as_text, failure_json, verdict_json

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
 
+from ffdv.cores import children_keep_to_one_thread
 from ffdv.errors import ShardError
 from ffdv.sentences import Sentence
 
@@ -93,7 +94,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self.process.start()
+        with children_keep_to_one_thread():  # the pool uses the cores
+            self.process.start()
         theirs.close()
         self.ready = False
         self.part: Part | None = None
