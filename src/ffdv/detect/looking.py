@@ -35,6 +35,7 @@ from ffdv.features.motion import region_residuals
 from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, MIN_SOUND_SECONDS
 from ffdv.features.sync import STANDARD_MOUTH, gather_mouths, iter_mouths
 from ffdv.media.read import Limits, Media, iter_samples, open_media, read_frames
+from ffdv.memory import give_back_memory
 from ffdv.records import FacesSeen, FaceTrack, Features, FloatArray, Frame, MouthTrack, Note, Samples
 from ffdv.sentences import Sentence
 
@@ -52,6 +53,7 @@ SLACK_SECONDS = 2.0
 FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p,
 GROUPS_AHEAD = 2  # or groups of three in which faces were looked for,
 PAIRS_AHEAD = 3  # or frames with the mesh of the face that leads
+FRAMES_BETWEEN_CLEARINGS = 250
 
 T = TypeVar("T")
 
@@ -128,11 +130,13 @@ class Look:
             )  # reads its first block here: two threads must not open the file at the same moment
             picture = _Picture(self._media, self.spec)
             for number in range(plan.most_pieces):
+                give_back_memory()
                 start, stop = plan.piece(number)
                 hear = partial(_hear, sound, stop)
                 heard = hear if self.spec.alone else beside.submit(hear).result
                 seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
                 samples, voice_cues = heard()
+                give_back_memory()
                 self._count(samples, seen, mouth, (start, picture.reached_seconds))
                 last = sound.ended and picture.ended
                 if last:
@@ -360,10 +364,14 @@ class _Picture:
     def _frames(self, fps: float, start: float, stop: float) -> Iterator[Frame]:
         """Frames at k/fps; an end of the picture before `stop`, or its damage, ends the looking and is remembered."""
         interval = 1.0 / fps
+        number = 0
         try:
             for frame in read_frames(self._media, fps=fps, start_seconds=start, stop_seconds=stop):
                 self.reached_seconds = frame.seconds + interval
                 yield frame
+                number += 1
+                if number % FRAMES_BETWEEN_CLEARINGS == 0:
+                    give_back_memory()
         except (StreamMissing, MediaDamaged, MediaLimit) as error:
             self.ended = True
             if self.reached_seconds <= start and start == 0.0:

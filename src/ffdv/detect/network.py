@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from ffdv.errors import CheckpointError, MetricError
 from ffdv.features.familiar import damage_measure, face_measures, sound_measures
+from ffdv.features.networks import open_session
 from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision, Judged
@@ -107,13 +107,8 @@ class Network:
     """A loaded net; cheap to call, not shared between processes."""
 
     def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        # One thread a process: a pool of workers uses the cores, and two pools would fight over them.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(path)
         except Exception as error:
             raise CheckpointError(
                 f"{path}: cannot be loaded as an ONNX model ({_first_line(error)}); export the run again"

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.errors import CheckpointError
-from ffdv.features.face_detectors import open_session
+from ffdv.features.networks import open_session
 from ffdv.records import FloatArray, PixelArray
 
 FORMAT_VERSION = 1

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from ffdv.detect.kernel import KernelMachine, load_kernel_machine
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.errors import CheckpointError
 from ffdv.features import fourier
+from ffdv.features.networks import open_session
 from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
 from ffdv.features.voice_activity import SpeechHeard
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
@@ -323,11 +323,8 @@ def _load(folder: Path) -> tuple[KernelMachine, Any]:
     if list(machine.facts.get("statistics", ())) != list(statistic_names()) or "wear" not in machine.facts:
         raise CheckpointError(f"{folder / STATISTICS_NAME}: was made for other statistics; reinstall ffdv")
     path = folder / NET_NAME
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = open_session(path)
     except Exception as error:
         raise CheckpointError(
             f"{path}: is missing or damaged ({str(error).splitlines()[0][:120]}); reinstall ffdv"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.errors import WeightsError
+from ffdv.features.networks import open_session, packaged_weights
 from ffdv.records import FloatArray, PixelArray
 
 STRIDES = (8, 16, 32)  # picture pixels per cell of the three output grids
@@ -204,21 +204,6 @@ def shrunk(pixels: PixelArray, scale: float) -> PixelArray:
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     small: PixelArray = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5))
     return small
-
-
-def packaged_weights(name: str) -> bytes:
-    """The bytes of a network that ships with the package."""
-    return files("ffdv.features").joinpath("weights", name).read_bytes()
-
-
-def open_session(content: bytes) -> Any:
-    """An onnxruntime session on one core: clips are spread over processes, and two cores gain little on nets this small."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _read_known(model: Path) -> bytes:

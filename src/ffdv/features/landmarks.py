@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ffdv.features.crops import Square, cut_square, face_square, roll
-from ffdv.features.face_detectors import open_session, packaged_weights
+from ffdv.features.networks import open_session, packaged_weights
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray
 
 MESH_SIDE = 192  # pixels of the network's input

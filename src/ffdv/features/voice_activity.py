@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ffdv.features.face_detectors import open_session, packaged_weights
+from ffdv.features.networks import open_session, packaged_weights
 from ffdv.records import FloatArray
 
 RATE = 16_000

@@ -1,0 +1,27 @@
+"""Networks by onnxruntime, wherever a file is judged: those that ship with the package, and users' own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+
+def packaged_weights(name: str) -> bytes:
+    """The bytes of a network that ships with this room."""
+    return files("ffdv.features").joinpath("weights", name).read_bytes()
+
+
+def open_session(model: bytes | Path) -> Any:
+    """An onnxruntime session on one core: clips are spread over processes, and two cores gain little on nets this small.
+
+    Without an arena: that keeps the memory of the largest batch for good, 50 to 200 MB a net, and saves no time that could be measured.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    content = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
