@@ -103,6 +103,13 @@ def test_a_verdict_holds_what_the_senses_said(verdict: Verdict) -> None:
     assert verdict.path.name == "clip.mp4"
 
 
+def test_faces_that_are_shown_do_not_keep_the_others_in_memory(verdict: Verdict) -> None:
+    shots = (*verdict.evidence.strip, *verdict.evidence.suspects)
+
+    assert shots
+    assert all(shot.pixels.base is None for shot in shots)
+
+
 def test_the_timeline_has_a_number_for_each_second_that_was_judged(verdict: Verdict) -> None:
     assert len(verdict.timeline) == 2
     assert set(verdict.timeline.probabilities) == {"voice", "picture"}

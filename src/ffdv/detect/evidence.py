@@ -104,7 +104,7 @@ class Gathering:
         for index, seconds in enumerate(track.seconds):
             due = not self._strip or seconds - self._strip[-1].seconds >= 0.95 * self._strip_seconds
             if due and len(self._strip) < STRIP_SHOTS + 2:
-                self._strip.append(_shot(track, index, judged))
+                self._strip.append(_apart(_shot(track, index, judged)))
 
     def _take_suspects(self, tracks: Sequence[FaceTrack], judged: SenseOpinion | None) -> None:
         if judged is None or not len(judged.spans):
@@ -120,7 +120,7 @@ class Gathering:
         for shot in ranked:
             if len(kept) < SUSPECTS and all(abs(shot.seconds - other.seconds) >= APART_SECONDS for other in kept):
                 kept.append(shot)
-        self._suspects = kept
+        self._suspects = [shot if shot.pixels.base is None else _apart(shot) for shot in kept]
 
 
 def _shot(track: FaceTrack, index: int, judged: SenseOpinion | None) -> FaceShot:
@@ -129,6 +129,11 @@ def _shot(track: FaceTrack, index: int, judged: SenseOpinion | None) -> FaceShot
     return FaceShot(
         track.track_id, seconds, track.crops[index], probability_at(own, seconds) if own is not None else None
     )
+
+
+def _apart(shot: FaceShot) -> FaceShot:
+    """The same with pixels of its own: a view would keep all crops of its piece, 20 MB."""
+    return replace(shot, pixels=shot.pixels.copy())
 
 
 def _face_row(track: FaceTrack, judged: SenseOpinion | None) -> FaceRow:
