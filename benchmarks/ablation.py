@@ -1,10 +1,10 @@
 """Is an augmentation worth its place? The default recipe plus each family by itself, judged on generators never trained on.
 
-    python benchmarks/ablation.py --data SHARDS --out DIR [--only NAME ...] [--seeds 3] [--epochs 5] [--base voice]
+    python benchmarks/ablation.py --data SHARDS --out DIR [--only NAME ...] [--seeds 3] [--epochs 5] [--base voice] [--set table.key=value]
 
 SHARDS must name a train and a dev split. Training and the choice of the epoch see the train split alone (validation is drawn from it by
 speakers and sources); the numbers are of the dev split. Runs that are there already are not trained again. The nets are smaller
-than the recipe's own (64 bands, 2 s, pictures 100×64), so that a table takes an evening on one core: read the differences.
+than the recipe's own (64 bands, 2 s, pictures 100×64), so that a table takes an evening on one core: read the differences. --set makes them larger.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, fl
             data=options.data,
             out=folder,
             epochs=options.epochs,
-            overrides=(*SMALL, *FAMILIES[family]),
+            overrides=(*SMALL, *options.set, *FAMILIES[family]),
             seed=seed,
             export=False,
         )
@@ -140,6 +140,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--base", default="voice")
+    parser.add_argument(
+        "--set", action="append", default=[], help="table.key=value after the small settings, for all families"
+    )
     options = parser.parse_args()
     import torch
 
