@@ -2,9 +2,11 @@
 
     python benchmarks/ablation.py --data SHARDS --out DIR [--only NAME ...] [--seeds 3] [--epochs 5] [--base voice] [--set table.key=value]
 
-SHARDS must name a train and a dev split. Training and the choice of the epoch see the train split alone (validation is drawn from it by
-speakers and sources); the numbers are of the dev split. Runs that are there already are not trained again. The nets are smaller
-than the recipe's own (64 bands, 2 s, pictures 100×64), so that a table takes an evening on one core: read the differences. --set makes them larger.
+For recipes of sound SHARDS must name a train and a dev split; training and the choice of the epoch see the train split alone (validation
+is drawn from it by speakers and sources), and the numbers are of the dev split. With --base faces-sbi or faces-efficientnet crops are
+changed, and each seed holds other people and sources out, a quarter of the clips. Runs that are there already are not trained again.
+The nets are smaller than the recipe's own (64 bands, 2 s, pictures 100×64; 4 crops of 112×112), so that a table takes an evening on
+one core: read the differences. --set makes them larger.
 """
 
 from __future__ import annotations
@@ -88,12 +90,68 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "TenCrop at test time": ('augment.views={name = "TenCrop", size = [56, 88]}',),
 }
 
+# The same for crops of faces, on corpora without a dev split: each seed holds other people and sources out.
+FACES_SMALL = (
+    "split.by=auto",
+    "split.calibration_share=0.0",
+    "loader.workers=0",
+    "faces.frames=4",
+    "model.picture_size=[112, 112]",
+)
+FLIP, JPEG = '{name = "RandomHorizontalFlip"}', '{name = "JPEG", probability = 0.3, quality = [45, 95]}'
+COLOUR = '{name = "ColorJitter", probability = 0.3, brightness = 0.2, contrast = 0.2, saturation = 0.2}'
+
+
+def crops(*steps: str) -> tuple[str, ...]:
+    """The recipe's steps on the crops (flip, JPEG, colour), and these."""
+    return picture(FLIP, JPEG, COLOUR, *steps)
+
+
+FACES_FAMILIES: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "nothing": picture(),
+    "without flips": picture(JPEG, COLOUR),
+    "without JPEG": picture(FLIP, COLOUR),
+    "without colour": picture(FLIP, JPEG),
+    "geometry": crops(
+        '{name = "RandomRotation", degrees = 10}',
+        '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
+        '{name = "RandomPerspective", p = 0.3}',
+    ),
+    "crops": crops('{name = "RandomResizedCrop", size = [112, 112], scale = [0.6, 1.0]}'),
+    "grey, blur, invert": crops(
+        '{name = "RandomGrayscale", p = 0.2}',
+        '{name = "GaussianBlur", kernel_size = 3, probability = 0.3}',
+        '{name = "RandomInvert", p = 0.1}',
+    ),
+    "video codecs": crops('{name = "H264", probability = 0.3}'),
+    "rescaling": crops('{name = "Rescale", probability = 0.3}'),
+    "noise": crops('{name = "PixelNoise", probability = 0.3}'),
+    "AutoAugment": crops('{name = "AutoAugment"}'),
+    "RandAugment": crops('{name = "RandAugment"}'),
+    "TrivialAugmentWide": crops('{name = "TrivialAugmentWide"}'),
+    "AugMix": crops('{name = "AugMix"}'),
+    "MixUp": ("augment.mix.mixup_alpha=0.4",),
+    "CutMix": ("augment.mix.cutmix_alpha=1.0",),
+}
+
+
+def on_faces(options: argparse.Namespace) -> bool:
+    """Whether the recipe looks at crops of faces."""
+    return str(options.base).startswith("faces")
+
+
+def families(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """What there is for this recipe."""
+    return FACES_FAMILIES if on_faces(options) else FAMILIES
+
 
 def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Train and judge once, or read what an earlier run wrote: auc, low, high, validation_auc."""
     from ffdv.training.evaluate import evaluate
     from ffdv.training.run import train
 
+    small = (*FACES_SMALL, f"split.seed={seed}") if on_faces(options) else SMALL
     name = "".join(letter if letter.isalnum() else "-" for letter in family)
     folder = options.out / f"{name}-{seed}"
     result = folder / "ablation.json"
@@ -103,7 +161,7 @@ def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, fl
             data=options.data,
             out=folder,
             epochs=options.epochs,
-            overrides=(*SMALL, *options.set, *FAMILIES[family]),
+            overrides=(*small, *options.set, *families(options)[family]),
             seed=seed,
             export=False,
         )
@@ -125,7 +183,7 @@ def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, fl
 
 def rows(options: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, float]]]]:
     """Every family with its seeds; the families of --once with one."""
-    for family in options.only or FAMILIES:
+    for family in options.only or families(options):
         seeds = range(1 if family in options.once else options.seeds)
         yield family, [run_one(family, seed, options) for seed in seeds]
 
@@ -135,8 +193,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
-    parser.add_argument("--once", nargs="*", choices=list(FAMILIES), default=[], help="families with one seed")
+    parser.add_argument("--only", nargs="*", choices=[*FAMILIES, *FACES_FAMILIES])
+    parser.add_argument(
+        "--once", nargs="*", choices=[*FAMILIES, *FACES_FAMILIES], default=[], help="families with one seed"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--base", default="voice")
