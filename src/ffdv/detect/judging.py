@@ -79,6 +79,7 @@ class Detector:
                 opinions = self._ask(looked)
                 gathering.take(looked, opinions)
                 pieces.append(opinions)
+                del looked  # 30 MB, before the next piece is looked at
                 if progress is not None:
                     progress(max(look.looked_at.sound_seconds, look.looked_at.picture_seconds))
             merged = {name: merge([piece[name] for piece in pieces]) for name in pieces[0]}

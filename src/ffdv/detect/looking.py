@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -56,6 +56,7 @@ PAIRS_AHEAD = 3  # or frames with the mesh of the face that leads
 FRAMES_BETWEEN_CLEARINGS = 250
 
 T = TypeVar("T")
+_Heard = tuple[Samples | None, tuple[Cue, ...]]
 
 
 @dataclass(frozen=True)
@@ -130,26 +131,32 @@ class Look:
             )  # reads its first block here: two threads must not open the file at the same moment
             picture = _Picture(self._media, self.spec)
             for number in range(plan.most_pieces):
-                give_back_memory()
-                start, stop = plan.piece(number)
-                hear = partial(_hear, sound, stop)
-                heard = hear if self.spec.alone else beside.submit(hear).result
-                seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
-                samples, voice_cues = heard()
-                give_back_memory()
-                self._count(samples, seen, mouth, (start, picture.reached_seconds))
+                give_back_memory()  # of the piece before, which nobody holds any more
+                hear = partial(_hear, sound, plan.piece(number)[1])
+                looked = self._piece(plan, number, picture, hear if self.spec.alone else beside.submit(hear).result)
                 last = sound.ended and picture.ended
                 if last:
                     self._conclude(sound, picture)
-                if number == 0 or samples is not None or (seen is not None and seen.frames_looked_at):
-                    both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
-                    features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
-                    yield Looked(features, mouth, (*voice_cues, *cues, *both), head)
+                    looked = replace(looked, features=replace(looked.features, notes=self.notes))
+                if number == 0 or looked.features.sound is not None or looked.features.faces is not None:
+                    yield looked
+                del looked
                 if last:
                     return
             sound.until(math.inf)
             self._conclude(sound, picture)
             self._tell_limit()
+
+    def _piece(self, plan: _Plan, number: int, picture: _Picture, heard: Callable[[], _Heard]) -> Looked:
+        """One piece, seen and heard."""
+        start, stop = plan.piece(number)
+        seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
+        samples, voice_cues = heard()
+        give_back_memory()
+        self._count(samples, seen, mouth, (start, picture.reached_seconds))
+        both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
+        features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
+        return Looked(features, mouth, (*voice_cues, *cues, *both), head)
 
     def _count(
         self, samples: Samples | None, seen: FacesSeen | None, mouth: MouthTrack | None, picture: tuple[float, float]
@@ -304,7 +311,7 @@ class _Sound:
         return True
 
 
-def _hear(sound: _Sound, stop_seconds: float) -> tuple[Samples | None, tuple[Cue, ...]]:
+def _hear(sound: _Sound, stop_seconds: float) -> _Heard:
     """A piece of sound and its cues; runs beside the looking."""
     samples = sound.until(stop_seconds)
     if samples is None:
