@@ -53,7 +53,9 @@ SLACK_SECONDS = 2.0
 FRAMES_AHEAD = 6  # decoded while others are looked at: 17 MB of 720p,
 GROUPS_AHEAD = 2  # or groups of three in which faces were looked for,
 PAIRS_AHEAD = 3  # or frames with the mesh of the face that leads
-FRAMES_BETWEEN_CLEARINGS = 250
+# Memory is given back after so many frames, and when a piece of more than so many seconds was looked at: in a short clip there is little
+# to gain, and taking it anew costs a tenth of a second.
+FRAMES_BETWEEN_CLEARINGS, CLEARED_SECONDS = 251, 30.0
 
 T = TypeVar("T")
 _Heard = tuple[Samples | None, tuple[Cue, ...]]
@@ -131,7 +133,8 @@ class Look:
             )  # reads its first block here: two threads must not open the file at the same moment
             picture = _Picture(self._media, self.spec)
             for number in range(plan.most_pieces):
-                give_back_memory()  # of the piece before, which nobody holds any more
+                if number:
+                    give_back_memory()  # of the piece before, which nobody holds any more
                 hear = partial(_hear, sound, plan.piece(number)[1])
                 looked = self._piece(plan, number, picture, hear if self.spec.alone else beside.submit(hear).result)
                 last = sound.ended and picture.ended
@@ -152,7 +155,8 @@ class Look:
         start, stop = plan.piece(number)
         seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
         samples, voice_cues = heard()
-        give_back_memory()
+        if stop - start > CLEARED_SECONDS:
+            give_back_memory()
         self._count(samples, seen, mouth, (start, picture.reached_seconds))
         both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
         features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
