@@ -1,8 +1,9 @@
-"""Matrix libraries kept to one thread where ffdv itself shares out the cores.
+"""Matrix libraries kept to one thread where ffdv itself shares out the cores, and where models are small.
 
-OpenBLAS, MKL and OpenMP take every core for each product, however small, and their threads spin on after it. Two workers on two cores
-then are four threads in each other's way: a batch of scans ran 1.46 times as fast with two workers as with one, and 1.98 times
-with this. The libraries read their variables once, when they are loaded: hence before NumPy is, or in a child that is yet to start.
+OpenBLAS, MKL and OpenMP take every core for each product, however small, and their threads spin while they wait. Two workers on two cores
+then are four threads in each other's way: a batch of scans ran 1.46 times as fast with two workers as with one, and 2 times
+with this; on a busy machine the models of an audit took 37 s in place of 1. The libraries read their variables once, when they are
+loaded: hence before NumPy is, or in a child that is yet to start; one_thread serves what is loaded already.
 """
 
 from __future__ import annotations
@@ -30,3 +31,15 @@ def children_keep_to_one_thread() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What runs inside keeps to one thread, by libraries that are loaded already; as it is without scikit-learn's threadpoolctl."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        yield
+        return
+    with threadpool_limits(1):
+        yield

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ffdv.cores import one_thread
 from ffdv.data.probe_tests import centred_ranks, shuffled_labels
 from ffdv.errors import ExtraMissing
 from ffdv.metrics.ranking import Indices, Numbers, Truths
@@ -53,15 +54,16 @@ def joint_results(columns: Numbers, fake: Truths, group: Indices, *, seed: int =
     division = _divide(fake, group, folds, seed)
     if not all(len(np.unique(fake[part])) == 2 for fold in division for part in fold):
         return ()
-    # Ranks instead of values: a fact in bytes and one in seconds weigh alike, and one odd clip moves nothing.
-    ranks, known = centred_ranks(columns)
-    chance = _chance(ranks, fake, group, division)
-    results = []
-    for name, model in models.items():
-        table = ranks if name == "logistic regression" else np.where(known > 0, ranks, np.nan)
-        scores = _unseen_scores(model, table, fake, division)
-        estimate = _widened(delong(fake, scores, groups=group), chance.inflation)
-        results.append(JointResult(name, estimate, estimate.value > 0.5 + DEVIATIONS_NEEDED * chance.deviation))
+    with one_thread():  # scikit-learn is loaded by now
+        # Ranks instead of values: a fact in bytes and one in seconds weigh alike, and one odd clip moves nothing.
+        ranks, known = centred_ranks(columns)
+        chance = _chance(ranks, fake, group, division)
+        results = []
+        for name, model in models.items():
+            table = ranks if name == "logistic regression" else np.where(known > 0, ranks, np.nan)
+            scores = _unseen_scores(model, table, fake, division)
+            estimate = _widened(delong(fake, scores, groups=group), chance.inflation)
+            results.append(JointResult(name, estimate, estimate.value > 0.5 + DEVIATIONS_NEEDED * chance.deviation))
     return tuple(results)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.cores import one_thread
 from ffdv.features.fingerprints import FINGERPRINT
 from ffdv.metrics.ranking import roc_auc
 
@@ -100,7 +101,7 @@ def _all_together(
     ranks = QuantileTransformer(n_quantiles=min(100, len(labels)), output_distribution="normal")
     model = make_pipeline(SimpleImputer(add_indicator=True), ranks, LogisticRegression(C=0.1, max_iter=1000))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", UserWarning)  # a probe that is missing from a whole fold
         try:
             scores = cross_val_predict(model, table, labels, groups=group, cv=splitter, method="predict_proba")[:, 1]
