@@ -33,6 +33,11 @@ SMALL = (
     "front_end.n_bands=64",
     "model.picture_size=[100, 64]",
 )
+GEOMETRY = (
+    '{name = "RandomRotation", degrees = 10}',
+    '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
+    '{name = "RandomPerspective", p = 0.3}',
+)
 NOTHING = ("augment.spectrogram=[]",)
 
 
@@ -70,11 +75,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "MixUp": ("augment.mix.mixup_alpha=0.4",),
     "CutMix": ("augment.mix.cutmix_alpha=1.0",),
     "flips": picture('{name = "RandomHorizontalFlip"}', '{name = "RandomVerticalFlip"}'),
-    "geometry": picture(
-        '{name = "RandomRotation", degrees = 10}',
-        '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
-        '{name = "RandomPerspective", p = 0.3}',
-    ),
+    "geometry": picture(*GEOMETRY),
     "crops": picture('{name = "RandomResizedCrop", size = [64, 100], scale = [0.6, 1.0]}'),
     "colour and blur": picture(
         '{name = "ColorJitter", brightness = 0.3, contrast = 0.3}',
@@ -113,11 +114,7 @@ FACES_FAMILIES: dict[str, tuple[str, ...]] = {
     "without flips": picture(JPEG, COLOUR),
     "without JPEG": picture(FLIP, COLOUR),
     "without colour": picture(FLIP, JPEG),
-    "geometry": crops(
-        '{name = "RandomRotation", degrees = 10}',
-        '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
-        '{name = "RandomPerspective", p = 0.3}',
-    ),
+    "geometry": crops(*GEOMETRY),
     "crops": crops('{name = "RandomResizedCrop", size = [112, 112], scale = [0.6, 1.0]}'),
     "grey, blur, invert": crops(
         '{name = "RandomGrayscale", p = 0.2}',

@@ -4,8 +4,8 @@
 
 Both sides train the same ResNet-18 on 256x256 spectrogram pictures, on the CPU, in alternating rounds of one run; the ratio is
 the median over rounds. With --recipe they take its windows and its front end, and the side of the shards all its augmentations, while
-the net fed from memory has none: then the ratio holds what the recipe's changes cost. Without --data, clips of 7.4 s of coloured noise at 22,050 Hz are made (noise is the hardest case for the
-sound codec). On a machine that others use, wall time is their mood: then the second ratio counts, processor time of the net
+the net fed from memory has none: then the ratio holds what the recipe's changes cost. Without --data, clips of 7.4 s of coloured
+noise at 22,050 Hz are made (noise is the hardest case for the sound codec). On a machine that others use, wall time is their mood: then the second ratio counts, processor time of the net
 fed from memory over that of net, reading and all, which is what the wall would show with every core busy.
 """
 

@@ -27,11 +27,11 @@ from ffdv.features.face_detectors import (
     joined,
     make_face_detector,
     overlap,
-    packaged_weights,
     suppressed,
 )
 from ffdv.features.faces import FaceSpec, find_faces, is_cut, no_face_note
 from ffdv.features.landmarks import INNER_LIPS, MESH_MARGIN, OUTER_LIPS, FaceMesh, square_at
+from ffdv.features.networks import packaged_weights
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.tracking import MovingBox, matched
 from ffdv.media.read import open_media, read_frames

@@ -120,7 +120,7 @@ class Gathering:
         for shot in ranked:
             if len(kept) < SUSPECTS and all(abs(shot.seconds - other.seconds) >= APART_SECONDS for other in kept):
                 kept.append(shot)
-        self._suspects = [shot if shot.pixels.base is None else _apart(shot) for shot in kept]
+        self._suspects = [_apart(shot) for shot in kept]
 
 
 def _shot(track: FaceTrack, index: int, judged: SenseOpinion | None) -> FaceShot:
@@ -133,7 +133,7 @@ def _shot(track: FaceTrack, index: int, judged: SenseOpinion | None) -> FaceShot
 
 def _apart(shot: FaceShot) -> FaceShot:
     """The same with pixels of its own: a view would keep all crops of its piece, 20 MB."""
-    return replace(shot, pixels=shot.pixels.copy())
+    return shot if shot.pixels.base is None else replace(shot, pixels=shot.pixels.copy())
 
 
 def _face_row(track: FaceTrack, judged: SenseOpinion | None) -> FaceRow:

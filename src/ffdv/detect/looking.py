@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -58,7 +58,6 @@ PAIRS_AHEAD = 3  # or frames with the mesh of the face that leads
 FRAMES_BETWEEN_CLEARINGS, CLEARED_SECONDS = 251, 30.0
 
 T = TypeVar("T")
-_Heard = tuple[Samples | None, tuple[Cue, ...]]
 
 
 @dataclass(frozen=True)
@@ -135,29 +134,30 @@ class Look:
             for number in range(plan.most_pieces):
                 if number:
                     give_back_memory()  # of the piece before, which nobody holds any more
-                hear = partial(_hear, sound, plan.piece(number)[1])
-                looked = self._piece(plan, number, picture, hear if self.spec.alone else beside.submit(hear).result)
-                last = sound.ended and picture.ended
-                if last:
-                    self._conclude(sound, picture)
-                    looked = replace(looked, features=replace(looked.features, notes=self.notes))
+                looked = self._piece(plan.piece(number), plan, sound, picture, beside=beside)
                 if number == 0 or looked.features.sound is not None or looked.features.faces is not None:
                     yield looked
                 del looked
-                if last:
+                if sound.ended and picture.ended:
                     return
             sound.until(math.inf)
             self._conclude(sound, picture)
             self._tell_limit()
 
-    def _piece(self, plan: _Plan, number: int, picture: _Picture, heard: Callable[[], _Heard]) -> Looked:
-        """One piece, seen and heard."""
-        start, stop = plan.piece(number)
+    def _piece(
+        self, span: tuple[float, float], plan: _Plan, sound: _Sound, picture: _Picture, *, beside: ThreadPoolExecutor
+    ) -> Looked:
+        """One piece, seen and heard; with the last one comes why a sense is missing."""
+        start, stop = span
+        hear = partial(_hear, sound, stop)
+        heard = hear if self.spec.alone else beside.submit(hear).result
         seen, mouth, cues, head = picture.look(plan, start, stop, first_track=self._tracks)
         samples, voice_cues = heard()
         if stop - start > CLEARED_SECONDS:
             give_back_memory()
         self._count(samples, seen, mouth, (start, picture.reached_seconds))
+        if sound.ended and picture.ended:
+            self._conclude(sound, picture)
         both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
         features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
         return Looked(features, mouth, (*voice_cues, *cues, *both), head)
@@ -315,7 +315,7 @@ class _Sound:
         return True
 
 
-def _hear(sound: _Sound, stop_seconds: float) -> _Heard:
+def _hear(sound: _Sound, stop_seconds: float) -> tuple[Samples | None, tuple[Cue, ...]]:
     """A piece of sound and its cues; runs beside the looking."""
     samples = sound.until(stop_seconds)
     if samples is None:
@@ -375,12 +375,11 @@ class _Picture:
     def _frames(self, fps: float, start: float, stop: float) -> Iterator[Frame]:
         """Frames at k/fps; an end of the picture before `stop`, or its damage, ends the looking and is remembered."""
         interval = 1.0 / fps
-        number = 0
         try:
-            for frame in read_frames(self._media, fps=fps, start_seconds=start, stop_seconds=stop):
+            frames = read_frames(self._media, fps=fps, start_seconds=start, stop_seconds=stop)
+            for number, frame in enumerate(frames, 1):
                 self.reached_seconds = frame.seconds + interval
                 yield frame
-                number += 1
                 if number % FRAMES_BETWEEN_CLEARINGS == 0:
                     give_back_memory()
         except (StreamMissing, MediaDamaged, MediaLimit) as error:
