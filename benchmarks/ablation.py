@@ -93,7 +93,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 # The same for crops of faces, on corpora without a dev split: each seed holds other people and sources out.
 FACES_SMALL = (
-    "split.by=auto",
+    "split.by=group",
+    "split.test_share=0.25",
     "split.calibration_share=0.0",
     "loader.workers=0",
     "faces.frames=4",
@@ -190,10 +191,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", choices=[*FAMILIES, *FACES_FAMILIES])
-    parser.add_argument(
-        "--once", nargs="*", choices=[*FAMILIES, *FACES_FAMILIES], default=[], help="families with one seed"
-    )
+    parser.add_argument("--only", nargs="*", metavar="FAMILY", help="of the recipe's kind")
+    parser.add_argument("--once", nargs="*", metavar="FAMILY", default=[], help="families with one seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--base", default="voice")
@@ -201,6 +200,11 @@ def main() -> None:
         "--set", action="append", default=[], help="table.key=value after the small settings, for all families"
     )
     options = parser.parse_args()
+    unknown = sorted({*(options.only or []), *options.once} - set(families(options)))
+    if unknown:
+        parser.error(
+            f"no family {', '.join(unknown)} with --base {options.base}; there are {', '.join(families(options))}"
+        )
     import torch
 
     torch.set_num_threads(1)

@@ -136,6 +136,7 @@ CHINESE: Mapping[str, str] = {
     "a face": "人脸",
     "a moving picture": "活动画面",
     "a mouth": "嘴部",
+    "a mouth that speaks": "正在说话的嘴部",
     "the run holds no calibration: log_loss, brier and ece judge the raw scores": "该次训练没有校准：log_loss、brier 和 ece 评价的是原始分数",
     "{real} real and {fake} fake clips: no number is defined without both classes": "真实 {real} 个，伪造 {fake} 个：缺少一类时任何数字都没有定义",
     "TPR at FPR {fpr:g} cannot be measured on {real:,} real clips: it takes {needed:,} for the interval to leave zero": "真实片段只有 {real:,} 个，无法测量误报率 {fpr:g} 时的检出率：区间要离开零需要 {needed:,} 个",

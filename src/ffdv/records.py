@@ -276,3 +276,15 @@ class Score:
     def failure(self) -> str:
         """Why there is no score, empty where there is one."""
         return self.reason if self.status == "failed" else ""
+
+
+def member_name(member: str) -> str:
+    """What a fusion calls a member, and its folder in the run: a recipe's name, its file's stem, or the name of a finished run's folder.
+
+    >>> [member_name(one) for one in ("voice", "my/nets.toml", "runs/a.2", "runs/b/best.safetensors")]
+    ['voice', 'nets', 'a.2', 'b']
+    """
+    path = Path(member)
+    if path.suffix == ".safetensors":
+        return path.parent.name
+    return path.stem if path.suffix == ".toml" else path.name

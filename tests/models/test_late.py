@@ -41,16 +41,52 @@ def test_together_they_rank_better_than_each_and_the_guesser_weighs_least() -> N
     assert weights[2] < min(weights[0], weights[1])
 
 
-def test_a_missing_sense_says_nothing_and_more_suspicion_never_acquits() -> None:
+def test_a_missing_sense_says_what_is_usual_and_more_suspicion_never_acquits() -> None:
     net = LateNet(3)
     fit_late(net, *opinions(100))
+    usual = net.centre.tolist()
 
-    missing, undecided = margins(net, [[2.0, np.nan, np.nan], [2.0, 0.0, 0.0]])
+    missing, as_usual = margins(net, [[2.0, np.nan, np.nan], [2.0, *usual[1:]]])
     rising = margins(net, [[value, -1.0, np.nan] for value in np.linspace(-5, 5, 11)])
 
-    assert missing == pytest.approx(undecided)
+    assert missing == pytest.approx(as_usual)
     assert (np.diff(rising) > 0).all()
     assert np.isfinite(margins(net, [[np.nan] * 3, [1e9, -1e9, 0.0]])).all()
+
+
+def test_a_sense_is_measured_by_what_it_says_of_genuine_clips() -> None:
+    log_odds, labels = opinions(400)
+    net, stretched = LateNet(3), LateNet(3)
+
+    fit_late(net, log_odds, labels)
+    fit_late(stretched, log_odds * [1, 0.01, 100] + [0, 5, -70], labels)
+
+    reals = log_odds[labels == 0]
+    assert net.centre.numpy() == pytest.approx(np.nanmean(reals, axis=0), abs=1e-4)
+    assert margins(stretched, log_odds * [1, 0.01, 100] + [0, 5, -70]) == pytest.approx(margins(net, log_odds), abs=0.05)
+
+
+def test_a_sense_that_knows_one_rare_kind_of_fake_is_heard_where_kinds_are_told() -> None:
+    rng = np.random.default_rng(3)
+
+    def clips(common: int, rare: int, real: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        kinds = ["common"] * common + ["rare"] * rare + [""] * real
+        log_odds = rng.standard_normal((len(kinds), 2))
+        log_odds[:common, 0] += 1.5  # the first sense knows the common kind
+        log_odds[common : common + rare, 1] += 2.5  # the second the rare one, and on common fakes it is wrong
+        log_odds[:common, 1] -= 1.0
+        return log_odds.astype(np.float32), np.array([kind != "" for kind in kinds], np.int64), kinds
+
+    log_odds, labels, kinds = clips(200, 8, 150)
+    together, by_kind = LateNet(2), LateNet(2)
+    fit_late(together, log_odds, labels)
+    fit_late(by_kind, log_odds, labels, kinds)
+
+    new, wanted, of = clips(300, 300, 300)
+    rare = np.array(of) != "common"
+    auc = [roc_auc(wanted[rare], margins(net, new[rare])) for net in (together, by_kind)]
+    assert auc[1] > auc[0] + 0.1
+    assert auc[1] > 0.85
 
 
 def test_with_few_clips_the_weights_stay_near_equal() -> None:
@@ -62,5 +98,7 @@ def test_with_few_clips_the_weights_stay_near_equal() -> None:
 
 
 def test_one_member_is_no_fusion() -> None:
-    with pytest.raises(ValueError, match="two or more different recipes, got voice"):
+    with pytest.raises(ValueError, match="two or more recipes or runs of different names, got voice"):
         FusionSpec(members=("voice",))
+    with pytest.raises(ValueError, match="of different names"):
+        FusionSpec(members=("voice", "runs/voice"))

@@ -1,7 +1,9 @@
-"""Members of a late fusion: one that cannot be trained is left out, one that was broken off is gone on with."""
+"""Members of a late fusion: one that cannot be trained is left out, one broken off is gone on with, a finished run is taken as it is."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 from ffdv.data.shards import open_shards
 from ffdv.errors import ManifestError, ShardError
 from ffdv.training.engine import Progress
+from ffdv.training.evaluate import evaluate
 from ffdv.training.late import train_members
 from ffdv.training.parts import Parts, choose_parts
 from ffdv.training.plan import Recipe, recipe_toml
@@ -72,3 +75,31 @@ def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_
     assert summary.outcome == "finished"
     assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 3]
     assert logs["a"].stat().st_mtime_ns == before
+
+
+def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None:
+    others = [replace(clip, name=f"other{clip.name}") for clip in corpus_clips(60)]
+    elsewhere = write_shards(tmp_path / "elsewhere", others)
+    train(tiny_recipe(training={"epochs": 1}), data=elsewhere, out=tmp_path / "runs" / "given", export=False)
+    recipe, run = fusion(tmp_path), tmp_path / "run"
+    members = (recipe.fusion.members[0], str(tmp_path / "runs" / "given"))
+    recipe = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"members": members})})
+
+    train(recipe, data=data, out=run, export=False)
+
+    taken, given = (folder / "best.safetensors" for folder in (run / "members" / "given", tmp_path / "runs" / "given"))
+    assert taken.read_bytes() == given.read_bytes()
+    shutil.rmtree(tmp_path / "runs")
+    table = evaluate(run, data=data, split="validation", resamples=20)
+    assert table.overall.num_real and table.overall.num_fake
+
+
+def test_a_finished_run_that_knows_the_judging_clips_is_refused(data: Path, tmp_path: Path) -> None:
+    everything = {"by": "group", "validation_share": 0.2, "seed": 5}
+    train(tiny_recipe(training={"epochs": 1}, split=everything), data=data, out=tmp_path / "given", export=False)
+    recipe = fusion(tmp_path)
+    members = (recipe.fusion.members[0], str(tmp_path / "given"))
+    recipe = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"members": members})})
+
+    with pytest.raises(ManifestError, match="given: was trained on .* of the clips that judge this run"):
+        train(recipe, data=data, out=tmp_path / "run", export=False)

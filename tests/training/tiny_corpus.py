@@ -75,6 +75,6 @@ def _row(clip: Clip, *, silent: bool, failed: bool) -> ShardRow:
     if failed:
         return ShardRow(clip, reason="truncated before its index")
     facts = MediaFacts(clip.path, 1000, "wav", 0.5, None, (), (), encrypted=False, tags={})
-    rng = np.random.default_rng(len(clip.name) + int(clip.name[4:7]))
+    rng = np.random.default_rng(len(clip.name) + int("".join(filter(str.isdigit, clip.name))))
     probes = {"duration_seconds": 0.5 + 0.1 * float(rng.standard_normal()), "level_db": float(rng.standard_normal())}
     return ShardRow(clip, Features(facts, None if silent else sound_of(clip), probes=probes))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, Kept, LoaderSpec, choose_rows
 from ffdv.data.shards import Shards
+from ffdv.errors import ShardError
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.records import FloatArray
+from ffdv.sentences import Sentence
 
 # (rows of the shards) → vectors float32 (rows, n), NaN where a number is not known
 Vectors = Callable[[Sequence[int]], FloatArray]
@@ -27,15 +29,23 @@ def make_vector_loader(
     rows: Sequence[int] | None = None,
     rank: int = 0,
     num_ranks: int = 1,
+    lacking: Sentence | None = None,
 ) -> ClipLoader:
     """Batches of vectors of the clips `rows` that have any of `senses`: samples (rows, n), lengths (rows,) all n.
 
-    Raises ShardError when no clip can take part.
+    lacking: what to call what a clip needs, where `senses` do not say it all. A clip of which no number is known is left out, so that it is not judged by what is usual. Raises ShardError when none can take part.
     """
     taken, left_out = choose_rows(shards, spec, rows=rows, senses=senses)
+    table = vectors(taken.tolist())
+    known = np.isfinite(table).any(axis=1)
+    left_out = replace(
+        left_out, no_sound=(*left_out.no_sound, *taken[~known].tolist()), lacking=lacking or left_out.lacking
+    )
+    taken, table = taken[known], table[known]
+    if not len(taken):
+        raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence()})")
     sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
-    held = _Held(shards, taken, vectors(taken.tolist()), sampler)
-    return ClipLoader(held, sampler, taken, left_out)
+    return ClipLoader(_Held(shards, taken, table, sampler), sampler, taken, left_out)
 
 
 def motion_vectors(shards: Shards) -> Vectors:

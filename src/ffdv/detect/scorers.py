@@ -20,7 +20,7 @@ from ffdv.features.agreement import MEASURES, WEIGHTS_NAME, AgreementModel
 from ffdv.features.recipe import ExtractSpec, finish_faces, finish_joint, finish_sound
 from ffdv.features.sync import MIN_SEEN_FRAMES
 from ffdv.metrics.aggregation import aggregate
-from ffdv.records import Features
+from ffdv.records import Features, member_name
 
 _NO_SOUND = frozenset({"no_sound", "short_sound", "low_rate", "damaged_sound"})
 _NO_FACE = frozenset({"no_picture", "damaged_picture", "no_face"})
@@ -87,24 +87,23 @@ def ask_motion(features: Features, network: Network) -> NetOpinion:
 def ask_late(features: Features, network: Network) -> NetOpinion:
     """What all members that find their sense say together. Raises StreamMissing, with each one's reason, when none does.
 
-    Its distance is the largest of its members': how far a few log-odds lie from usual ones says how sure members are, not how
+    Its distance is the largest of its members': how far a few logits lie from usual ones says how sure members are, not how
     strange the clip is.
     """
-    log_odds, reasons, distances = [], [], [math.nan]
+    logits, reasons, distances = [], [], [math.nan]
     for member in _members(network):
-        probability = math.nan
+        logit = math.nan
         try:
             if member is not None:
                 opinion = SCORERS[member.facts.kind].ask(features, member)
-                probability = member.probability(opinion.logit)
+                logit = opinion.logit
                 distances.append(opinion.distance)
         except StreamMissing as missing:
             reasons.append(missing.reason)
-        probability = min(max(probability, 1e-4), 1 - 1e-4) if math.isfinite(probability) else math.nan
-        log_odds.append(math.log(probability / (1 - probability)))
-    if not np.isfinite(log_odds).any():
+        logits.append(logit)
+    if not np.isfinite(logits).any():
         raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
-    answer = float(network.run(["logit"], vectors=np.asarray([log_odds], np.float32))[0][0])
+    answer = float(network.run(["logit"], vectors=np.asarray([logits], np.float32))[0][0])
     return NetOpinion(answer, float(np.fmax.reduce(distances)))
 
 
@@ -173,11 +172,10 @@ def _members(network: Network) -> tuple[Network | None, ...]:
     names = network.facts.setting("fusion", "members")
     if not isinstance(names, list):
         raise CheckpointError(f"{network.path}: its recipe names no members; export the run again")
-    paths = [network.path.parent / "members" / Path(str(name)).stem / MODEL_NAME for name in names]
+    folder = network.path.parent / "members"
+    paths = [folder / member_name(str(name)) / MODEL_NAME for name in names]
     if not any(path.is_file() for path in paths):
-        raise CheckpointError(
-            f"{network.path}: its members ({network.path.parent / 'members'}) are not beside it; give the folder of the run"
-        )
+        raise CheckpointError(f"{network.path}: its members ({folder}) are not beside it; give the folder of the run")
     return tuple(_open(path) if path.is_file() else None for path in paths)
 
 

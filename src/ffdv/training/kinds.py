@@ -22,7 +22,7 @@ from ffdv.data.loader import ClipLoader, Kept, make_loader
 from ffdv.data.shards import Shards
 from ffdv.data.splits import families
 from ffdv.data.vector_loader import make_vector_loader, motion_vectors
-from ffdv.errors import CheckpointError, RecipeError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.features.agreement import MEASURES
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.models.checkpoint import Checkpoint
@@ -33,8 +33,10 @@ from ffdv.models.late import LateNet, fit_late
 from ffdv.models.motion import MotionSpec, VectorNet, build_motion, fit_vectors
 from ffdv.models.visual import build_visual
 from ffdv.models.zoo import build_model
+from ffdv.records import FAKE, REAL
+from ffdv.sentences import Sentence
 from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
-from ffdv.training.late import Members, member_log_odds
+from ffdv.training.late import Members, member_logits
 from ffdv.training.losses import Loss, build_loss
 from ffdv.training.plan import Recipe, recipe_from
 from ffdv.training.sync import fit_agreement, make_pairs, sync_vectors
@@ -200,6 +202,7 @@ def _sync_loader(asked: Asked) -> ClipLoader:
         rows=asked.rows,
         rank=asked.rank,
         num_ranks=asked.num_ranks,
+        lacking=Sentence("a mouth that speaks"),
     )
 
 
@@ -217,7 +220,7 @@ def _fit_sync(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
 
 
 def _late_loader(asked: Asked) -> ClipLoader:
-    vectors = member_log_odds(asked.recipe, asked.shards, _run_folder(asked))
+    vectors = member_logits(asked.recipe, asked.shards, _run_folder(asked))
     return make_vector_loader(
         asked.shards,
         asked.recipe.loader,
@@ -237,9 +240,16 @@ def _late_net(recipe: Recipe, _initial: bool) -> nn.Module:
 def _fit_late(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
     assert isinstance(net, LateNet)
     members = Members(_run_folder(asked), asked.recipe.fusion.members)
-    unseen = members.fitting_clips()
-    rows = [row for row in training.rows.tolist() if asked.shards.names[row] in unseen]
-    fit_late(net, member_log_odds(asked.recipe, asked.shards, members.folder)(rows), asked.shards.labels[rows])
+    shards, taught = asked.shards, members.taught()
+    rows = [row for row in training.rows.tolist() if shards.names[row] not in taught]
+    if {int(shards.labels[row]) for row in rows} != {REAL, FAKE}:
+        raise ManifestError(
+            f"{members.folder}: of its training clips no real ones, or no fakes, are new to all members, so their weights cannot be fitted; "
+            "give it other clips, or name recipes in place of finished runs"
+        )
+    told = [shards.group(column) for column in _WHAT_IS_FORGED]
+    kinds = [tuple(column[row] for column in told) for row in rows]
+    fit_late(net, member_logits(asked.recipe, shards, members.folder)(rows), shards.labels[rows], kinds)
 
 
 def _joint_loader(asked: Asked) -> ClipLoader:
@@ -277,6 +287,7 @@ def _run_folder(asked: Asked) -> Path:
     return asked.folder
 
 
+_WHAT_IS_FORGED = ("video_fake", "audio_fake")  # columns that tell kinds of fake apart
 _LATE_SENSES: tuple[Kept, ...] = ("sound", "faces", "motion", "mouth")
 KINDS: dict[str, Kind] = {
     "sound": Kind(("sound",), _sound_loader, _sound_net),

@@ -1,13 +1,14 @@
 """Late fusion: each sense is trained for itself within the run, then what they say is weighed on clips that none of them saw.
 
-train part ─┬─ most of its groups ─▶ RUN/members/NAME, trained        each ─▶ calibrated log-odds of any clip, NaN without it
-            └─ the other groups   ─▶ weights of the senses
+train part ─┬─ most of its groups ─▶ RUN/members/NAME, trained        each ─▶ logit of any clip, NaN without its sense
+            │  another run's folder ─▶ RUN/members/NAME, copied
+            └─ the other groups   ─▶ what is usual of each sense, and its weight
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.data.loader import has_any
-from ffdv.data.seen import read_parts
+from ffdv.data.seen import PARTS_NAME, read_parts
 from ffdv.data.shards import Shards
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
 from ffdv.errors import CheckpointError, ManifestError, ShardError
-from ffdv.metrics.calibration import Calibration
+from ffdv.features.agreement import WEIGHTS_NAME
 from ffdv.models.checkpoint import Checkpoint, load_checkpoint
-from ffdv.records import FAKE, REAL, FloatArray
+from ffdv.records import FAKE, REAL, FloatArray, member_name
 from ffdv.training.engine import Progress
 from ffdv.training.parts import Part, Parts
 from ffdv.training.plan import Recipe, load_recipe, recipe_from
@@ -30,6 +31,7 @@ from ffdv.training.plan import Recipe, load_recipe, recipe_from
 log = logging.getLogger(__name__)
 
 MEMBERS, BEST_NAME = "members", "best.safetensors"
+_OF_A_RUN = (PARTS_NAME, "recipe.toml", "metrics.json", WEIGHTS_NAME)  # beside its weights
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,27 @@ class Members:
     names: tuple[str, ...]
 
     def path(self, name: str) -> Path:
-        """A member's run; a recipe given as a file is called as the file."""
-        return self.folder / MEMBERS / Path(name).stem
+        """A member's run."""
+        return self.folder / MEMBERS / member_name(name)
 
     def tell_distance(self) -> bool:
         """Whether a member tells how far a clip lies from what it saw (models/embedding)."""
         paths = [self.path(name) / BEST_NAME for name in self.names]
         return any(load_checkpoint(path).embedding_range for path in paths if path.is_file())
 
-    def fitting_clips(self) -> frozenset[str]:
-        """Names of the clips that no member was trained on, of those that the run may train on."""
-        served = [read_parts(self.path(name)) for name in self.names if (self.path(name) / "parts.csv").is_file()]
-        return (
-            frozenset(name for name in served[0] if all(parts.get(name) != "train" for parts in served))
-            if served
-            else frozenset()
-        )
+    def taught(self) -> frozenset[str]:
+        """Names of the clips that some member was trained on: what these say of them is no measure of their worth."""
+        folders = [folder for folder in map(self.path, self.names) if (folder / PARTS_NAME).is_file()]
+        return frozenset(name for folder in folders for name, part in read_parts(folder).items() if part == "train")
+
+
+def finished_run(member: str) -> Path | None:
+    """The weights of a member that is a run already; None for a recipe. Raises CheckpointError where a file of weights is not there."""
+    path = Path(member)
+    weights = path if path.suffix == ".safetensors" else path / BEST_NAME
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file; name the folder of a finished run, or a recipe")
+    return weights if weights.is_file() else None
 
 
 TrainMember = Callable[[Recipe, Parts, Path, Callable[[Progress], None] | None], object]
@@ -69,10 +76,12 @@ def train_members(
     *,
     train: TrainMember,
     progress: Callable[[Progress], None] | None = None,
+    export: bool = True,
 ) -> Members:
-    """Train every member on most groups of the training part; `train` does one, and knows what is trained already.
+    """Train every member on most groups of the training part; `train` does one, and knows what is trained already. Finished runs are copied.
 
-    Raises ShardError where fewer than two members find their sense in the shards.
+    Raises ShardError where fewer than two members find their sense in the shards, ManifestError where a finished run was trained on
+    clips that shall judge this one.
     """
     from ffdv.training.kinds import kind_of
 
@@ -80,6 +89,12 @@ def train_members(
     inner = _inner_parts(recipe, shards, parts)
     trained = 0
     for name in recipe.fusion.members:
+        weights = finished_run(name)
+        if weights is not None:
+            _refuse_judges(weights.parent, shards, parts)
+            _take_over(weights, members.path(name), export=export)
+            trained += 1
+            continue
         member = load_recipe(name, recipe.fusion.member_settings)
         try:
             usable = has_any(shards, kind_of(member).senses)
@@ -98,8 +113,37 @@ def train_members(
     return members
 
 
-def member_log_odds(recipe: Recipe, shards: Shards, folder: Path) -> Vectors:
-    """Calibrated log-odds of fake by each member (rows, members), NaN where a clip lacks its sense. `folder`: of the run."""
+def _refuse_judges(run: Path, shards: Shards, parts: Parts) -> None:
+    """Refuse a finished run that learnt clips of the other parts."""
+    if not (run / PARTS_NAME).is_file():
+        raise CheckpointError(f"{run}: without its {PARTS_NAME} nobody knows what it was trained on; name a whole run")
+    taught = {name for name, part in read_parts(run).items() if part == "train"}
+    judges = {shards.names[row] for part in ("validation", "calibration", "test") for row in parts.rows(part)}
+    if shared := sorted(taught & judges):
+        raise ManifestError(
+            f"{run}: was trained on {len(shared)} of the clips that judge this run ({shared[0]!r} first); give a run that was trained "
+            "on other clips, or name its recipe, so that it is trained anew"
+        )
+
+
+def _take_over(weights: Path, into: Path, *, export: bool) -> None:
+    """Copy what a finished run is judged with; and its export, which is written first where it lacks one."""
+    from ffdv.training.export import MODEL_NAME
+    from ffdv.training.export import export as write_export
+
+    if load_checkpoint(weights).header.recipe.get("kind") == "late":
+        raise CheckpointError(f"{weights.parent}: a fusion cannot be a member of another; name its members instead")
+    into.mkdir(parents=True, exist_ok=True)
+    for name in _OF_A_RUN:
+        if (weights.parent / name).is_file():
+            shutil.copyfile(weights.parent / name, into / name)
+    shutil.copyfile(weights, into / BEST_NAME)
+    if export and not (into / MODEL_NAME).is_file():
+        write_export(into / BEST_NAME)
+
+
+def member_logits(recipe: Recipe, shards: Shards, folder: Path) -> Vectors:
+    """Each member's logits (rows, members), NaN where a clip lacks its sense. `folder`: of the run."""
 
     def read(rows: Sequence[int]) -> FloatArray:
         members = Members(folder, recipe.fusion.members)
@@ -116,7 +160,7 @@ def member_log_odds(recipe: Recipe, shards: Shards, folder: Path) -> Vectors:
 
 
 def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> FloatArray:
-    """One member's log-odds of these rows, NaN where the clip lacks its sense."""
+    """One member's logits of these rows, NaN where the clip lacks its sense."""
     from lightning_fabric import Fabric
 
     from ffdv.training.engine import predict
@@ -136,12 +180,7 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
     asked = Asked(shards, recipe, able, training=False, folder=checkpoint.path.parent)
     loader = kind_of(recipe).loader(asked)
     scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
-    logits = scored.logits
-    if checkpoint.header.calibration:
-        probabilities = Calibration.from_json(json.dumps(checkpoint.header.calibration)).apply(logits)
-        probabilities = np.clip(probabilities, 1e-4, 1 - 1e-4)
-        logits = np.log(probabilities / (1 - probabilities))
-    by_name = dict(zip(scored.names, logits.tolist(), strict=True))
+    by_name = dict(zip(scored.names, scored.logits.tolist(), strict=True))
     return np.asarray([by_name.get(shards.names[row], np.nan) for row in rows], np.float32)
 
 

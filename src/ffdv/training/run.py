@@ -167,7 +167,7 @@ def train_given(
             if summary.outcome == "interrupted":
                 raise KeyboardInterrupt
 
-        train_members(recipe, shards, parts, folder, train=member, progress=progress)
+        train_members(recipe, shards, parts, folder, train=member, progress=progress, export=export)
     _ = run.training  # first of all: a kind may fit there what all its batches are made with (sync)
     run.tell_shortcuts(progress)
     state = run.build_state()
