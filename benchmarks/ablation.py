@@ -38,23 +38,24 @@ GEOMETRY = (
     '{name = "RandomAffine", degrees = 0, translate = [0.1, 0.1]}',
     '{name = "RandomPerspective", p = 0.3}',
 )
-NOTHING = ("augment.spectrogram=[]",)
 
 
 def sound(*steps: str) -> tuple[str, ...]:
-    """The recipe's masks, and these steps on the waveform."""
+    """These steps on the waveform."""
     return (f"augment.sound=[{', '.join(steps)}]",)
 
 
 def picture(*steps: str) -> tuple[str, ...]:
-    """The recipe's masks, and these steps on the spectrogram picture."""
+    """These steps on the spectrogram picture, or on crops."""
     return (f"augment.picture=[{', '.join(steps)}]",)
 
 
 # family → settings on top of SMALL; "default" is the recipe as it stands
 FAMILIES: dict[str, tuple[str, ...]] = {
     "default": (),
-    "nothing": NOTHING,
+    "masks": (
+        'augment.spectrogram=[{name = "frequency_mask", share = [0.0, 0.15]}, {name = "time_mask", share = [0.0, 0.1]}]',
+    ),
     "noise": sound('{name = "white_noise", probability = 0.4}', '{name = "pink_noise", probability = 0.4}'),
     "codecs": sound(
         '{name = "one_of", probability = 0.6, steps = [{name = "mp3"}, {name = "aac"}, {name = "opus"}, {name = "g711"}]}'

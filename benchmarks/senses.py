@@ -1,11 +1,12 @@
 """Each sense on each kind of fake, by models that saw neither the person nor the source; and whether fusion beats the best of them.
 
-    python benchmarks/senses.py --data SHARDS --out FOLDER [--recipes voice ...] [--folds 3] [--epochs 4] [--set table.key=value] [--clips N]
+    python benchmarks/senses.py --data SHARDS --out FOLDER [--recipes voice ...] [--folds 3] [--epochs 4] [--set table.key=value] [--clips N] [--given NAME=RUN]
 
 SHARDS: clips with all senses and the columns identity, source_repo, video_fake, audio_fake. Whole families of clips that share a
 person or a source are dealt into folds; each recipe is trained without a fold and judges it. Beside the recipes stand logistic
 regressions on facts that prepare stores (sharpness and the like, headers, all of them), fitted on the same folds. AUC: of a fake
-against the reals of its own fold, as levels of folds do not mix; 95 % intervals over identities. Fusion against the single
+against the reals of its own fold, as levels of folds do not mix; 95 % intervals over identities. --given: this recipe is not trained on
+the folds; a finished run speaks for it, in its own row and in fusion-late: a voice, say, that learnt from a corpus of sound. Fusion against the single
 sense that does best in a column: paired difference on clips that both judge (the best was picked on these clips, which favours it).
 Finished trainings and opinions are kept in --out: run it again to go on. Tables are Markdown; numbers also in FOLDER/senses.json.
 """
@@ -75,6 +76,7 @@ class Asked:
     sets: tuple[str, ...]
     seed: int
     accelerator: str
+    given: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def main() -> int:
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], help="table.key=value for recipes and members"
     )
+    parser.add_argument("--given", action="append", default=[], metavar="NAME=RUN", help="a finished run for a recipe")
     parser.add_argument("--clips", type=int, help="only so many, evenly spread over the shards")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -187,8 +190,10 @@ def main() -> int:
     shards = open_shards(options.data)
     if options.clips:
         shards = subset(shards, options.out / f"clips-{options.clips}", options.clips)
-    asked = Asked(options.out, options.epochs, tuple(options.sets), options.seed, options.accelerator)
+    given = {name: Path(run) for name, _, run in (one.partition("=") for one in options.given)}
+    asked = Asked(options.out, options.epochs, tuple(options.sets), options.seed, options.accelerator, given)
     plan = {"data": data_hash(shards), "folds": options.folds, "epochs": asked.epochs, "sets": list(asked.sets)}
+    plan |= {"given": options.given} if given else {}
     begin_plan(options.out, {**plan, "seed": asked.seed})
     judged = Judged(shards, folds_of(shards, options.folds, options.seed), options.resamples)
     opinions: dict[str, Numbers] = {}
@@ -230,6 +235,10 @@ def judged_by(name: str, judged: Judged, asked: Asked) -> Numbers:
     shards, fold = judged.shards, judged.fold
     logits = np.full(len(shards), np.nan)
     row_of = {clip: row for row, clip in enumerate(shards.names)}
+    if name in asked.given:
+        scored = score_run(asked.given[name] / BEST_NAME, shards, np.flatnonzero(fold >= 0)).scored
+        logits[[row_of[clip] for clip in scored.names]] = scored.logits
+        return logits
     for number in range(judged.num_folds):
         run = asked.folder / name / f"fold{number}"
         scored = read_scored(run / "fold.json")
@@ -247,8 +256,11 @@ def recipe_of(name: str, asked: Asked) -> Recipe:
     """The recipe with the asked changes; a late fusion's members get them, for they are what is trained."""
     sets = [f"training.seed={asked.seed}", f"loader.seed={asked.seed}", *asked.sets]
     epochs = [] if asked.epochs is None else [f"training.epochs={asked.epochs}"]
-    if load_recipe(name).kind == "late":
-        return load_recipe(name, [f"fusion.member_settings={json.dumps([*epochs, *sets])}"])
+    recipe = load_recipe(name)
+    if recipe.kind == "late":
+        members = [str(asked.given.get(member, member)) for member in recipe.fusion.members]
+        settings = [f"fusion.members={json.dumps(members)}", f"fusion.member_settings={json.dumps([*epochs, *sets])}"]
+        return load_recipe(name, settings)
     return load_recipe(name, [*epochs, *sets])
 
 
