@@ -63,7 +63,9 @@ def test_a_sense_is_measured_by_what_it_says_of_genuine_clips() -> None:
 
     reals = log_odds[labels == 0]
     assert net.centre.numpy() == pytest.approx(np.nanmean(reals, axis=0), abs=1e-4)
-    assert margins(stretched, log_odds * [1, 0.01, 100] + [0, 5, -70]) == pytest.approx(margins(net, log_odds), abs=0.05)
+    assert margins(stretched, log_odds * [1, 0.01, 100] + [0, 5, -70]) == pytest.approx(
+        margins(net, log_odds), abs=0.05
+    )
 
 
 def test_a_sense_that_knows_one_rare_kind_of_fake_is_heard_where_kinds_are_told() -> None:

@@ -91,7 +91,8 @@ def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None
     assert taken.read_bytes() == given.read_bytes()
     shutil.rmtree(tmp_path / "runs")
     table = evaluate(run, data=data, split="validation", resamples=20)
-    assert table.overall.num_real and table.overall.num_fake
+    assert table.overall.num_real
+    assert table.overall.num_fake
 
 
 def test_a_finished_run_that_knows_the_judging_clips_is_refused(data: Path, tmp_path: Path) -> None:
@@ -101,5 +102,5 @@ def test_a_finished_run_that_knows_the_judging_clips_is_refused(data: Path, tmp_
     members = (recipe.fusion.members[0], str(tmp_path / "given"))
     recipe = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"members": members})})
 
-    with pytest.raises(ManifestError, match="given: was trained on .* of the clips that judge this run"):
+    with pytest.raises(ManifestError, match=r"given: was trained on .* of the clips that judge this run"):
         train(recipe, data=data, out=tmp_path / "run", export=False)

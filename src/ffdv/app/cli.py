@@ -279,12 +279,23 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="ONNX file; model.onnx in the run when not given.", show_default=False)
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Weights in eight bits, a quarter of the size (model-int8.onnx); needs --data."),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Shards on which the loss by --int8 is measured.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a run's best epoch as ONNX, spectrogram included: samples in, logit and activation map out."""
     from ffdv.app import console
     from ffdv.training.export import export as export_run
+    from ffdv.training.export import read_int8_loss
 
-    console.say(f"wrote {export_run(run, out=out)}")
+    path = export_run(run, out=out, int8=int8, data=data)
+    console.say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if int8:
+        console.say(f"eight bits: {read_int8_loss(path)}")
 
 
 app.command()(forge)

@@ -152,7 +152,7 @@ def evaluate(
         raise ManifestError(
             f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
         )
-    chosen = choose_clips(LabelledClips.of_shards(shards), _own_parts(checkpoint_path, shards), split)
+    chosen = choose_clips(LabelledClips.of_shards(shards), own_parts(checkpoint_path, shards), split)
     judged = score_run(checkpoint_path, shards, chosen.rows)
     names = TableNames(str(model), str(data), chosen.part)
     table = tabulate(
@@ -189,7 +189,7 @@ class TableNames:
     part: Sentence
 
 
-def _own_parts(path: Path, shards: Shards) -> dict[str, str]:
+def own_parts(path: Path, shards: Shards) -> dict[str, str]:
     """What each clip served for in the run's training, by name; empty when it was trained on other data."""
     from ffdv.models.checkpoint import read_header
 

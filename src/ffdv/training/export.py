@@ -13,6 +13,7 @@ No lengths go in: all clips of a batch have the same n, for a detector cuts wind
 from __future__ import annotations
 
 import copy
+import json
 import os
 import tempfile
 import warnings
@@ -26,16 +27,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from torch import Tensor, nn
 
+from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
-from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint
+from ffdv.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
 from ffdv.models.embedding import EmbeddingRange
 from ffdv.models.joint import JointNet
 from ffdv.models.late import LateNet
 from ffdv.models.motion import VectorNet
 from ffdv.models.visual import FaceNet
 from ffdv.records import FAKE, REAL
+from ffdv.training.int8 import Int8Loss, measure_loss, rounded, store_in_bytes, with_loss
 from ffdv.training.kinds import restore_embedding_range, restore_net
 from ffdv.training.plan import recipe_from
 
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 N = TypeVar("N", bound=nn.Module)
 
-MODEL_NAME, BEST_NAME = "model.onnx", "best.safetensors"
+MODEL_NAME, INT8_NAME, BEST_NAME = "model.onnx", "model-int8.onnx", "best.safetensors"
 OPSET = 18  # the first with all that we use; onnxruntime 1.19 reads it
 LARGEST_DIFFERENCE = 1e-3  # of a logit between torch and onnxruntime; measured: below 2e-5
 
@@ -76,10 +79,13 @@ class ExportMetadata(BaseModel):
         return {name: _Json.dump_json(value).decode() for name, value in self.model_dump(mode="json").items()}
 
 
-def export(run: Path | str, *, out: Path | str | None = None) -> Path:
-    """Write a run's best epoch as ONNX and return the file; out=None writes RUN/model.onnx.
+def export(
+    run: Path | str, *, out: Path | str | None = None, int8: bool = False, data: Path | str | None = None
+) -> Path:
+    """Write a run's best epoch as ONNX and return the file; out=None writes RUN/model.onnx, with int8 RUN/model-int8.onnx.
 
-    run: the folder that ffdv train wrote, or one of its safetensors files. Raises CheckpointError when there is no finished epoch in it,
+    run: the folder that ffdv train wrote, or one of its safetensors files. int8: store weights in eight bits (int8.py); data: the shards on
+    which its cost is measured, needed then; `read_int8_loss` tells it. Raises CheckpointError when there is no finished epoch in it,
     when it cannot be read, or when the exported net does not agree with torch.
     """
     run = Path(run)
@@ -89,8 +95,12 @@ def export(run: Path | str, *, out: Path | str | None = None) -> Path:
             f"{run}: holds no {BEST_NAME}, no epoch was finished; train it first: ffdv train --out {run}"
         )
     checkpoint = load_checkpoint(path)
+    if int8:
+        if data is None:
+            raise CheckpointError(f"{path}: what eight bits cost is measured before it is written; give --data SHARDS")
+        checkpoint = _in_eight_bits(path, checkpoint, data)
     net = restore_net(checkpoint)
-    target = Path(out) if out is not None else path.with_name(MODEL_NAME)
+    target = Path(out) if out is not None else path.with_name(INT8_NAME if int8 else MODEL_NAME)
     front_end = recipe_from(checkpoint.header.recipe, where=str(path)).front_end
     try:
         metadata = metadata_of(checkpoint.header, front_end)
@@ -98,8 +108,28 @@ def export(run: Path | str, *, out: Path | str | None = None) -> Path:
         raise CheckpointError(f"{path}: {error}") from None
     near = restore_embedding_range(checkpoint)
     if isinstance(net, SoundPictureNet):
-        return export_module(net, out=target, metadata=metadata, near=near)
-    return export_graph(_graph_of(net, near), out=target, metadata=metadata)
+        return export_module(net, out=target, metadata=metadata, near=near, int8=int8)
+    return export_graph(_graph_of(net, near), out=target, metadata=metadata, int8=int8)
+
+
+def _in_eight_bits(path: Path, checkpoint: Checkpoint, data: Path | str) -> Checkpoint:
+    """The checkpoint with rounded weights and what they cost."""
+    try:
+        small = rounded(restore_net(checkpoint), checkpoint.tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return with_loss(checkpoint, small, measure_loss(path, checkpoint, small, open_shards(data)))
+
+
+def read_int8_loss(path: Path | str) -> Int8Loss:
+    """What rounding cost, as the exported file says. Raises CheckpointError where it is no int8 file of ours."""
+    import onnx
+
+    said = {one.key: one.value for one in onnx.load(str(path), load_external_data=False).metadata_props}
+    told = json.loads(said.get("provenance", "{}")).get("int8")
+    if not isinstance(told, dict):
+        raise CheckpointError(f"{path}: was not exported with --int8")
+    return Int8Loss(**{**told, "difference": tuple(told["difference"])})
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
@@ -125,22 +155,24 @@ def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMeta
 
 
 def export_module(
-    net: SoundPictureNet, *, out: Path | str, metadata: ExportMetadata, near: EmbeddingRange | None = None
+    net: SoundPictureNet,
+    *,
+    out: Path | str,
+    metadata: ExportMetadata,
+    near: EmbeddingRange | None = None,
+    int8: bool = False,
 ) -> Path:
     """Write a net as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on it; the net stays as it is.
 
-    near: what training saw, for the output `distance`; None: the file has no such output.
+    near: what training saw, for the output `distance`; None: the file has no such output. int8: its weights are rounded; store the steps.
     Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
     """
     out = Path(out)
     alone = _for_export(net, near)
     outputs = ("logit", "activation", *_distance_name(near))
     model = _as_onnx(alone, outputs, samples=_trial_samples(net.front_end.spec, clips=2, hops=40))
-    _forget_machine(model)
     _name_outputs(model)
-    for name, text in metadata.as_text().items():
-        model.metadata_props.add(key=name, value=text)
-    content = model.SerializeToString()
+    content = _as_bytes(model, metadata, int8=int8)
     _check_agreement(content, net, name=out)
     _write_whole(out, content)
     return out
@@ -159,8 +191,8 @@ class Graph:
     free: tuple[Mapping[int, str], ...]
 
 
-def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> Path:
-    """Write a graph as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on its examples.
+def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata, int8: bool = False) -> Path:
+    """Write a graph as ONNX to `out`, whole or not at all, after onnxruntime has agreed with torch on its examples. int8: as above.
 
     Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
     """
@@ -183,11 +215,7 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata) -> 
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    _forget_machine(model)
-    for name, text in metadata.as_text().items():
-        model.metadata_props.add(key=name, value=text)
-    content = model.SerializeToString()
+    content = _as_bytes(program.model_proto, metadata, int8=int8)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -384,6 +412,16 @@ def _as_onnx(module: nn.Module, outputs: Sequence[str], *, samples: Tensor) -> o
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def _as_bytes(model: onnx.ModelProto, metadata: ExportMetadata, *, int8: bool) -> bytes:
+    """The file: this machine forgotten, weights as they are or as steps, what detection must know beside them."""
+    _forget_machine(model)
+    if int8:
+        store_in_bytes(model)
+    for name, text in metadata.as_text().items():
+        model.metadata_props.add(key=name, value=text)
+    return bytes(model.SerializeToString())
 
 
 def _forget_machine(model: onnx.ModelProto) -> None:
