@@ -29,24 +29,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from vocoders import Copies, load_copies
 from voice_corpus import Row, Sound, check_open, read_rows
-from voice_training import (
-    STEPS,
-    WORN,
-    Collection,
-    Disturbance,
-    Family,
-    PairedWindows,
-    Shelf,
-    odds,
-    train,
-    worn_by_codec,
-)
+from voice_training import STEPS, WORN, Collection, Disturbance, Family, PairedWindows, Shelf, train, worn_by_codec
+from voice_wear import WORN_EACH, WORN_SEEDS, Wearing, worn_somehow
 
-from ffdv.augment.codec import transcode_sound
-from ffdv.augment.noise import coloured_noise
-from ffdv.augment.rooms import draw_room, impulse_response, reverberate_with
 from ffdv.detect.kernel import KernelMachine, from_steps, save_kernel_machine, stored_steps
-from ffdv.detect.voice import NET_NAME, RATE, STATISTICS_NAME, WINDOW, as_trained, cut_window, window_starts
+from ffdv.detect.voice import NET_NAME, STATISTICS_NAME, WINDOW, as_trained, cut_window, window_starts
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.ranking import roc_auc
@@ -60,8 +47,6 @@ WindowNet = Callable[[FloatArray], Floats]  # windows (k, WINDOW) under training
 # Chosen on closed rows by AUC over generators and sites (docs/log.md, 2026-11-25).
 SHIFT_POWER, GAMMA, RIDGE, CLIP = 0.5, 0.8, 0.6, 2.5
 NET_SHARE = 0.1
-# Seeds of worn copies, of so many reals and so many fakes each: worn in any way, and by low bit rates alone.
-WORN_SEEDS, LOW_RATE_SEEDS, WORN_EACH = (100, 101), (102, 103), 420
 WORN_FAKES = 240  # of the closed ones, worn to calibrate on
 # These are so many and so unlike today's speech that they count for less.
 CLASSICAL = ("Griffin-Lim copy", "LPC", "espeak", "Flite", "Festival")
@@ -86,69 +71,6 @@ def measure(sound: Sound, count: int, work: Path) -> FloatArray:
             values[place] = measured.values
     np.savez(kept, names=names, values=values)
     return values
-
-
-def worn_statistics(
-    sound: Sound, rows: Sequence[Row], places: Sequence[int], work: Path
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Statistics of open clips after low bit rates, telephones, noise or rooms (k, n), and whose copies they are (k,).
-
-    Half of them went through low bit rates alone: with a quarter as many, MP3 at 32 kbit/s made 41 % of real clips seem made.
-
-    Without them the ridge takes the ripples of a telephone for those of a generator: 96 % of real clips over G.711 seemed made, now 40 %.
-    """
-    check_open([rows[place] for place in places])
-    kept = work / "voice-worn.npz"
-    names, seeds = np.array(statistic_names()), (*WORN_SEEDS, *LOW_RATE_SEEDS)
-    if kept.is_file():
-        with np.load(kept) as stored:
-            if np.array_equal(stored["names"], names) and np.array_equal(stored["seeds"], seeds):
-                return np.asarray(stored["values"]), np.asarray(stored["places"])
-    reals = [place for place in places if rows[place].label == REAL]
-    fakes = [place for place in places if rows[place].label == FAKE]
-    family = [rows[place].generator for place in fakes]
-    shared = odds([family.count(name) ** -0.5 for name in family])
-    values, owners = [], []
-    for seed in seeds:
-        wear = _worn if seed in WORN_SEEDS else _at_low_rate
-        rng = np.random.default_rng(seed)
-        chosen = np.concatenate(
-            [rng.choice(reals, WORN_EACH, replace=False), rng.choice(fakes, WORN_EACH, replace=False, p=shared)]
-        )
-        rng.shuffle(chosen)
-        for place in chosen:
-            measured = voice_statistics(as_trained(wear(sound[int(place)], rng)))
-            if measured is not None:
-                values.append(measured.values)
-                owners.append(int(place))
-    np.savez(kept, names=names, seeds=seeds, values=np.stack(values), places=np.array(owners))
-    return np.stack(values), np.array(owners)
-
-
-def _worn(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-    luck = rng.random()
-    if luck < 0.25:
-        return transcode_sound(samples, rate=RATE, name="opus", kbps=rng.uniform(8, 20))
-    if luck < 0.4:
-        return transcode_sound(samples, rate=RATE, name="amr", kbps=rng.uniform(6, 12.2))
-    if luck < 0.55:
-        return transcode_sound(samples, rate=RATE, name="g711_mu" if rng.random() < 0.5 else "g711_a")
-    if luck < 0.75:
-        return transcode_sound(
-            samples, rate=RATE, name="mp3" if rng.random() < 0.5 else "aac", kbps=rng.uniform(20, 64)
-        )
-    if luck < 0.9:
-        noise = coloured_noise(len(samples), rng, colour="white" if rng.random() < 0.5 else "pink")
-        return samples + noise * _noise_gain(samples, noise, rng.uniform(10, 30))
-    room = draw_room(rng, rt60_seconds=rng.uniform(0.15, 0.5), distance_metres=rng.uniform(0.5, 2.0))
-    return reverberate_with(samples, impulse_response(room, rng, rate=RATE))
-
-
-def _at_low_rate(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-    luck = rng.random()
-    if luck < 0.45:
-        return transcode_sound(samples, rate=RATE, name="opus", kbps=rng.uniform(8, 28))
-    return transcode_sound(samples, rate=RATE, name="mp3" if luck < 0.85 else "aac", kbps=rng.uniform(16, 48))
 
 
 # --- statistics' half ------------------------------------------------------------------------------------------------------------
@@ -231,7 +153,7 @@ def worn_development(
     fakes = [place for place in places if rows[place].label == FAKE]
     values, logits, owners = [], [], []
     for place in (*reals, *rng.choice(fakes, WORN_FAKES, replace=False)):
-        samples = as_trained(_worn(sound[int(place)], rng))
+        samples = as_trained(worn_somehow(sound[int(place)], rng))
         measured = voice_statistics(samples)
         if measured is not None:
             logits.append(float(window_logits(net, samples).mean()))
@@ -416,7 +338,7 @@ def main() -> int:
 
     facts: dict[str, object] = {
         "rows": len(taught),
-        "worn_copies": len((*WORN_SEEDS, *LOW_RATE_SEEDS)) * 2 * WORN_EACH,
+        "worn_copies": len(WORN_SEEDS) * 2 * WORN_EACH,
         "sources": sorted({rows[place].source for place in taught}),
         "generators": sorted({rows[place].generator for place in taught if rows[place].label == FAKE}),
         "licences": "open rows only: CC0, CC BY, CC BY-SA, MIT, Apache, BSD, MPL, made here",
@@ -430,7 +352,7 @@ def main() -> int:
         trained = train_net(sound, rows, taught, asked.work, device=device, steps=asked.steps)
         export_net(trained, asked.out / NET_NAME, facts)
         net = in_torch(trained)
-    worn, owners = worn_statistics(sound, rows, taught, asked.work)
+    worn, owners = Wearing(sound, rows, taught, asked.work).statistics()
     learned, learned_rows = np.concatenate([values[taught], worn]), [rows[place] for place in (*taught, *owners)]
     machine = fit_machine(learned, learned_rows, {})
 
@@ -514,10 +436,6 @@ def _family_weight(name: str, count: int) -> float:
     if any(word in name for word in CLASSICAL):
         return 0.6 * weight
     return 2.0 * weight if "Lyra" in name else weight  # the one neural codec among the open rows
-
-
-def _noise_gain(samples: FloatArray, noise: FloatArray, decibels: float) -> np.float32:
-    return np.float32(np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-decibels / 20))
 
 
 if __name__ == "__main__":

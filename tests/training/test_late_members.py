@@ -90,6 +90,7 @@ def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None
     taken, given = (folder / "best.safetensors" for folder in (run / "members" / "given", tmp_path / "runs" / "given"))
     assert taken.read_bytes() == given.read_bytes()
     shutil.rmtree(tmp_path / "runs")
+    assert train(recipe, data=data, out=run, resume=True, export=False).outcome == "finished"
     table = evaluate(run, data=data, split="validation", resamples=20)
     assert table.overall.num_real
     assert table.overall.num_fake

@@ -26,7 +26,7 @@ from ffdv.models.checkpoint import Checkpoint, load_checkpoint
 from ffdv.records import FAKE, REAL, FloatArray, member_name
 from ffdv.training.engine import Progress
 from ffdv.training.parts import Part, Parts
-from ffdv.training.plan import Recipe, load_recipe, recipe_from
+from ffdv.training.plan import Recipe, load_recipe, recipe_from, recipe_names
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,22 @@ class Members:
         return frozenset(name for folder in folders for name, part in read_parts(folder).items() if part == "train")
 
 
-def finished_run(member: str) -> Path | None:
-    """The weights of a member that is a run already; None for a recipe. Raises CheckpointError where a file of weights is not there."""
+def finished_run(member: str, copied: Path) -> Path | None:
+    """The weights of a member that is a run already, or of its copy where the run itself is gone; None for a recipe.
+
+    Raises CheckpointError where a file of weights is not there.
+    """
     path = Path(member)
+    if member in recipe_names():  # whatever folder may be called so here
+        return None
     weights = path if path.suffix == ".safetensors" else path / BEST_NAME
-    if path.suffix == ".safetensors" and not path.is_file():
+    if weights.is_file():
+        return weights
+    if len(path.parts) > 1 and path.suffix != ".toml" and (copied / BEST_NAME).is_file():
+        return copied / BEST_NAME
+    if path.suffix == ".safetensors":
         raise CheckpointError(f"{path}: there is no such file; name the folder of a finished run, or a recipe")
-    return weights if weights.is_file() else None
+    return None
 
 
 TrainMember = Callable[[Recipe, Parts, Path, Callable[[Progress], None] | None], object]
@@ -89,7 +98,7 @@ def train_members(
     inner = _inner_parts(recipe, shards, parts)
     trained = 0
     for name in recipe.fusion.members:
-        weights = finished_run(name)
+        weights = finished_run(name, members.path(name))
         if weights is not None:
             _refuse_judges(weights.parent, shards, parts)
             _take_over(weights, members.path(name), export=export)
@@ -133,11 +142,12 @@ def _take_over(weights: Path, into: Path, *, export: bool) -> None:
 
     if load_checkpoint(weights).header.recipe.get("kind") == "late":
         raise CheckpointError(f"{weights.parent}: a fusion cannot be a member of another; name its members instead")
-    into.mkdir(parents=True, exist_ok=True)
-    for name in _OF_A_RUN:
-        if (weights.parent / name).is_file():
-            shutil.copyfile(weights.parent / name, into / name)
-    shutil.copyfile(weights, into / BEST_NAME)
+    if weights.parent.resolve() != into.resolve():
+        into.mkdir(parents=True, exist_ok=True)
+        for name in _OF_A_RUN:
+            if (weights.parent / name).is_file():
+                shutil.copyfile(weights.parent / name, into / name)
+        shutil.copyfile(weights, into / BEST_NAME)
     if export and not (into / MODEL_NAME).is_file():
         write_export(into / BEST_NAME)
 
