@@ -148,19 +148,24 @@ def families(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
 def run_one(family: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Train and judge once, or read what an earlier run wrote: auc, low, high, validation_auc."""
     from ffdv.training.evaluate import evaluate
-    from ffdv.training.run import train
+    from ffdv.training.plan import recipe_toml
+    from ffdv.training.run import resolve, train
 
     small = (*FACES_SMALL, f"split.seed={seed}") if on_faces(options) else SMALL
     name = "".join(letter if letter.isalnum() else "-" for letter in family)
     folder = options.out / f"{name}-{seed}"
     result = folder / "ablation.json"
+    settings = (*small, *options.set, *families(options)[family])
+    as_before = recipe_toml(resolve(options.base, overrides=settings, epochs=options.epochs, seed=seed))
+    if result.is_file() and (folder / "recipe.toml").read_text() != as_before:
+        raise SystemExit(f"{folder}: was trained by another recipe; give another --out")
     if not result.is_file():
         summary = train(
             options.base,
             data=options.data,
             out=folder,
             epochs=options.epochs,
-            overrides=(*small, *options.set, *families(options)[family]),
+            overrides=settings,
             seed=seed,
             export=False,
         )

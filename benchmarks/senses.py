@@ -29,10 +29,10 @@ import torch
 from ffdv.data.loader import has_any
 from ffdv.data.probe_models import PENALTY
 from ffdv.data.probe_tests import centred_ranks
-from ffdv.data.seen import data_hash
+from ffdv.data.seen import data_hash, read_parts
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.data.splits import families, split_by_group
-from ffdv.errors import FfdvError
+from ffdv.errors import FfdvError, ManifestError
 from ffdv.metrics.ranking import Numbers, rank, weighted_roc_auc
 from ffdv.metrics.uncertainty import Difference, Estimate, Metric, Statistic, bootstrap, compare
 from ffdv.records import FAKE, REAL
@@ -190,6 +190,9 @@ def main() -> int:
     shards = open_shards(options.data)
     if options.clips:
         shards = subset(shards, options.out / f"clips-{options.clips}", options.clips)
+    strangers = {one.partition("=")[0] for one in options.given} - set(options.recipes)
+    if strangers:
+        parser.error(f"--given {', '.join(sorted(strangers))}: not among the recipes {', '.join(options.recipes)}")
     given = {name: Path(run) for name, _, run in (one.partition("=") for one in options.given)}
     asked = Asked(options.out, options.epochs, tuple(options.sets), options.seed, options.accelerator, given)
     plan = {"data": data_hash(shards), "folds": options.folds, "epochs": asked.epochs, "sets": list(asked.sets)}
@@ -236,6 +239,11 @@ def judged_by(name: str, judged: Judged, asked: Asked) -> Numbers:
     logits = np.full(len(shards), np.nan)
     row_of = {clip: row for row, clip in enumerate(shards.names)}
     if name in asked.given:
+        taught = {clip for clip, part in read_parts(asked.given[name]).items() if part == "train"}
+        if shared := taught & set(shards.names):
+            raise ManifestError(
+                f"{asked.given[name]}: was trained on {len(shared)} clips called as those it shall judge"
+            )
         scored = score_run(asked.given[name] / BEST_NAME, shards, np.flatnonzero(fold >= 0)).scored
         logits[[row_of[clip] for clip in scored.names]] = scored.logits
         return logits

@@ -1,7 +1,7 @@
 """Open clips worn as the world wears sound, for the statistics of the voice: codecs, telephones, noise, rooms.
 
 Without worn copies the ridge takes the ripples of a telephone for those of a generator: 96 % of real clips over G.711 seemed made, then 40 %. With low
-bit rates among all other wear only, MP3 at 32 kbit/s made 12 % of real clips seem made; with copies of their own, none (decision 0019).
+bit rates among all other wear only, MP3 at 32 kbit/s made 12 % of real clips seem made; with copies of their own, 1 % (decision 0019).
 """
 
 from __future__ import annotations

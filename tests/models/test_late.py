@@ -102,5 +102,7 @@ def test_with_few_clips_the_weights_stay_near_equal() -> None:
 def test_one_member_is_no_fusion() -> None:
     with pytest.raises(ValueError, match="two or more recipes or runs of different names, got voice"):
         FusionSpec(members=("voice",))
+    with pytest.raises(ValueError, match="named by its recipe or the folder of its run"):
+        FusionSpec(members=("voice", ".."))
     with pytest.raises(ValueError, match="of different names"):
         FusionSpec(members=("voice", "runs/voice"))

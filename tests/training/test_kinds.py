@@ -27,7 +27,7 @@ from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.motion import STANDARD_MOTION, VECTOR_NAMES
 from ffdv.features.recipe import ExtractSpec
 from ffdv.records import Clip, FacesSeen, FaceTrack, Features, MediaFacts, Samples
-from ffdv.training.evaluate import evaluate
+from ffdv.training.evaluate import evaluate, score_run
 from ffdv.training.plan import Recipe, load_recipe, recipe_from
 from ffdv.training.run import train
 
@@ -197,6 +197,12 @@ def test_every_kind_learns_and_its_exported_net_says_the_same_of_any_clip(
         members = [
             Network(tmp_path / "run" / "members" / f"tiny-{name}" / "model.onnx") for name in ("faces", "motion")
         ]
+        judged = score_run(tmp_path / "run" / "best.safetensors", shards, np.array([3, 40, 41])).scored
+        there = [logit(features_of(int(number)), network) for number in (3, 40, 41)]
+        by_name = dict(zip(judged.names, judged.logits.tolist(), strict=True))
+        assert there == pytest.approx(
+            [by_name[shards.names[row]] for row in (3, 40, 41)], abs=0.3
+        )  # faces are kept as JPEG
         own = [SCORERS[member.facts.kind].ask(features_of(40), member).distance for member in members]
         assert SCORERS[kind].ask(features_of(40), network).distance == pytest.approx(max(own))
         assert SCORERS[kind].ask(features_of(4), network).distance == pytest.approx(

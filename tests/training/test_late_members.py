@@ -10,10 +10,10 @@ import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
 from ffdv.data.shards import open_shards
-from ffdv.errors import ManifestError, ShardError
+from ffdv.errors import CheckpointError, ManifestError, ShardError
 from ffdv.training.engine import Progress
 from ffdv.training.evaluate import evaluate
-from ffdv.training.late import train_members
+from ffdv.training.late import finished_run, train_members
 from ffdv.training.parts import Parts, choose_parts
 from ffdv.training.plan import Recipe, recipe_toml
 from ffdv.training.run import train
@@ -48,10 +48,11 @@ def test_a_member_that_cannot_be_trained_is_left_out_and_two_are_the_least(data:
 
         return one
 
-    train_members(recipe, shards, parts, tmp_path / "run", train=some_fail("b"))  # type: ignore[arg-type]
+    run = tmp_path / "run"
+    train_members(recipe, shards, parts, run, train=some_fail("b"), take=print)  # type: ignore[arg-type]
     assert trained == ["a", "c"]
     with pytest.raises(ShardError, match="only 1 of the members"):
-        train_members(recipe, shards, parts, tmp_path / "run", train=some_fail("a", "b"))  # type: ignore[arg-type]
+        train_members(recipe, shards, parts, run, train=some_fail("a", "b"), take=print)  # type: ignore[arg-type]
 
 
 def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_touched(
@@ -89,6 +90,10 @@ def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None
 
     taken, given = (folder / "best.safetensors" for folder in (run / "members" / "given", tmp_path / "runs" / "given"))
     assert taken.read_bytes() == given.read_bytes()
+    changed = given.read_bytes()
+    given.write_bytes(changed + b" ")
+    with pytest.raises(CheckpointError, match="has changed since this fusion took it over"):
+        train(recipe, data=data, out=run, resume=True, export=False)
     shutil.rmtree(tmp_path / "runs")
     assert train(recipe, data=data, out=run, resume=True, export=False).outcome == "finished"
     table = evaluate(run, data=data, split="validation", resamples=20)
@@ -103,5 +108,16 @@ def test_a_finished_run_that_knows_the_judging_clips_is_refused(data: Path, tmp_
     members = (recipe.fusion.members[0], str(tmp_path / "given"))
     recipe = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"members": members})})
 
-    with pytest.raises(ManifestError, match=r"given: was trained on .* of the clips that judge this run"):
+    with pytest.raises(ManifestError, match=r"given: was trained on .* clips called as those that judge this run"):
         train(recipe, data=data, out=tmp_path / "run", export=False)
+
+
+def test_a_run_that_was_not_trained_to_its_end_is_no_member(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "best.safetensors").write_bytes(b"")
+
+    with pytest.raises(CheckpointError, match="given: was not trained to its end"):
+        finished_run(str(tmp_path / "given"), tmp_path / "copy")
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        finished_run(str(tmp_path / "gone.safetensors"), tmp_path / "copy")
+    assert finished_run("voice", tmp_path / "copy") is None

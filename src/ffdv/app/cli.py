@@ -281,7 +281,7 @@ def export(
     ] = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Weights in eight bits, a quarter of the size (model-int8.onnx); needs --data."),
+        typer.Option("--int8", help="Weights in eight bits, a third of the size (model-int8.onnx); needs --data."),
     ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Shards on which the loss by --int8 is measured.", show_default=False)
@@ -295,7 +295,10 @@ def export(
     path = export_run(run, out=out, int8=int8, data=data)
     console.say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if int8:
-        console.say(f"eight bits: {read_int8_loss(path)}")
+        loss = read_int8_loss(path)
+        console.say(f"eight bits: {loss}")
+        for text in loss.warnings:
+            console.say(f"note: {text}")
 
 
 app.command()(forge)

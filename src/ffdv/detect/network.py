@@ -114,6 +114,7 @@ class Network:
                 f"{path}: cannot be loaded as an ONNX model ({_first_line(error)}); export the run again"
             ) from error
         self.path = path
+        self.inputs = frozenset(each.name for each in self._session.get_inputs())
         self._tells_distance = "distance" in {output.name for output in self._session.get_outputs()}
         self.facts = NetworkFacts.read(path, self._session.get_modelmeta().custom_metadata_map)
 

@@ -90,6 +90,8 @@ def ask_late(features: Features, network: Network) -> NetOpinion:
     Its distance is the largest of its members': how far a few logits lie from usual ones says how sure members are, not how
     strange the clip is.
     """
+    if "logits" not in network.inputs:
+        raise CheckpointError(f"{network.path}: weighs opinions as ffdv did before; train the fusion again")
     logits, reasons, distances = [], [], [math.nan]
     for member in _members(network):
         logit = math.nan
@@ -103,7 +105,7 @@ def ask_late(features: Features, network: Network) -> NetOpinion:
         logits.append(logit)
     if not np.isfinite(logits).any():
         raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
-    answer = float(network.run(["logit"], vectors=np.asarray([logits], np.float32))[0][0])
+    answer = float(network.run(["logit"], logits=np.asarray([logits], np.float32))[0][0])
     return NetOpinion(answer, float(np.fmax.reduce(distances)))
 
 

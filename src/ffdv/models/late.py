@@ -45,7 +45,10 @@ class FusionSpec(BaseModel):
     @field_validator("members")
     @classmethod
     def _at_least_two(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        if len({member_name(member) for member in members}) != len(members) or len(members) < 2:
+        names = {member_name(member) for member in members}
+        if names & {"", ".", ".."}:
+            raise ValueError(f"a member is named by its recipe or the folder of its run, got {', '.join(members)}")
+        if len(names) != len(members) or len(members) < 2:
             raise ValueError(
                 f"members must be two or more recipes or runs of different names, got {', '.join(members) or 'none'}"
             )

@@ -2,7 +2,7 @@
 
     samples (clips, n) float32, any clips, any n ─▶ logit (clips,) fake minus real, activation (clips, h, w), distance (clips,)
     crops (rows, frames, 3, s, s) uint8          ─▶ logit (rows,), frame_logit (rows, frames), activation, distance
-    vectors (rows, n) float32, NaN = not known   ─▶ logit (rows,)
+    vectors (rows, n) float32, NaN = not known   ─▶ logit (rows,); of a fusion `logits` (rows, members)
     crops, seconds (rows, frames), sound (rows, n), lengths (rows, 2) ─▶ logit (rows,), head_logit (rows, 3): picture, voice, pairing
 
 distance: from what training saw (models/embedding.py), only where the run knows it. What detection must know (sample rate, windows,
@@ -95,6 +95,8 @@ def export(
             f"{run}: holds no {BEST_NAME}, no epoch was finished; train it first: ffdv train --out {run}"
         )
     checkpoint = load_checkpoint(path)
+    if data is not None and not int8:
+        raise CheckpointError(f"{path}: only eight bits are measured on data; give --int8, or leave --data out")
     if int8:
         if data is None:
             raise CheckpointError(f"{path}: what eight bits cost is measured before it is written; give --data SHARDS")
@@ -126,10 +128,11 @@ def read_int8_loss(path: Path | str) -> Int8Loss:
     import onnx
 
     said = {one.key: one.value for one in onnx.load(str(path), load_external_data=False).metadata_props}
-    told = json.loads(said.get("provenance", "{}")).get("int8")
+    told: Any = json.loads(said.get("provenance", "{}")).get("int8")
     if not isinstance(told, dict):
         raise CheckpointError(f"{path}: was not exported with --int8")
-    return Int8Loss(**{**told, "difference": tuple(told["difference"])})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return Int8Loss(**fields)
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
@@ -361,7 +364,7 @@ def _late_graph(net: LateNet) -> Graph:
         values[0, 0] = np.nan
         return (torch.from_numpy(values),)
 
-    return Graph(_VectorOpinion(net).eval(), ("vectors",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
+    return Graph(_VectorOpinion(net).eval(), ("logits",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
 
 
 def _is_length(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Weights in eight bits: a quarter of the file, and what that costs, measured on clips that the run did not learn.
+"""Weights in eight bits: a third of the file, and what that costs, measured on clips that the run did not learn.
 
     best.safetensors ─ round each channel to 255 steps ─▶ rounded net ─┬─ judges beside the net as it was ─▶ Int8Loss
                                                                        └─ export, its weights stored as the steps ─▶ model-int8.onnx
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ffdv.data.seen import LabelledClips, choose_clips
+from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, read_parts
 from ffdv.data.shards import Shards
 from ffdv.errors import CheckpointError
 from ffdv.metrics.ranking import roc_auc
@@ -43,7 +43,7 @@ OFF_GRID = 1e-3  # of a step: by so much float32 may miss one
 @dataclass(frozen=True)
 class Int8Loss:
     """What rounding cost: part of the data that judged, real and fake clips, AUC before and after with the paired difference and
-    its 95 % interval, and by how much the logit of a clip moved at most.
+    its 95 % interval, by how much the logit of a clip moved at most, and what is to be said of the choice of clips.
     """
 
     part: str
@@ -53,6 +53,7 @@ class Int8Loss:
     auc_after: float
     difference: tuple[float, float, float]
     largest_move: float
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
@@ -87,14 +88,21 @@ def _round(weight: Tensor) -> Tensor:
 
 
 def measure_loss(path: Path, checkpoint: Checkpoint, small: Mapping[str, Tensor], shards: Shards) -> Int8Loss:
-    """Let both nets judge the clips that `evaluate` would choose. path: of the checkpoint."""
+    """Let both nets judge the clips that `evaluate` would choose, less any that is called as one of training. path: of the checkpoint."""
     from ffdv.models.checkpoint import save_checkpoint
     from ffdv.training.evaluate import interval_groups, own_parts, score_run
 
     chosen = choose_clips(LabelledClips.of_shards(shards), own_parts(path, shards), None)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".int8.", suffix=".safetensors") as beside:
-        save_checkpoint(beside.name, small, checkpoint.header)
-        before, after = (score_run(one, shards, chosen.rows).scored for one in (path, Path(beside.name)))
+    served = read_parts(path.parent) if (path.parent / PARTS_NAME).is_file() else {}
+    rows = np.array([row for row in chosen.rows.tolist() if served.get(shards.names[row]) != "train"], np.int64)
+    if not len(rows):
+        raise CheckpointError(
+            f"{shards.folder}: the run was trained on all its clips; what rounding costs is measured on others"
+        )
+    with tempfile.TemporaryDirectory(prefix="ffdv-int8-") as beside:
+        rounded_path = save_checkpoint(Path(beside) / path.name, small, checkpoint.header)
+        judged = score_run(path, shards, rows)
+        before, after = judged.scored, score_run(rounded_path, shards, rows).scored
     row_of = {name: row for row, name in enumerate(shards.names)}
     where = np.array([row_of[name] for name in before.names], np.int64)
     labels = shards.labels[where]
@@ -111,12 +119,16 @@ def measure_loss(path: Path, checkpoint: Checkpoint, small: Mapping[str, Tensor]
         auc_after=float(roc_auc(labels, after.logits)),
         difference=(found.value, found.low, found.high),
         largest_move=float(np.abs(after.logits - before.logits).max()),
+        warnings=tuple(map(str, (*chosen.warnings, *judged.warnings))),
     )
 
 
 def with_loss(checkpoint: Checkpoint, small: Mapping[str, Tensor], loss: Int8Loss) -> Checkpoint:
     """The checkpoint with rounded weights, its provenance saying so."""
-    provenance = {**checkpoint.header.provenance, "int8": {**asdict(loss), "difference": list(loss.difference)}}
+    provenance = {
+        **checkpoint.header.provenance,
+        "int8": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loss).items()},
+    }
     header = checkpoint.header.model_copy(update={"provenance": provenance})
     return replace(checkpoint, tensors=dict(small), header=header)
 

@@ -7,8 +7,8 @@ train part ─┬─ most of its groups ─▶ RUN/members/NAME, trained        
 
 from __future__ import annotations
 
+import json
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from ffdv.data.loader import has_any
 from ffdv.data.seen import PARTS_NAME, read_parts
-from ffdv.data.shards import Shards
+from ffdv.data.shards import Shards, write_atomically
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
 from ffdv.errors import CheckpointError, ManifestError, ShardError
@@ -30,8 +30,8 @@ from ffdv.training.plan import Recipe, load_recipe, recipe_from, recipe_names
 
 log = logging.getLogger(__name__)
 
-MEMBERS, BEST_NAME = "members", "best.safetensors"
-_OF_A_RUN = (PARTS_NAME, "recipe.toml", "metrics.json", WEIGHTS_NAME)  # beside its weights
+MEMBERS, BEST_NAME, METRICS_NAME = "members", "best.safetensors", "metrics.json"
+_OF_A_RUN = (PARTS_NAME, "recipe.toml", METRICS_NAME, WEIGHTS_NAME)  # beside its weights
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,40 @@ class Members:
 def finished_run(member: str, copied: Path) -> Path | None:
     """The weights of a member that is a run already, or of its copy where the run itself is gone; None for a recipe.
 
-    Raises CheckpointError where a file of weights is not there.
+    Raises CheckpointError where there are none, where the run was not trained to its end, or where it was trained on since it was copied.
     """
     path = Path(member)
-    if member in recipe_names():  # whatever folder may be called so here
+    if member in recipe_names() or path.suffix == ".toml":  # whatever folder may be called so here
         return None
-    weights = path if path.suffix == ".safetensors" else path / BEST_NAME
-    if weights.is_file():
-        return weights
-    if len(path.parts) > 1 and path.suffix != ".toml" and (copied / BEST_NAME).is_file():
-        return copied / BEST_NAME
-    if path.suffix == ".safetensors":
-        raise CheckpointError(f"{path}: there is no such file; name the folder of a finished run, or a recipe")
-    return None
+    weights, copy = path if path.suffix == ".safetensors" else path / BEST_NAME, copied / BEST_NAME
+    if not weights.is_file():
+        if copy.is_file() and (len(path.parts) > 1 or path.suffix == ".safetensors"):
+            return copy
+        if path.suffix == ".safetensors":
+            raise CheckpointError(f"{path}: there is no such file; name the folder of a finished run, or a recipe")
+        return None
+    if not trained_to_its_end(weights.parent):
+        raise CheckpointError(
+            f"{weights.parent}: was not trained to its end; go on with it first (ffdv train --resume)"
+        )
+    if copy.is_file() and copy.read_bytes() != weights.read_bytes():
+        raise CheckpointError(
+            f"{weights.parent}: has changed since this fusion took it over; train the fusion into another folder"
+        )
+    return weights
+
+
+def trained_to_its_end(folder: Path) -> bool:
+    """Whether the run in this folder needs no more training."""
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        return False
+    outcome = json.loads(path.read_text(encoding="utf-8")).get("outcome")
+    return outcome in {"finished", "stopped_early"}
 
 
 TrainMember = Callable[[Recipe, Parts, Path, Callable[[Progress], None] | None], object]
+TakeMember = Callable[[Path, Path], object]
 
 
 def train_members(
@@ -84,10 +102,10 @@ def train_members(
     folder: Path,
     *,
     train: TrainMember,
+    take: TakeMember,
     progress: Callable[[Progress], None] | None = None,
-    export: bool = True,
 ) -> Members:
-    """Train every member on most groups of the training part; `train` does one, and knows what is trained already. Finished runs are copied.
+    """Train every member on most groups of the training part; `train` does one, and knows what is trained already; `take` copies a finished run.
 
     Raises ShardError where fewer than two members find their sense in the shards, ManifestError where a finished run was trained on
     clips that shall judge this one.
@@ -101,7 +119,7 @@ def train_members(
         weights = finished_run(name, members.path(name))
         if weights is not None:
             _refuse_judges(weights.parent, shards, parts)
-            _take_over(weights, members.path(name), export=export)
+            take(weights, members.path(name))
             trained += 1
             continue
         member = load_recipe(name, recipe.fusion.member_settings)
@@ -123,31 +141,30 @@ def train_members(
 
 
 def _refuse_judges(run: Path, shards: Shards, parts: Parts) -> None:
-    """Refuse a finished run that learnt clips of the other parts."""
+    """Refuse a finished run that learnt clips of the other parts, by their names: who speaks in them is not known here."""
     if not (run / PARTS_NAME).is_file():
         raise CheckpointError(f"{run}: without its {PARTS_NAME} nobody knows what it was trained on; name a whole run")
     taught = {name for name, part in read_parts(run).items() if part == "train"}
     judges = {shards.names[row] for part in ("validation", "calibration", "test") for row in parts.rows(part)}
     if shared := sorted(taught & judges):
         raise ManifestError(
-            f"{run}: was trained on {len(shared)} of the clips that judge this run ({shared[0]!r} first); give a run that was trained "
-            "on other clips, or name its recipe, so that it is trained anew"
+            f"{run}: was trained on {len(shared)} clips called as those that judge this run ({shared[0]!r} first); give a run that was "
+            "trained on other clips, or name its recipe, so that it is trained anew"
         )
 
 
-def _take_over(weights: Path, into: Path, *, export: bool) -> None:
-    """Copy what a finished run is judged with; and its export, which is written first where it lacks one."""
+def take_over(weights: Path, into: Path, *, export: bool) -> None:
+    """Copy what a finished run is judged with, its weights last; its export is copied, or written where it has none."""
     from ffdv.training.export import MODEL_NAME
     from ffdv.training.export import export as write_export
 
     if load_checkpoint(weights).header.recipe.get("kind") == "late":
         raise CheckpointError(f"{weights.parent}: a fusion cannot be a member of another; name its members instead")
     if weights.parent.resolve() != into.resolve():
-        into.mkdir(parents=True, exist_ok=True)
-        for name in _OF_A_RUN:
+        for name in (*_OF_A_RUN, MODEL_NAME):
             if (weights.parent / name).is_file():
-                shutil.copyfile(weights.parent / name, into / name)
-        shutil.copyfile(weights, into / BEST_NAME)
+                write_atomically(into / name, (weights.parent / name).read_bytes())
+        write_atomically(into / BEST_NAME, weights.read_bytes())
     if export and not (into / MODEL_NAME).is_file():
         write_export(into / BEST_NAME)
 
@@ -162,8 +179,8 @@ def member_logits(recipe: Recipe, shards: Shards, folder: Path) -> Vectors:
             path = members.path(name) / BEST_NAME
             if path.is_file():
                 table[:, column] = _scored(load_checkpoint(path), shards, rows)
-        if np.isnan(table).all() and len(rows):
-            raise CheckpointError(f"{folder}: none of its members can judge these clips; train it again")
+        if not any((members.path(name) / BEST_NAME).is_file() for name in members.names):
+            raise CheckpointError(f"{folder}: none of its members is there; train it again")
         return table
 
     return read

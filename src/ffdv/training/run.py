@@ -53,7 +53,7 @@ from ffdv.training.engine import (
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.kinds import Asked, Kind, kind_of, restore_net
-from ffdv.training.late import Members, train_members
+from ffdv.training.late import METRICS_NAME, Members, take_over, train_members, trained_to_its_end
 from ffdv.training.log import Events, write_log
 from ffdv.training.optimiser import build_optimiser
 from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
@@ -63,7 +63,7 @@ from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
 
 FORMAT_VERSION = 1
-RECIPE_NAME, LOG_NAME, METRICS_NAME, ONNX_NAME = "recipe.toml", "log.csv", "metrics.json", "model.onnx"
+RECIPE_NAME, LOG_NAME, ONNX_NAME = "recipe.toml", "log.csv", "model.onnx"
 
 # What may change between a run and its resume without making it another run.
 _FREE_SETTINGS = (
@@ -159,7 +159,7 @@ def train_given(
     if run.kind.members:
 
         def member(one: Recipe, its: Parts, into: Path, tell: Callable[[Progress], None] | None) -> None:
-            if _trained_to_its_end(into):
+            if trained_to_its_end(into):
                 return
             parts_of_it = GivenParts(shards, its, into)
             # A member lies within the run: what was begun there is gone on with.
@@ -167,7 +167,12 @@ def train_given(
             if summary.outcome == "interrupted":
                 raise KeyboardInterrupt
 
-        train_members(recipe, shards, parts, folder, train=member, progress=progress, export=export)
+        def take(weights: Path, into: Path) -> None:
+            if run.fabric.is_global_zero:
+                take_over(weights, into, export=export)
+            run.fabric.barrier()
+
+        train_members(recipe, shards, parts, folder, train=member, take=take, progress=progress)
     _ = run.training  # first of all: a kind may fit there what all its batches are made with (sync)
     run.tell_shortcuts(progress)
     state = run.build_state()
@@ -462,15 +467,6 @@ class _Run:
         if progress is not None and self.fabric.is_global_zero:
             epochs = self.recipe.training.epochs
             progress(Progress("audit", 0, epochs, 0, 0, 0.0, math.nan, math.nan, text=self.shortcuts.text))
-
-
-def _trained_to_its_end(folder: Path) -> bool:
-    """Whether the run in this folder needs no more training."""
-    path = folder / METRICS_NAME
-    if not path.is_file():
-        return False
-    outcome = json.loads(path.read_text(encoding="utf-8")).get("outcome")
-    return outcome in {"finished", "stopped_early"}
 
 
 def choose_aggregation(scored: ScoredClips, wanted: Aggregation | Literal["learned", "auto"]) -> Aggregation:
