@@ -90,6 +90,17 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "TrivialAugmentWide": picture('{name = "TrivialAugmentWide"}'),
     "AugMix": picture('{name = "AugMix"}'),
     "TenCrop at test time": ('augment.views={name = "TenCrop", size = [56, 88]}',),
+    "FiveCrop at test time": ('augment.views={name = "FiveCrop", size = [56, 88]}',),
+    "RandomCrop, CenterCrop": picture(
+        '{name = "RandomCrop", size = [64, 100], padding = 6}',
+        '{name = "CenterCrop", size = [64, 100], probability = 0.5}',
+    ),
+    "grey": picture('{name = "RandomGrayscale", p = 0.5}'),
+    "JPEG, rescaling, pixel noise": picture(
+        '{name = "JPEG", probability = 0.3}',
+        '{name = "Rescale", probability = 0.3}',
+        '{name = "PixelNoise", probability = 0.3}',
+    ),
 }
 
 # The same for crops of faces, on corpora without a dev split: each seed holds other people and sources out.
