@@ -190,7 +190,10 @@ def in_short(text: str, verb: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     if verb not in {"scan", "sync"}:
         return " / ".join(lines[-2:])[:300]
-    answer = json.loads(next(line for line in lines if line.startswith("{")))
+    first = next((place for place, line in enumerate(lines) if line.startswith("{")), None)
+    if first is None:
+        return " / ".join(lines[-2:])[:300]
+    answer, _ = json.JSONDecoder().raw_decode("\n".join(lines[first:]))  # in one line or in many
     if verb == "sync":
         wanted = ("reason", "offset_ms", "confidence", "mouth_seconds")
     else:
