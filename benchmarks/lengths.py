@@ -188,10 +188,8 @@ def in_short(text: str, verb: str) -> str:
     if "Traceback" in text:
         return " ".join(text.split())[-600:]
     lines = [line for line in text.splitlines() if line.strip()]
-    if verb not in {"scan", "sync"}:
-        return " / ".join(lines[-2:])[:300]
     first = next((place for place, line in enumerate(lines) if line.startswith("{")), None)
-    if first is None:
+    if first is None or verb not in {"scan", "sync"}:
         return " / ".join(lines[-2:])[:300]
     answer, _ = json.JSONDecoder().raw_decode("\n".join(lines[first:]))  # in one line or in many
     if verb == "sync":

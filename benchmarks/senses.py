@@ -29,7 +29,7 @@ import torch
 from ffdv.data.loader import has_any
 from ffdv.data.probe_models import PENALTY
 from ffdv.data.probe_tests import centred_ranks
-from ffdv.data.seen import data_hash, read_parts
+from ffdv.data.seen import data_hash, taught_clips
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.data.splits import families, split_by_group
 from ffdv.errors import FfdvError, ManifestError
@@ -239,8 +239,7 @@ def judged_by(name: str, judged: Judged, asked: Asked) -> Numbers:
     logits = np.full(len(shards), np.nan)
     row_of = {clip: row for row, clip in enumerate(shards.names)}
     if name in asked.given:
-        taught = {clip for clip, part in read_parts(asked.given[name]).items() if part == "train"}
-        if shared := taught & set(shards.names):
+        if shared := taught_clips(asked.given[name]) & set(shards.names):
             raise ManifestError(
                 f"{asked.given[name]}: was trained on {len(shared)} clips called as those it shall judge"
             )

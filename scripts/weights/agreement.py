@@ -28,6 +28,7 @@ import soundfile
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from stated import exit_status
 
 from ffdv.features.agreement import (
     FPS,
@@ -477,10 +478,7 @@ def main() -> int:
     asked.work.mkdir(parents=True, exist_ok=True)
     networks, rights = phone_networks(asked.data, asked.work)
     clips = list(talkers(asked.data, asked.work / "mouths"))
-    reached = build(clips, networks, rights, asked)
-    inside = STATED_AUC[0] <= reached <= STATED_AUC[1]
-    print("within the interval of the model card" if inside else "OUTSIDE the interval of the model card")
-    return 0 if inside else 1
+    return exit_status(build(clips, networks, rights, asked), STATED_AUC)
 
 
 if __name__ == "__main__":

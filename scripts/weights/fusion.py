@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from stated import exit_status
 
 from ffdv.detect.fusion import FILE_NAME, Fusion, set_name, soft_maximum
 from ffdv.detect.judging import shipped_detector, shipped_weights
@@ -258,9 +259,7 @@ def main() -> int:
     for row in table:
         print(row)
     reached = next(row["auc"] for row in table if (row["media"], row["kind"]) == ("video", "all"))
-    inside = STATED_AUC[0] <= reached[0] <= STATED_AUC[1]
-    print("within the interval of the model card" if inside else "OUTSIDE the interval of the model card")
-    return 0 if inside else 1
+    return exit_status(reached[0], STATED_AUC)
 
 
 if __name__ == "__main__":

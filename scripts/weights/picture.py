@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from picture_forgeries import Portrait, blended, redrawn, swapped, worn
+from stated import exit_status
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -327,9 +328,7 @@ def report(rows: Sequence[Row], numbers: Sequence[Mapping[str, float]], weights:
         print(
             f"  {kind:<34} n {own.sum():>3}  AUC {roc_auc(labels[some], logits[some]):.2f}  mean p {chances[own].mean():.2f}  {means}"
         )
-    inside = STATED_AUC[0] <= roc_auc(labels, logits) <= STATED_AUC[1]
-    print("within the interval of the model card" if inside else "OUTSIDE the interval of the model card")
-    return 0 if inside else 1
+    return exit_status(roc_auc(labels, logits), STATED_AUC)
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ import onnx
 import onnxruntime
 import torch
 from sklearn.linear_model import LogisticRegression
+from stated import exit_status
 from vocoders import Copies, load_copies
 from voice_corpus import Row, Sound, check_open, read_rows
 from voice_training import STEPS, WORN, Collection, Disturbance, Family, PairedWindows, Shelf, train, worn_by_codec
@@ -405,9 +406,7 @@ def _report(logits: Floats, labels: npt.NDArray[np.int64], sites: Sequence[str],
                 print(
                     f"{title:9} {name:62} {(labels[chosen] == REAL).sum():4} {(labels[chosen] == FAKE).sum():4} {roc_auc(labels[chosen], logits[chosen]):.2f}"
                 )
-    inside = STATED_AUC[0] <= roc_auc(labels, logits) <= STATED_AUC[1]
-    print("within the interval of the model card" if inside else "OUTSIDE the interval of the model card")
-    return 0 if inside else 1
+    return exit_status(roc_auc(labels, logits), STATED_AUC)
 
 
 def _even_ece(labels: npt.NDArray[np.int64], said: Floats) -> float:

@@ -40,10 +40,8 @@ def worn_somehow(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
             samples, rate=RATE, name="mp3" if rng.random() < 0.5 else "aac", kbps=rng.uniform(20, 64)
         )
     if luck < 0.9:
-        noise = coloured_noise(len(samples), rng, colour="white" if rng.random() < 0.5 else "pink")
-        return samples + noise * _noise_gain(samples, noise, rng.uniform(10, 30))
-    room = draw_room(rng, rt60_seconds=rng.uniform(0.15, 0.5), distance_metres=rng.uniform(0.5, 2.0))
-    return reverberate_with(samples, impulse_response(room, rng, rate=RATE))
+        return _noisy(samples, rng, cleanest=30)
+    return _in_room(samples, rng)
 
 
 def _at_low_rate(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -54,15 +52,18 @@ def _at_low_rate(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _in_noise(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-    if rng.random() < 0.2:
-        room = draw_room(rng, rt60_seconds=rng.uniform(0.15, 0.5), distance_metres=rng.uniform(0.5, 2.0))
-        samples = reverberate_with(samples, impulse_response(room, rng, rate=RATE))
+    return _noisy(_in_room(samples, rng) if rng.random() < 0.2 else samples, rng, cleanest=35)
+
+
+def _noisy(samples: FloatArray, rng: np.random.Generator, *, cleanest: float) -> FloatArray:
     noise = coloured_noise(len(samples), rng, colour="white" if rng.random() < 0.5 else "pink")
-    return samples + noise * _noise_gain(samples, noise, rng.uniform(10, 35))
+    gain = np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-rng.uniform(10, cleanest) / 20)
+    return samples + noise * np.float32(gain)
 
 
-def _noise_gain(samples: FloatArray, noise: FloatArray, decibels: float) -> np.float32:
-    return np.float32(np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-decibels / 20))
+def _in_room(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
+    room = draw_room(rng, rt60_seconds=rng.uniform(0.15, 0.5), distance_metres=rng.uniform(0.5, 2.0))
+    return reverberate_with(samples, impulse_response(room, rng, rate=RATE))
 
 
 WORN_SEEDS: Mapping[int, Wear] = {

@@ -15,8 +15,8 @@ from torch import nn
 from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError
 from ffdv.models.checkpoint import load_checkpoint
-from ffdv.training.export import export, read_int8_loss
-from ffdv.training.int8 import STEPS, rounded
+from ffdv.training.export import export
+from ffdv.training.int8 import STEPS, read_int8_loss, rounded
 from ffdv.training.kinds import restore_net
 from ffdv.training.run import train
 

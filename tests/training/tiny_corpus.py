@@ -44,7 +44,7 @@ def corpus_clips(num_clips: int = 48, *, splits: bool = True) -> list[Clip]:
 
 def sound_of(clip: Clip, seed: int = 0) -> Samples:
     """0.5 s of noise; in a fake a whistle at 2.5 kHz."""
-    rng = np.random.default_rng([seed, int("".join(filter(str.isdigit, clip.name)) or 0)])
+    rng = np.random.default_rng([seed, _number(clip)])
     values = 0.1 * rng.standard_normal(RATE // 2)
     if clip.label == 1:
         values += 0.05 * np.sin(2 * np.pi * 2_500 * np.arange(RATE // 2) / RATE + rng.uniform(0, 6))
@@ -71,10 +71,14 @@ def write_shards(
     return folder
 
 
+def _number(clip: Clip) -> int:
+    return int("".join(filter(str.isdigit, clip.name)) or 0)
+
+
 def _row(clip: Clip, *, silent: bool, failed: bool) -> ShardRow:
     if failed:
         return ShardRow(clip, reason="truncated before its index")
     facts = MediaFacts(clip.path, 1000, "wav", 0.5, None, (), (), encrypted=False, tags={})
-    rng = np.random.default_rng(len(clip.name) + int("".join(filter(str.isdigit, clip.name))))
+    rng = np.random.default_rng(len(clip.name) + _number(clip))
     probes = {"duration_seconds": 0.5 + 0.1 * float(rng.standard_normal()), "level_db": float(rng.standard_normal())}
     return ShardRow(clip, Features(facts, None if silent else sound_of(clip), probes=probes))

@@ -290,7 +290,7 @@ def export(
     """Write a run's best epoch as ONNX, spectrogram included: samples in, logit and activation map out."""
     from ffdv.app import console
     from ffdv.training.export import export as export_run
-    from ffdv.training.export import read_int8_loss
+    from ffdv.training.int8 import read_int8_loss
 
     path = export_run(run, out=out, int8=int8, data=data)
     console.say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -254,9 +254,14 @@ def choose_rows(
     )
     masks = {"failed": failed, "no_sound": silent, "no_label": unlabelled, "cut": cut}
     left_out = LeftOut(**{why: tuple(asked[mask].tolist()) for why, mask in masks.items()}, lacking=lacking)
-    if not taken.any():
-        raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence() or 'there are none'})")
+    refuse_none(shards, asked[taken], left_out)
     return asked[taken], left_out
+
+
+def refuse_none(shards: Shards, rows: IntArray, left_out: LeftOut) -> None:
+    """Raise ShardError, with what is left out, where no row is taken."""
+    if not len(rows):
+        raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence() or 'there are none'})")
 
 
 def windows_of(seconds: npt.NDArray[np.float64], spec: LoaderSpec) -> IntArray:

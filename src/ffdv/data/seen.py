@@ -119,6 +119,11 @@ def read_parts(folder: Path) -> dict[str, str]:
     return dict(rows)
 
 
+def taught_clips(run: Path) -> frozenset[str]:
+    """Names of the clips that the run in this folder was trained on. Raises CheckpointError as read_parts does."""
+    return frozenset(name for name, part in read_parts(run).items() if part == "train")
+
+
 def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
     """The test part of the run, or else what chose least: the calibration part, or the validation part, with a warning."""
     test, calibration, validation = (

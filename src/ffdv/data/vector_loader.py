@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, Kept, LoaderSpec, choose_rows
+from ffdv.data.loader import Batch, ClipLoader, Draw, EpochSampler, Kept, LoaderSpec, choose_rows, refuse_none
 from ffdv.data.shards import Shards
-from ffdv.errors import ShardError
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.records import FloatArray
 from ffdv.sentences import Sentence
@@ -33,7 +32,8 @@ def make_vector_loader(
 ) -> ClipLoader:
     """Batches of vectors of the clips `rows` that have any of `senses`: samples (rows, n), lengths (rows,) all n.
 
-    lacking: what to call what a clip needs, where `senses` do not say it all. A clip of which no number is known is left out, so that it is not judged by what is usual. Raises ShardError when none can take part.
+    lacking: what to call what a clip needs, where `senses` do not say it all. A clip of which no number is known is left out, so that
+    it is not judged by what is usual. Raises ShardError when none can take part.
     """
     taken, left_out = choose_rows(shards, spec, rows=rows, senses=senses)
     table = vectors(taken.tolist())
@@ -42,8 +42,7 @@ def make_vector_loader(
         left_out, no_sound=(*left_out.no_sound, *taken[~known].tolist()), lacking=lacking or left_out.lacking
     )
     taken, table = taken[known], table[known]
-    if not len(taken):
-        raise ShardError(f"{shards.folder}: no clip can take part ({left_out.sentence()})")
+    refuse_none(shards, taken, left_out)
     sampler = EpochSampler(taken, shards.labels[taken], spec, training=training, rank=rank, num_ranks=num_ranks)
     return ClipLoader(_Held(shards, taken, table, sampler), sampler, taken, left_out)
 

@@ -13,7 +13,6 @@ No lengths go in: all clips of a batch have the same n, for a detector cuts wind
 from __future__ import annotations
 
 import copy
-import json
 import os
 import tempfile
 import warnings
@@ -38,7 +37,7 @@ from ffdv.models.late import LateNet
 from ffdv.models.motion import VectorNet
 from ffdv.models.visual import FaceNet
 from ffdv.records import FAKE, REAL
-from ffdv.training.int8 import Int8Loss, measure_loss, rounded, store_in_bytes, with_loss
+from ffdv.training.int8 import measure_loss, rounded, store_in_bytes, with_loss
 from ffdv.training.kinds import restore_embedding_range, restore_net
 from ffdv.training.plan import recipe_from
 
@@ -85,7 +84,7 @@ def export(
     """Write a run's best epoch as ONNX and return the file; out=None writes RUN/model.onnx, with int8 RUN/model-int8.onnx.
 
     run: the folder that ffdv train wrote, or one of its safetensors files. int8: store weights in eight bits (int8.py); data: the shards on
-    which its cost is measured, needed then; `read_int8_loss` tells it. Raises CheckpointError when there is no finished epoch in it,
+    which its cost is measured, needed then; int8.read_int8_loss tells it. Raises CheckpointError when there is no finished epoch in it,
     when it cannot be read, or when the exported net does not agree with torch.
     """
     run = Path(run)
@@ -121,18 +120,6 @@ def _in_eight_bits(path: Path, checkpoint: Checkpoint, data: Path | str) -> Chec
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return with_loss(checkpoint, small, measure_loss(path, checkpoint, small, open_shards(data)))
-
-
-def read_int8_loss(path: Path | str) -> Int8Loss:
-    """What rounding cost, as the exported file says. Raises CheckpointError where it is no int8 file of ours."""
-    import onnx
-
-    said = {one.key: one.value for one in onnx.load(str(path), load_external_data=False).metadata_props}
-    told: Any = json.loads(said.get("provenance", "{}")).get("int8")
-    if not isinstance(told, dict):
-        raise CheckpointError(f"{path}: was not exported with --int8")
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return Int8Loss(**fields)
 
 
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:

@@ -10,18 +10,20 @@ not faster. What is no weight of a convolution or a linear layer, or a narrow on
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, read_parts
+from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, taught_clips
 from ffdv.data.shards import Shards
 from ffdv.errors import CheckpointError
 from ffdv.metrics.ranking import roc_auc
@@ -33,18 +35,17 @@ if TYPE_CHECKING:
     import onnx
 
 STEPS = 127  # to either side of zero
-LEAST_NUMBERS, LEAST_A_CHANNEL = (
-    1024,
-    100,
-)  # narrow layers are few numbers, and their rounding costs as much as that of all others
+LEAST_NUMBERS = 1024
+LEAST_A_CHANNEL = 100  # narrow layers are few numbers, and their rounding costs as much as that of all others
 OFF_GRID = 1e-3  # of a step: by so much float32 may miss one
 
 
-@dataclass(frozen=True)
-class Int8Loss:
+class Int8Loss(BaseModel):
     """What rounding cost: part of the data that judged, real and fake clips, AUC before and after with the paired difference and
     its 95 % interval, by how much the logit of a clip moved at most, and what is to be said of the choice of clips.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     part: str
     num_real: int
@@ -93,8 +94,8 @@ def measure_loss(path: Path, checkpoint: Checkpoint, small: Mapping[str, Tensor]
     from ffdv.training.evaluate import interval_groups, own_parts, score_run
 
     chosen = choose_clips(LabelledClips.of_shards(shards), own_parts(path, shards), None)
-    served = read_parts(path.parent) if (path.parent / PARTS_NAME).is_file() else {}
-    rows = np.array([row for row in chosen.rows.tolist() if served.get(shards.names[row]) != "train"], np.int64)
+    taught = taught_clips(path.parent) if (path.parent / PARTS_NAME).is_file() else frozenset()
+    rows = np.array([row for row in chosen.rows.tolist() if shards.names[row] not in taught], np.int64)
     if not len(rows):
         raise CheckpointError(
             f"{shards.folder}: the run was trained on all its clips; what rounding costs is measured on others"
@@ -125,12 +126,20 @@ def measure_loss(path: Path, checkpoint: Checkpoint, small: Mapping[str, Tensor]
 
 def with_loss(checkpoint: Checkpoint, small: Mapping[str, Tensor], loss: Int8Loss) -> Checkpoint:
     """The checkpoint with rounded weights, its provenance saying so."""
-    provenance = {
-        **checkpoint.header.provenance,
-        "int8": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loss).items()},
-    }
+    provenance = {**checkpoint.header.provenance, "int8": loss.model_dump(mode="json")}
     header = checkpoint.header.model_copy(update={"provenance": provenance})
     return replace(checkpoint, tensors=dict(small), header=header)
+
+
+def read_int8_loss(path: Path | str) -> Int8Loss:
+    """What rounding cost, as the exported file says. Raises CheckpointError where it is no int8 file of ours."""
+    import onnx
+
+    said = {one.key: one.value for one in onnx.load(str(path), load_external_data=False).metadata_props}
+    told = json.loads(said.get("provenance", "{}")).get("int8")
+    if told is None:
+        raise CheckpointError(f"{path}: was not exported with --int8")
+    return Int8Loss.model_validate(told)
 
 
 def store_in_bytes(model: onnx.ModelProto) -> None:

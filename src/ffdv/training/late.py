@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.data.loader import has_any
-from ffdv.data.seen import PARTS_NAME, read_parts
+from ffdv.data.seen import PARTS_NAME, taught_clips
 from ffdv.data.shards import Shards, write_atomically
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
@@ -53,7 +53,7 @@ class Members:
     def taught(self) -> frozenset[str]:
         """Names of the clips that some member was trained on: what these say of them is no measure of their worth."""
         folders = [folder for folder in map(self.path, self.names) if (folder / PARTS_NAME).is_file()]
-        return frozenset(name for folder in folders for name, part in read_parts(folder).items() if part == "train")
+        return frozenset().union(*map(taught_clips, folders))
 
 
 def finished_run(member: str, copied: Path) -> Path | None:
@@ -144,9 +144,8 @@ def _refuse_judges(run: Path, shards: Shards, parts: Parts) -> None:
     """Refuse a finished run that learnt clips of the other parts, by their names: who speaks in them is not known here."""
     if not (run / PARTS_NAME).is_file():
         raise CheckpointError(f"{run}: without its {PARTS_NAME} nobody knows what it was trained on; name a whole run")
-    taught = {name for name, part in read_parts(run).items() if part == "train"}
     judges = {shards.names[row] for part in ("validation", "calibration", "test") for row in parts.rows(part)}
-    if shared := sorted(taught & judges):
+    if shared := sorted(taught_clips(run) & judges):
         raise ManifestError(
             f"{run}: was trained on {len(shared)} clips called as those that judge this run ({shared[0]!r} first); give a run that was "
             "trained on other clips, or name its recipe, so that it is trained anew"
