@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "weights"))
 import picture  # noqa: E402 -- scripts are no package
@@ -16,6 +17,7 @@ import picture_forgeries as forgeries  # noqa: E402
 
 from ffdv.detect.looking import Look, LookSpec  # noqa: E402
 from ffdv.detect.picture import PictureSense, shipped_net, shipped_weights  # noqa: E402
+from ffdv.detect.picture_model import PastedNet  # noqa: E402
 from ffdv.detect.senses import SenseOpinion  # noqa: E402
 from ffdv.features.landmarks import FACE_OVAL  # noqa: E402
 
@@ -66,6 +68,20 @@ def test_wear_tells_nothing_of_the_class() -> None:
 
     assert (one == other).all()
     assert one.shape == pixels.shape
+
+
+def test_the_exported_net_says_what_torch_says_and_pads_inside_its_convolutions(tmp_path: Path) -> None:
+    net = picture.PastedFaceNet().eval()
+    crops = np.random.default_rng(0).integers(0, 256, (3, 160, 160, 3), dtype=np.uint8)
+
+    picture.export(net, tmp_path / "net.onnx", {})
+
+    with torch.no_grad():
+        logits, maps = net(torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)))
+    exported = PastedNet((tmp_path / "net.onnx").read_bytes()).look(crops)
+    np.testing.assert_allclose(exported[0], logits.numpy(), atol=1e-3)
+    np.testing.assert_allclose(exported[1], maps.numpy(), atol=1e-3)
+    assert not {"Pad", "Shape"} & {node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node}
 
 
 @pytest.mark.data

@@ -40,8 +40,10 @@ def scan(
     from ffdv.detect.verdict import Verdict
     from ffdv.detect.words import COLONS, LANGUAGES, Lang, say
     from ffdv.errors import MediaError
+    from ffdv.memory import leave_imports_alone
     from ffdv.sentences import worded
 
+    leave_imports_alone()
     speech: Lang = next((known for known in LANGUAGES if known == lang), "en")
     with console.progress_bar("scan") as bar:
         try:

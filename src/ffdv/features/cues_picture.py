@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.features.fourier import next_fast_length
 from ffdv.features.probes_picture import blockiness_db, noise_levels, sharpness_db
 from ffdv.records import FloatArray, PixelArray
 
@@ -247,14 +248,16 @@ def pattern_repetition(gray: FloatArray) -> float:
     if min(gray.shape) < SMALLEST_SIDE:
         return math.nan
     detail = np.diff(gray, axis=1)[:-1] + np.diff(gray, axis=0)[:, :-1]
-    detail = (detail - detail.mean()) * np.hanning(detail.shape[0])[:, None] * np.hanning(detail.shape[1])[None, :]
-    shape = (2 * detail.shape[0], 2 * detail.shape[1])
+    fades = (np.hanning(length).astype(np.float32) for length in detail.shape)
+    detail = (detail - detail.mean()) * np.outer(*fades)
+    # Half as much again of nothing: lags up to half the size are compared, and none of them may come round from the other end.
+    shape = (next_fast_length(detail.shape[0] * 3 // 2), next_fast_length(detail.shape[1] * 3 // 2))
     correlation = np.fft.irfft2(np.abs(np.fft.rfft2(detail, shape)) ** 2, shape)
     if correlation[0, 0] <= 0:
         return math.nan
-    rows = np.minimum(np.arange(shape[0]), shape[0] - np.arange(shape[0]))[:, None]
-    columns = np.minimum(np.arange(shape[1]), shape[1] - np.arange(shape[1]))[None, :]
-    far = (np.hypot(rows, columns) > 8) & (rows < detail.shape[0] // 2) & (columns < detail.shape[1] // 2)
+    rows, columns = (np.minimum(np.arange(length), length - np.arange(length)) for length in shape)
+    far = (rows[:, None] ** 2 + columns[None] ** 2 > 64) & (rows < detail.shape[0] // 2)[:, None]
+    far &= (columns < detail.shape[1] // 2)[None]
     return float(max(0.0, correlation[far].max() / correlation[0, 0])) if far.any() else math.nan
 
 
@@ -267,9 +270,9 @@ def _difference(measure: Callable[[FloatArray], float], face: FloatArray, backgr
 def _gradient(gray: FloatArray, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """The plane's slope (x, y) that fits the logarithm of brightness best inside a mask, per pixel."""
     rows, columns = np.nonzero(mask)
-    plane = np.stack([columns, rows, np.ones(len(rows))], axis=1)
-    slope, *_ = np.linalg.lstsq(plane, np.log(gray[mask].astype(np.float64) + 8.0), rcond=None)
-    return np.asarray(slope[:2], np.float64)
+    light = np.log(gray[mask].astype(np.float64) + 8.0)
+    places = np.stack([columns - columns.mean(), rows - rows.mean()])
+    return np.asarray(np.linalg.lstsq(places @ places.T, places @ (light - light.mean()), rcond=None)[0], np.float64)
 
 
 def median_of(values: Sequence[float]) -> float:

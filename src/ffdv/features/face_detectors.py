@@ -109,7 +109,8 @@ class YuNet:
 
     def _detect_padded(self, pixels: PixelArray, height: int, width: int) -> Detections:
         picture = np.zeros((1, 3, height, width), np.float32)
-        picture[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels[..., ::-1].transpose(2, 0, 1)  # RGB -> BGR
+        for plane, channel in zip(picture[0], (2, 1, 0), strict=True):  # RGB -> BGR
+            plane[: pixels.shape[0], : pixels.shape[1]] = pixels[..., channel]
         values = self._session.run(self._outputs, {self._input: picture})
         return decode_grids(dict(zip(self._outputs, values, strict=True)), width)
 

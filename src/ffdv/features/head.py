@@ -103,10 +103,10 @@ def changes_about(before: PixelArray, after: PixelArray, outline: FloatArray) ->
     left, top = (max(0, math.floor(c - half)) for c in centre)
     right, bottom = math.ceil(centre[0] + half), math.ceil(centre[1] + half)
     step = max(1, round(2 * half / VIEW_SIDE / 1.5))
-    views = [_shrunk(pixels[top : max(0, bottom), left : max(0, right), 1], step) for pixels in (before, after)]
-    if not views[0].size:
+    view = (slice(top, max(0, bottom)), slice(left, max(0, right)), 1)
+    change = np.abs(_shrunk_difference(before[view], after[view], step))
+    if not change.size:
         return math.nan, math.nan
-    change = np.abs(views[1] - views[0])
     rows, columns = (np.arange(n) * step + (step - 1) / 2 for n in change.shape)
     far = ((columns[None] + left - centre[0]) / radius[0]) ** 2 + ((rows[:, None] + top - centre[1]) / radius[1]) ** 2
     parts = (change[far <= 1.0], change[far >= AROUND**2])
@@ -141,18 +141,17 @@ def head_numbers(head: HeadTrack, *, fps: float = 25.0) -> dict[str, float]:
     return numbers
 
 
-def _shrunk(plane: PixelArray, step: int) -> FloatArray:
-    """Means of step × step pixels; what does not fill one is left out."""
-    height, width = plane.shape[0] // step * step, plane.shape[1] // step * step
-    whole = plane[:height, :width]
-    if step == 1:
-        return whole.astype(np.float32)
+def _shrunk_difference(before: PixelArray, after: PixelArray, step: int) -> FloatArray:
+    """Means of after - before over step × step pixels (step up to 128); what does not fill one is left out."""
+    height, width = before.shape[0] // step, before.shape[1] // step
+    whole = after[: height * step, : width * step].astype(np.int16)
+    whole -= before[: height * step, : width * step]
     # Sums of every step-th row, then column: five times as fast as a mean over axes of length step.
-    rows = np.zeros((height // step, width), np.uint32)
-    for k in range(step):
+    rows = whole[::step].copy()
+    for k in range(1, step):
         rows += whole[k::step]
-    sums = np.zeros((height // step, width // step), np.uint32)
-    for k in range(step):
+    sums = rows[:, ::step].astype(np.int32)
+    for k in range(1, step):
         sums += rows[:, k::step]
     means: FloatArray = sums.astype(np.float32) / np.float32(step**2)
     return means

@@ -101,6 +101,12 @@ class Mesh:
         """How far the face leans clockwise, in radians."""
         return roll(self.five_points())
 
+    @cached_property
+    def mouth_place(self) -> tuple[float, float, float, float]:
+        """Middle of the mouth's corners (they move little as it opens) in picture pixels, eye distance, lean."""
+        x, y = self.points[list(MOUTH_CORNERS), :2].mean(axis=0)
+        return float(x), float(y), self.eye_distance, self.lean
+
     def five_points(self) -> FloatArray:
         """The detector's landmarks (5, 2): right eye, left eye, nose, right and left mouth corner."""
         eyes = [self.points[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE)]
@@ -132,10 +138,10 @@ class FaceMesh:
         """One mesh per square (face_square(..., MESH_MARGIN)) of an upright RGB picture uint8 (height, width, 3)."""
         meshes = []
         for square in squares:
-            crop = cut_square(pixels, square, MESH_SIDE).astype(np.float32).transpose(2, 0, 1)[None] / 255.0
-            points, presence, lips = self._session.run(
-                ["landmarks", "presence", "lips"], {"input": np.ascontiguousarray(crop)}
-            )
+            planes = np.empty((1, 3, MESH_SIDE, MESH_SIDE), np.float32)
+            planes[0] = cut_square(pixels, square, MESH_SIDE).transpose(2, 0, 1)
+            planes /= 255.0
+            points, presence, lips = self._session.run(["landmarks", "presence", "lips"], {"input": planes})
             points[0, LIPS, :2] = lips[0]
             flat = square.to_picture(points[0, :, :2], MESH_SIDE)
             depth = points[0, :, 2:] * (square.side / MESH_SIDE)

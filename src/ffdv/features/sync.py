@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ffdv.features.crops import Square, cut_square
 from ffdv.features.filters import gaussian_filter1d
-from ffdv.features.landmarks import MOUTH_CORNERS, MOUTH_POINTS, FaceMesh, Mesh, follow_mesh
+from ffdv.features.landmarks import MOUTH_POINTS, FaceMesh, Mesh, follow_mesh
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray, Samples
 from ffdv.records import MouthTrack as MouthTrack  # noqa: PLC0414 -- it was born here; readers of this file may take it from here
 
@@ -123,16 +123,9 @@ def _cut_mouth(near: deque[tuple[Frame, Mesh | None]], position: int, spec: Mout
         return MouthFrame(frame.seconds, np.zeros((spec.size, spec.size), np.uint8), math.nan, UNSEEN_POINTS)
     first = max(0, position - SMOOTHED_FRAMES // 2)
     around = [m for _, m in list(near)[first : position + SMOOTHED_FRAMES // 2 + 1] if m is not None]
-    places = np.array([_mouth_place(m) for m in around], np.float64)
-    x, y, eye_distance, turn = places.mean(axis=0)
+    x, y, eye_distance, turn = np.mean([m.mouth_place for m in around], axis=0, dtype=np.float64)
     crop = cut_square(frame.pixels, Square(x, y, eye_distance * spec.margin, turn), spec.size)
     return MouthFrame(frame.seconds, luminance(crop), mesh.mouth_opening(), mesh.mouth_points())
-
-
-def _mouth_place(mesh: Mesh) -> tuple[float, float, float, float]:
-    """Middle of the mouth's corners (they move little as it opens), eye distance, lean."""
-    x, y = mesh.points[list(MOUTH_CORNERS), :2].mean(axis=0)
-    return float(x), float(y), mesh.eye_distance, mesh.lean
 
 
 def luminance(pixels: PixelArray) -> PixelArray:

@@ -58,7 +58,7 @@ def voice_statistics(samples: FloatArray) -> VoiceStatistics | None:
 def statistic_names() -> tuple[str, ...]:
     """What each value is called, group and place in it (motion_std[3]), in order."""
     rng = np.random.default_rng(0)
-    named = _measure(rng.standard_normal(2 * RATE).astype(np.float32))
+    named = _measure(rng.standard_normal(RATE).astype(np.float32))
     assert named is not None
     return tuple(f"{name}[{place}]" for name, group in named[0].items() for place in range(np.size(group)))
 
