@@ -37,9 +37,9 @@ types: $(INSTALLED) ## mypy strict, and the direction of imports between rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data): hours; says whether it comes out as stated
+weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data), in a night; says whether it comes out as stated (VOCODERS=1: our vocoders first, with a GPU or in days)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev,weights]'
-	$(BIN)/python scripts/weights/vocoders.py --data '$(CLIPS)' --work weights-work
+	$(if $(VOCODERS),$(BIN)/python scripts/weights/vocoders.py --data '$(CLIPS)' --work weights-work)
 	@failed=; for sense in voice picture agreement fusion; do \
 	  $(BIN)/python scripts/weights/$$sense.py --data '$(CLIPS)' --work weights-work --out src/ffdv/detect/weights || failed="$$failed $$sense"; \
 	done; [ -z "$$failed" ] || { echo "not as stated:$$failed"; exit 1; }

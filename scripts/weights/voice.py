@@ -6,9 +6,10 @@
                               └─ pairs, also of copies by our vocoders ─ VoiceNet (voice_training.py) ─▶ voice.onnx
     closed rows ─ never taught, only judged ─▶ calibration, threshold, tables
 
-Only rows with open = 1 are taught; anything else is refused. vocoders.py must have run before with the same --work. Sound, statistics
-and the net's state are kept there, so that a second run takes five minutes. The first takes 10 minutes for statistics and, for the net,
-five minutes on a GPU or four hours on one core.
+Only rows with open = 1 are taught; anything else is refused. Copies by our vocoders are taught where vocoders.py has left them in --work,
+as for the net that ships; without them (65 hours of a core to make, not proven to help: decision 0018) the net takes fewer steps. Sound,
+statistics and the net's state are kept in --work, so that a second run takes five minutes. The first takes 20 minutes for statistics and,
+for the net, five minutes on a GPU; on one core an hour without copies, two to four with them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,18 @@ from sklearn.linear_model import LogisticRegression
 from stated import exit_status
 from vocoders import Copies, load_copies
 from voice_corpus import Row, Sound, check_open, read_rows
-from voice_training import STEPS, WORN, Collection, Disturbance, Family, PairedWindows, Shelf, train, worn_by_codec
+from voice_training import (
+    STEPS,
+    STEPS_ALONE,
+    WORN,
+    Collection,
+    Disturbance,
+    Family,
+    PairedWindows,
+    Shelf,
+    train,
+    worn_by_codec,
+)
 from voice_wear import WORN_EACH, WORN_SEEDS, Wearing, worn_somehow
 
 from ffdv.detect.kernel import KernelMachine, from_steps, save_kernel_machine, stored_steps
@@ -167,16 +179,19 @@ def worn_development(
 
 
 def train_net(
-    sound: Sound, rows: Sequence[Row], places: Sequence[int], work: Path, *, device: torch.device, steps: int
+    sound: Sound, rows: Sequence[Row], places: Sequence[int], work: Path, *, device: torch.device, steps: int | None
 ) -> VoiceNet:
-    """The net, taught open clips and their copies by our vocoders (scripts/weights/vocoders.py); kept in `work`."""
+    """The net, taught open clips and, where they were made, their copies by our vocoders (scripts/weights/vocoders.py); kept in `work`."""
     kept = work / "voice-net.pt"
     net = VoiceNet()
     if kept.is_file():
         net.load_state_dict(torch.load(kept, weights_only=True))
         return net.eval()
     check_open([rows[place] for place in places])
-    collections, families, sites = material(sound, rows, places, load_copies(work))
+    copies = load_copies(work)
+    steps = steps or (STEPS if copies else STEPS_ALONE)
+    print(f"the net: {steps} steps, copies by {', '.join(copies) or 'no vocoder of ours'}", flush=True)
+    collections, families, sites = material(sound, rows, places, copies)
     shelves = {
         name: Shelf(one, [worn_by_codec(one, seed, work / f"voice-{name}-worn{seed}.npy") for seed in seeds], device)
         for name, (one, seeds) in collections.items()
@@ -322,7 +337,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("weights-work"))
     parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the net; fewer only to try it out")
+    parser.add_argument("--steps", type=int, help=f"of the net; {STEPS} with our vocoders' copies, else {STEPS_ALONE}")
     parser.add_argument("--keep-net", action="store_true", help="fit the statistics beside the net that is there")
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ _HOMES = {
     "crossval": "ffdv.training.crossval",
     "doctor": "ffdv.app.doctor",
     "evaluate": "ffdv.training.evaluate",
+    "export": "ffdv.training.export",
     "forge": "ffdv.data.forge",
     "gallery": "ffdv.data.gallery_page",
     "generate_mel_spectrogram": "ffdv.features.spectrogram",
@@ -39,7 +40,16 @@ def __getattr__(name: str) -> object:
         return version("ffdv")
     if name not in _HOMES:
         raise AttributeError(f"module 'ffdv' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        from ffdv.errors import ExtraMissing, extra_of
+
+        extra = extra_of(error)
+        if extra is None:
+            raise
+        raise ExtraMissing(f"ffdv.{name}", extra) from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,9 @@ CHINESE: Mapping[str, str] = {
     "{first}, {rest}": "{first}，{rest}",
     "sound": "声音",
     "picture": "画面",
+    "voice": "声音",
+    "agreement": "声画一致性",
+    "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed": "{sense}没有结果：未改动时只判断了 {real} 段真实和 {fake} 段伪造片段，每类至少需要 {fewest} 段",
     # a file that cannot be used
     "no such file ({why}); check the name and the folder": "没有这个文件（{why}）；请检查文件名和文件夹",
     "not a regular file (a folder, device or pipe); give the path of a media file": "不是普通文件（而是文件夹、设备或管道）；请给出媒体文件的路径",
@@ -108,12 +111,12 @@ CHINESE: Mapping[str, str] = {
     # what lies outside of what a sense was trained on
     "there is {seconds:.1f} s of speech, less than the {least:.0f} s of the shortest training clip": "语音只有 {seconds:.1f} 秒，短于最短的训练片段（{least:.0f} 秒）",
     "the sound is unlike nearly all that the voice detector was trained on": "声音与声音检测器的绝大部分训练材料都不同",
-    "the sound is noisy, re-recorded or heavily compressed, which wears genuine voices like made ones": "声音有噪声、经过翻录或高度压缩，这会使真实的声音听起来像合成的",
-    "the sound is compressed to {kbps:.0f} kbit/s, which wears genuine voices like made ones": "声音被压缩到 {kbps:.0f} kbit/s，这会使真实的声音听起来像合成的",
-    "the face is {side:.0f} pixels high; those that taught had at least {least:.0f}": "人脸高 {side:.0f} 像素，训练所用的人脸至少有 {least:.0f} 像素",
-    "the face is darker than those that taught": "人脸比训练所用的更暗",
-    "the face is softer or more compressed than those that taught": "人脸比训练所用的更模糊，或压缩得更厉害",
-    "the face is harsher or noisier than those that taught": "人脸比训练所用的更锐利，或噪点更多",
+    "the sound is noisy, re-recorded or heavily compressed, which can make a genuine voice sound synthetic": "声音有噪声、经过翻录或高度压缩，这会使真实的声音听起来像合成的",
+    "the sound is compressed to {kbps:.0f} kbit/s, which can make a genuine voice sound synthetic": "声音被压缩到 {kbps:.0f} kbit/s，这会使真实的声音听起来像合成的",
+    "the face is {side:.0f} pixels high; the faces in training had at least {least:.0f}": "人脸高 {side:.0f} 像素，训练所用的人脸至少有 {least:.0f} 像素",
+    "the face is darker than the faces in training": "人脸比训练所用的更暗",
+    "the face is softer or more compressed than the faces in training": "人脸比训练所用的更模糊，或压缩得更厉害",
+    "the face is harsher or noisier than the faces in training": "人脸比训练所用的更锐利，或噪点更多",
     "only {seconds:.1f} s of speech are heard while the mouth is in sight": "能看到嘴部的时间里只有 {seconds:.1f} 秒语音",
     # which clips were judged, and what to know of the choice
     "all labelled clips": "全部有标签的片段",

@@ -104,6 +104,28 @@ class ExtraMissing(FfdvError):
         super().__init__(f"{what} needs the [{extra}] extra; install it with: pip install 'ffdv[{extra}]'")
 
 
+def extra_of(error: ModuleNotFoundError) -> str | None:
+    """Which extra brings the module that is not there; None when it is no optional part of ours."""
+    trained = {
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning_fabric",
+        "sklearn",
+        "scipy",
+        "pyarrow",
+        "safetensors",
+        "onnx",
+        "onnxscript",
+        "pandas",
+        "audiomentations",
+        "pyworld",
+        "tensorboard",
+        "matplotlib",
+    }
+    return "train" if (error.name or "").split(".")[0] in trained else None
+
+
 def _printable(path: Path) -> str:
     """A path on one line, whatever is in its name: control characters and broken bytes are shown escaped."""
     text = str(path).encode("utf-8", "backslashreplace").decode()

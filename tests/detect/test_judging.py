@@ -52,7 +52,8 @@ def test_the_word_follows_from_the_band(probability: float, word: str) -> None:
 def test_every_cannot_tell_says_why_first() -> None:
     assert decided([])[1][0] == "nothing_judged"
     assert decided([opinion("voice", 0.5)])[1][0] == "undecided"
-    assert decided([opinion("voice", 0.6), opinion("picture", 0.1)])[1][0] == "senses_disagree"
+    assert decided([opinion("voice", 0.7), opinion("picture", 0.1)])[1][0] == "senses_disagree"
+    assert decided([opinion("voice", 0.55), opinion("picture", 0.1)])[1][0] == "undecided"
     assert decided([opinion("voice", 0.9)], LookedAt(0.4, sound_seconds=0.4))[1][0] == "too_short"
     assert decided([opinion("voice", 0.75, outside=("it is sung",))]) == (
         "cannot tell", ["outside", "sense_suspects", "absent"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import subprocess
 import sys
 import time
@@ -88,6 +89,55 @@ def test_a_scan_goes_on_where_it_was_and_looks_again_at_what_changed(folder: Pat
     assert [(c.name, c.fake_probability) for c in again.clips] == [(c.name, c.fake_probability) for c in first.clips]
 
 
+@pytest.mark.parametrize(
+    "table",
+    ["video_name,target\nquiet.wav,0\n", "id,url\n1,http://x\n"],
+    ids=["names one clip", "is of something else"],
+)
+def test_no_table_in_a_folder_hides_its_other_clips(folder: Path, table: str) -> None:
+    (folder / "labels.csv").write_text(table)
+
+    clips, _ = clips_of(folder)
+
+    assert sorted(clip.name for clip in clips) == sorted([*NAMES, "broken.mp4"])
+
+
+def test_clips_of_several_folders_are_named_by_their_folder(tmp_path: Path) -> None:
+    for name in ("aa", "bb"):
+        (tmp_path / name).mkdir()
+        write_media(tmp_path / name / "clip.wav", sound=voice(1.2))
+
+    clips, _ = clips_of([tmp_path / "aa", tmp_path / "bb"])
+
+    assert [clip.name for clip in clips] == ["aa/clip.wav", "bb/clip.wav"]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_report_lists_all_that_was_ever_scanned_into_it(folder: Path, tmp_path: Path) -> None:
+    for name in NAMES[:2]:
+        scan(folder / name, out=tmp_path / "out")
+
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert [score.name for score in read_scores(tmp_path / "out" / "scores.csv")] == ["a<b>&.wav", "quiet.wav"]
+    assert all(f'href="clips/{page_name(name)}.html"' in index for name in NAMES[:2])
+
+
+def test_a_scan_that_is_stopped_leaves_a_list_of_what_is_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped_after_one(parts: list[Any], work: Any, **_: object) -> Any:
+        work(parts[0], lambda *_: None)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(scanning, "run_parts", stopped_after_one)
+
+    with pytest.raises(KeyboardInterrupt):
+        scanned(folder, job(tmp_path / "out"))
+
+    assert len(read_scores(tmp_path / "out" / "scores.csv")) == 1
+
+
 def test_without_a_folder_nothing_is_left_behind(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
 
@@ -114,8 +164,9 @@ def test_one_file_gives_its_verdict_and_a_page_that_holds_it(tmp_path: Path) -> 
 def test_requests_that_make_no_sense_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="en, zh"):
         scan(tmp_path, lang="fr")
-    with pytest.raises(RecipeError, match="max_minutes"):
-        scan(tmp_path, max_minutes=0)
+    for senseless in (0, math.nan, math.inf):
+        with pytest.raises(RecipeError, match="max-minutes"):
+            scan(tmp_path, max_minutes=senseless)
     with pytest.raises(MediaError, match="nowhere"):
         scan(tmp_path / "nowhere.mp4")
     with pytest.raises(ManifestError):
@@ -193,7 +244,7 @@ def test_what_no_sense_could_judge_is_a_failed_row_with_the_reason(tmp_path: Pat
 
     scores, _ = score_shipped(data, out=tmp_path / "scores.csv", workers=1, make=stand_in_detector)
 
-    assert [(score.status, score.y_pred) for score in scores] == [("failed", None)] * 2
+    assert [(score.status, score.y_pred, score.verdict) for score in scores] == [("failed", None, "cannot tell")] * 2
     assert all("could be judged" in score.reason for score in scores)
 
 

@@ -80,7 +80,7 @@ def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) ->
 
     assert len(told["usual"]) == 2
     assert [line for line in told["strange"] if line not in told["usual"]] == [
-        "This clip is unlike what taught the detector, so more is asked of it: fake above 85 %, no sign below 15 %."
+        "This clip is unlike the clips that the detector was trained on, so its limits are stricter: fake above 85 %, no sign below 15 %."
     ]
     assert fused.band.widened(CAUTION).high == pytest.approx(0.85)
 
@@ -98,7 +98,9 @@ def test_lips_and_speech_are_spoken_of_as_a_pair(verdict: Verdict) -> None:
 
 
 def test_what_is_outside_is_worded_within_its_reason(verdict: Verdict) -> None:
-    strange = (Reason("outside", {"sense": "voice", "text": Sentence("the face is darker than those that taught")}),)
+    strange = (
+        Reason("outside", {"sense": "voice", "text": Sentence("the face is darker than the faces in training")}),
+    )
 
     assert reasons(replace(verdict, reasons=strange), "zh") == (
         "该片段与检测器的训练材料不同（声音）：人脸比训练所用的更暗。",

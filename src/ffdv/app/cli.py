@@ -18,7 +18,7 @@ from ffdv.app.verbs_protocol import compare, crossval
 from ffdv.app.verbs_scan import scan
 from ffdv.app.verbs_stress import stress
 from ffdv.app.verbs_sync import sync
-from ffdv.errors import FfdvError
+from ffdv.errors import FfdvError, extra_of
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
 
@@ -342,7 +342,7 @@ def main() -> None:
         console.say_error(error)
         sys.exit(UNUSABLE)
     except ModuleNotFoundError as error:
-        extra = _extra_of(error)
+        extra = extra_of(error)
         if extra is None:
             raise
         from ffdv.app import console
@@ -359,28 +359,6 @@ def _show_version() -> None:
 
         sys.stdout.write(f"ffdv {__version__}\n")
         sys.exit(OK)
-
-
-def _extra_of(error: ModuleNotFoundError) -> str | None:
-    """Which extra brings the module that is not there; None when it is no optional part of ours."""
-    trained = {
-        "torch",
-        "torchvision",
-        "timm",
-        "lightning_fabric",
-        "sklearn",
-        "scipy",
-        "pyarrow",
-        "safetensors",
-        "onnx",
-        "onnxscript",
-        "pandas",
-        "audiomentations",
-        "pyworld",
-        "tensorboard",
-        "matplotlib",
-    }
-    return "train" if (error.name or "").split(".")[0] in trained else None
 
 
 def _json(value: object) -> str:

@@ -9,6 +9,7 @@ from ffdv.app import console
 if TYPE_CHECKING:
     from ffdv.detect.sync import SyncEstimate
 
+CONFIDENT = 0.3
 CALLED = 0.71  # one of 20 real development clips is above (docs/log.md, 2026-11-25)
 
 
@@ -39,4 +40,7 @@ def _sentence(found: SyncEstimate) -> str:
         return "lips and sound do not seem to belong together"
     if abs(found.offset_frames) < 1.5:
         return "sound and lips are in step"
-    return f"the sound is {abs(found.offset_ms):.0f} ms {'late' if found.offset_ms > 0 else 'early'}"
+    side = "late" if found.offset_ms > 0 else "early"
+    if found.confidence < CONFIDENT:
+        return f"the sound is perhaps {abs(found.offset_ms):.0f} ms {side}; no offset stands out clearly"
+    return f"the sound is {abs(found.offset_ms):.0f} ms {side}"

@@ -57,6 +57,9 @@ def scan(
                 reason = f"{error.path}{COLONS[speech]}{worded(error.reason, speech)}"
                 console.say_error(reason, label=say("error_label", speech))
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            console.say(say("stopped" if out is None else "stopped_resumes", speech))
+            raise typer.Exit(130) from None
     if isinstance(result, Verdict):
         if as_json:
             console.json_line(as_text(verdict_json(result, result.path.name, lang=speech), indent=1))

@@ -70,11 +70,15 @@ class ProgressTally:
         self._total, self._resumed, self._progress = total, resumed, progress
         self._reasons: dict[tuple[int, int], str] = {}
         self._began = time.monotonic()
+        self._tell()  # how many there are, before the first is done
 
     def take(self, report: Report) -> None:
         """Count a report; whoever follows the job is told after each."""
         if report.kind == "item":
             self._reasons[report.part, report.position] = report.reason
+        self._tell()
+
+    def _tell(self) -> None:
         if self._progress is None:
             return
         rate = len(self._reasons) / max(1e-9, time.monotonic() - self._began)

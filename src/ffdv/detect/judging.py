@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ffdv.detect.evidence import Gathering, Opinions
 from ffdv.detect.fusion import Fused, fuse
 from ffdv.detect.looking import Look, LookedAt, LookSpec
-from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion, leaning
 from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
 from ffdv.metrics.abstention import AbstentionBand
@@ -30,7 +30,7 @@ from ffdv.sentences import Sentence, foreign
 
 STEP_SECONDS = 1.0  # of the timeline
 MOST_RANGES = 5
-STANDS_OUT = 0.5  # a second above this seems rather forged than not
+SAID = {"fake": "sense_suspects", "unsure": "sense_open", "real": "sense_clear"}
 # Of a clip in pieces the most suspicious quarter counts: a forged minute must not drown in an hour, and one odd piece of many
 # must not accuse the whole.
 COUNTED_SHARE = 0.25
@@ -213,9 +213,7 @@ def decide(
     if fused is None:
         return "cannot tell", (Reason("nothing_judged"), *absent)
     told = [
-        Reason(
-            "sense_suspects" if one.probability > STANDS_OUT else "sense_clear", {"sense": name, "p": one.probability}
-        )
+        Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability})
         for name, one in sorted(judged.items(), key=lambda pair: -pair[1].probability)
     ]
     outside = [Reason("outside", {"sense": name, "text": text}) for name, one in judged.items() for text in one.outside]
@@ -228,8 +226,8 @@ def decide(
         return word, (*told, *outside, *absent)
     if strange and fused.band.verdict(fused.probability) != "cannot tell":
         return word, (*outside, *told, *absent)
-    sides = {one.probability > STANDS_OUT for one in judged.values()}
-    why = Reason("senses_disagree") if len(sides) == 2 else Reason("undecided")
+    sides = {leaning(one.probability) for one in judged.values()}
+    why = Reason("senses_disagree") if {"fake", "real"} <= sides else Reason("undecided")
     return word, (why, *told, *outside, *absent)
 
 
@@ -255,13 +253,13 @@ def _lane(opinion: SenseOpinion, steps: int) -> npt.NDArray[np.float64]:
 
 
 def _top_ranges(timeline: Timeline) -> tuple[TimeRange, ...]:
-    """Runs of seconds that seem rather forged than not, most suspicious first."""
+    """Runs of seconds that lean to forged, most suspicious first."""
     ranges = []
     for sense, lane in timeline.probabilities.items():
         step = 0
         while step < len(lane):
             stop = step
-            while stop < len(lane) and lane[stop] > STANDS_OUT:
+            while stop < len(lane) and leaning(lane[stop]) == "fake":
                 stop += 1
             if stop > step:
                 start = timeline.start_seconds + step * timeline.step_seconds

@@ -76,7 +76,7 @@ class KernelMachine:
 
     @cached_property
     def _kept_squares(self) -> npt.NDArray[np.float64]:
-        return np.einsum("ij,ij->i", self.kept, self.kept, dtype=np.float64)
+        return np.asarray(np.einsum("ij,ij->i", self.kept, self.kept, dtype=np.float64))
 
 
 def save_kernel_machine(machine: KernelMachine, path: Path) -> None:

@@ -128,18 +128,18 @@ class PictureSense:
         if side < SMALL_SHARE * self._weights.smallest_side:
             told.append(
                 Sentence(
-                    "the face is {side:.0f} pixels high; those that taught had at least {least:.0f}",
+                    "the face is {side:.0f} pixels high; the faces in training had at least {least:.0f}",
                     side=side,
                     least=self._weights.smallest_side,
                 )
             )
         if face.brightness < DARKEST:
-            told.append(Sentence("the face is darker than those that taught"))
+            told.append(Sentence("the face is darker than the faces in training"))
         low, high = (self._beyond(face.numbers, name) for name in ("skin_energy_2", "mouth_energy_2"))
         if min(low, high) < -CLEARLY:
-            told.append(Sentence("the face is softer or more compressed than those that taught"))
+            told.append(Sentence("the face is softer or more compressed than the faces in training"))
         if max(low, high) > CLEARLY:
-            told.append(Sentence("the face is harsher or noisier than those that taught"))
+            told.append(Sentence("the face is harsher or noisier than the faces in training"))
         return tuple(told)
 
     def _beyond(self, numbers: Mapping[str, float], name: str) -> float:

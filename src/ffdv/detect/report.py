@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ffdv.detect.evidence import shrunk_picture
-from ffdv.detect.senses import SENSES, SenseAbsent
+from ffdv.detect.senses import SENSES, SenseAbsent, leaning
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
     STOPS,
@@ -188,6 +188,7 @@ def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
         return nothing | {"why": note_text(opinion, lang)}
     return nothing | {
         "probability": opinion.probability,
+        "tone": leaning(opinion.probability),
         "logit": opinion.logit,
         "outside": [text + STOPS[lang] for text in outside_texts(opinion, lang)],
         "numbers": ", ".join(f"{key} {float(number):.4g}" for key, number in opinion.numbers.items()),
@@ -200,7 +201,7 @@ METER = """<div class="meter" role="img" aria-label="{{ text }}"><i class="{{ to
 def _meter(probability: float, band: AbstentionBand | None) -> Any:
     """A bar from 0 to 100 %, with the band's edges."""
     marks = [] if band is None else [round(100 * edge, 1) for edge in (band.low, band.high)]
-    tone = ("fake" if probability > 0.5 else "real") if band is None else TONES[band.verdict(probability)]
+    tone = leaning(probability) if band is None else TONES[band.verdict(probability)]
     return drawn(METER, text=percent(probability), tone=tone, width=round(100 * probability, 1), marks=marks)
 
 
@@ -220,7 +221,7 @@ def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
         if not np.isfinite(part).any():
             continue
         value = float(np.nanmax(part))
-        bars.append((x, round(max(3.0, 100 * value), 1), "" if value > 0.5 else "low"))
+        bars.append((x, round(max(3.0, 100 * value), 1), "" if leaning(value) == "fake" else "low"))
     return {
         "bars": len(bars),
         "drawing": drawn(LANE, count=round(count, 4), bars=bars, width=1.0 - min(WIDEST_GAP, GAP_SHARE * count)),

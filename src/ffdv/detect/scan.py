@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.sources.folder import load_folder
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
@@ -92,8 +95,8 @@ def scan(
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used.
     """
     speech = _language(lang)
-    if max_minutes <= 0:
-        raise RecipeError(f"max_minutes must be positive, got {max_minutes:g}")
+    if not 0 < max_minutes < math.inf:
+        raise RecipeError(f"max_minutes (--max-minutes) must be a positive number, got {max_minutes:g}")
     single = _single_file(data)
     if single is not None:
         verdict = shipped_detector().judge(single, max_minutes=max_minutes)
@@ -135,16 +138,21 @@ def scan_clips(
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
         parts = [Part(number, (clip,)) for number, clip in enumerate(todo)]
         work = PartScanner(folder, job, pages=job.out is not None)
-        for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
-            tally.take(report)
+        try:
+            for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
+                tally.take(report)
+        except KeyboardInterrupt:
+            if job.out is not None:  # what is done is worth a list
+                done = [clip for clip in clips if is_done(clip, folder, job)]
+                _write_lists([_read_back(clip, folder, job) for clip in done], job.out, job.lang)
+            raise
         scanned = [_read_back(clip, folder, job) for clip in clips]
         scanned += [
             ScannedClip(name, "failed", reason=worded(reason, job.lang)) for name, reason in (unusable or {}).items()
         ]
-        scanned.sort(key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name))
         if job.out is not None:
             _write_lists(scanned, job.out, job.lang)
-    return ScanSummary(tuple(scanned), job.out, len(clips) - len(todo), time.monotonic() - began)
+    return ScanSummary(_by_suspicion(scanned), job.out, len(clips) - len(todo), time.monotonic() - began)
 
 
 @dataclass(frozen=True)
@@ -239,17 +247,33 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[
         if len(items) > 1 and not item.exists():
             unusable[str(item)] = Sentence("no such file")
             continue
-        corpus = load_corpus(item)
-        for clip in corpus.clips:
-            if clip.path in seen:
-                continue
-            seen.add(clip.path)
-            name = clip.name if clip.name not in clips else str(clip.path)
-            clips[name] = Clip(name, clip.path)
-        for problem in corpus.problems:
-            if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
-                unusable.setdefault(problem.name, problem.text)
+        inside = f"{item.name}/" if len(items) > 1 and item.is_dir() and item.name else ""
+        for corpus in _corpora(item):
+            for clip in corpus.clips:
+                if clip.path in seen:
+                    continue
+                seen.add(clip.path)
+                name = inside + clip.name if inside + clip.name not in clips else str(clip.path)
+                clips[name] = Clip(name, clip.path)
+            for problem in corpus.problems:
+                if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
+                    unusable.setdefault(inside + problem.name, problem.text)
     return list(clips.values()), {name: text for name, text in unusable.items() if name not in clips}
+
+
+def _corpora(item: Path) -> list[Corpus]:
+    """What an input holds: of a folder what its table names, and every other media file in it, which no table may hide."""
+    if not item.is_dir():
+        return [load_corpus(item)]
+    found, refused = [], []
+    for load in (load_corpus, load_folder):
+        try:
+            found.append(load(item))
+        except ManifestError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
 
 
 @contextmanager
@@ -317,27 +341,52 @@ def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str) -> str:
 
 
 def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
-    base = _base(clip.name, folder)
-    try:
-        told = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    known = _known(_base(clip.name, folder).with_suffix(".json"), pages=job.out is not None)
+    if known is None:
         reason = worded(Sentence("its result was not written; scan it again"), job.lang)
         return ScannedClip(clip.name, "failed", reason=reason)
+    return known
+
+
+def _known(path: Path, *, pages: bool) -> ScannedClip | None:
+    """What the JSON of a clip says; None where there is none that this ffdv wrote."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
+        return None
+    name = told["name"]
     if told["status"] == "failed":
-        return ScannedClip(clip.name, "failed", reason=told["reason"])
+        return ScannedClip(name, "failed", reason=told["reason"])
     senses: dict[str, float] = {
-        name: told["senses"][name]["probability"] for name in SENSES if told["senses"][name]["state"] == "judged"
+        sense: told["senses"][sense]["probability"] for sense in SENSES if told["senses"][sense]["state"] == "judged"
     }
     why = next((reason["text"] for reason in told["reasons"]), "")
     if told["fake_probability"] is None:
-        absent = (told["senses"][name].get("text", "") for name in SENSES)
-        why = (" " if job.lang == "en" else "").join([why, *dict.fromkeys(filter(None, absent))])
-    page = base.with_suffix(".html") if job.out is not None else None
-    return ScannedClip(clip.name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
+        absent = (told["senses"][sense].get("text", "") for sense in SENSES)
+        why = ("; " if told["language"] == "en" else "；").join(
+            [why.rstrip(".。"), *dict.fromkeys(filter(None, absent))]
+        )
+    page = path.with_suffix(".html") if pages else None
+    return ScannedClip(name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
 
 
-def _write_lists(scanned: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
-    """index.html and scores.csv; a clip that no sense could judge is a failed score with its reason."""
+def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
+    """The most suspicious first, failures last."""
+    return tuple(sorted(scanned, key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name)))
+
+
+def _earlier(out: Path, scanned: Sequence[ScannedClip]) -> list[ScannedClip]:
+    """What earlier scans left in the folder: a report that clips are added to one by one lists them all."""
+    now = {_base(one.name, out).with_suffix(".json").name for one in scanned}
+    others = (path for path in sorted((out / CLIPS).glob("*.json")) if path.name not in now)
+    return [known for path in others if (known := _known(path, pages=True)) is not None]
+
+
+def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
+    """index.html and scores.csv of all that was ever scanned into the folder; a clip that no sense could judge is a failed score."""
+    scanned = _by_suspicion([*now, *_earlier(out, now)])
     rows = []
     for one in scanned:
         page = f"{CLIPS}/{one.page.name}" if one.page is not None else ""
@@ -353,7 +402,8 @@ def _write_lists(scanned: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
 def as_score(one: ScannedClip, lang: Lang = "en") -> Score:
     """A row of scores.csv; nothing is invented where no sense could judge."""
     if one.fake_probability is None:
-        return Score(one.name, None, "failed", one.reason or worded(Sentence("no sense could judge it"), lang))
+        reason = one.reason or worded(Sentence("no sense could judge it"), lang)
+        return Score(one.name, None, "failed", reason, verdict=one.word if one.status == "ok" else "")
     return Score(one.name, one.fake_probability, senses=dict(one.senses), verdict=one.word)
 
 

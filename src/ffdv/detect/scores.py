@@ -3,7 +3,8 @@
     video_name,y_pred,voice,picture,agreement,status,reason,verdict
     a.mp4,0.93,0.95,0.41,,ok,,fake
     c.mp4,0.61,0.61,,,ok,"damaged share of the file is 0.4, training saw 0",cannot tell
-    b.mp4,,,,,failed,"no sound, and no picture that shows a face",
+    b.mp4,,,,,failed,"no sound, and no picture that shows a face",cannot tell
+    d.mp4,,,,,failed,"the file is empty (0 bytes); copy or download it again",
 
 People open this file in spreadsheets, so a name or reason that would be taken for a formula is guarded by an
 apostrophe; read_scores takes it off again.
@@ -29,14 +30,14 @@ def write_scores(path: Path | str, scores: Iterable[Score], *, all_senses: bool 
     """Write every score as a row, in order; the file appears whole or not at all.
 
     Columns of senses are written where any score has that sense (all_senses: the three in any case): voice, picture, agreement,
-    then others by name (read_scores knows the three); a column `verdict` where any score has one.
+    then others by name (read_scores knows the three); a column `verdict` with them, or where any score has one.
     Raises SubmissionError when the file cannot be written or two scores have one name.
     """
     table = tuple(scores)
     _refuse_twins("scores", [score.name for score in table])
     seen = {sense for score in table for sense in score.senses}
     senses = (*(sense for sense in SENSES if all_senses or sense in seen), *sorted(seen.difference(SENSES)))
-    last = ("verdict",) if any(score.verdict for score in table) else ()
+    last = ("verdict",) if all_senses or any(score.verdict for score in table) else ()
     rows = ((*_row(score, senses), *((score.verdict,) if last else ())) for score in table)
     return write_table(path, ("video_name", "y_pred", *senses, "status", "reason", *last), rows)
 
@@ -70,7 +71,7 @@ def read_scores(path: Path | str) -> tuple[Score, ...]:
                 status=status,
                 reason=reason or _NO_NUMBER if failed else reason,
                 senses={sense: number for sense, number in judged.items() if number is not None},
-                verdict="" if failed else _cell(row, at_verdict).strip(),
+                verdict=_cell(row, at_verdict).strip(),
             )
         )
     lines = [line for line, _ in table.rows]

@@ -50,6 +50,21 @@ class Looked:
         return hear_speech(resample_mono(self.features.sound, RATE))
 
 
+# Between these a sense, or a second of it, leans to neither side.
+CLEAR_BELOW, SUSPECTS_ABOVE = 0.4, 0.6
+
+
+def leaning(probability: float) -> Literal["fake", "real", "unsure"]:
+    """The side that a probability leans to.
+
+    >>> leaning(0.61), leaning(0.5), leaning(0.1)
+    ('fake', 'unsure', 'real')
+    """
+    if probability > SUSPECTS_ABOVE:
+        return "fake"
+    return "real" if probability < CLEAR_BELOW else "unsure"
+
+
 @dataclass(frozen=True)
 class SenseOpinion:
     """What one sense says of one clip.

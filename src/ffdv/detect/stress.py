@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ from ffdv.detect.judges import Held, Judge, find_judge, hold
 from ffdv.detect.network import Network
 from ffdv.detect.scores import SENSES, format_score
 from ffdv.detect.stress_page import write_pages
-from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
+from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
 from ffdv.detect.tables import guard_formula, read_table, unguard_formula, write_table
-from ffdv.errors import ManifestError, MediaError, StreamMissing
+from ffdv.errors import ExtraMissing, ManifestError, MediaError, StreamMissing
 from ffdv.metrics.ranking import Numbers
 from ffdv.records import FAKE, REAL, Clip, Samples, Score
 from ffdv.sentences import Sentence, foreign
@@ -70,6 +71,8 @@ def stress(
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
     stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError.
     """
+    if find_spec("scipy") is None:
+        raise ExtraMissing("stress", "train")  # alterations are made with it
     judge = find_judge(None if model is None else Path(model))
     chosen = alterations(senses=judge.looks_at, only=only)
     clips = _choose(Path(data), judge, None if model is None else Path(model), split)
@@ -100,7 +103,7 @@ def stress(
         max_seconds=max_seconds,
         seconds_per_score=said.seconds_per_score,
         failures=said.num_failed,
-        warnings=((_SHIPPED,) if model is None else ()) + (*clips.warnings, *said.failures),
+        warnings=((_SHIPPED,) if model is None else ()) + (*clips.warnings, *said.failures, *left_out(said.answers)),
     )
     write_table(folder / "scores.csv", _HEADER, said.cells)
     write_pages(table, folder, lang=lang)

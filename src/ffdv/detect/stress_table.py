@@ -20,6 +20,7 @@ from ffdv.sentences import Sentence
 FORMAT_VERSION = 1
 UNALTERED = "unaltered"
 OVERALL = "overall"  # the score itself, beside those of single senses
+_SENSES = {"voice": Sentence("voice"), "picture": Sentence("picture"), "agreement": Sentence("agreement")}
 FEWEST = 5  # real and fake clips that a row needs before it has numbers
 
 
@@ -124,12 +125,37 @@ def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[
     thresholds = {}
     for sense, before in plain.items():
         known = np.isfinite(before)
-        if sense != OVERALL and min(np.bincount(answers.labels[known], minlength=2)) < FEWEST:
-            continue  # a sense that judged next to nothing
+        if sense in _too_rare(answers):
+            continue
         thresholds[sense] = tpr_at_fpr(answers.labels[known], before[known], fpr=wanted).threshold
         names = ((UNALTERED, ""), *(name for name in answers.by_alteration if name != (UNALTERED, "")))
         rows += [_row(answers, name, sense, threshold=thresholds[sense], resamples=resamples) for name in names]
     return tuple(rows), thresholds
+
+
+def left_out(answers: Answers) -> list[Sentence]:
+    """Which senses have no rows, and why."""
+    return [
+        Sentence(
+            "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed",
+            sense=_SENSES.get(sense, sense),
+            real=real,
+            fake=fake,
+            fewest=FEWEST,
+        )
+        for sense, (real, fake) in _too_rare(answers).items()
+    ]
+
+
+def _too_rare(answers: Answers) -> dict[str, tuple[int, int]]:
+    """Senses that judged next to nothing: sense → real and fake clips."""
+    plain = answers.by_alteration[UNALTERED, ""]
+    counts = {
+        sense: np.bincount(answers.labels[np.isfinite(before)], minlength=2).tolist()
+        for sense, before in plain.items()
+        if sense != OVERALL
+    }
+    return {sense: (real, fake) for sense, (real, fake) in counts.items() if min(real, fake) < FEWEST}
 
 
 def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: float, resamples: int) -> StressRow:

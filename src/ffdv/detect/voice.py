@@ -201,13 +201,14 @@ class VoiceSense:
         if heard.wear > WORN:
             reasons.append(
                 Sentence(
-                    "the sound is noisy, re-recorded or heavily compressed, which wears genuine voices like made ones"
+                    "the sound is noisy, re-recorded or heavily compressed, which can make a genuine voice sound synthetic"
                 )
             )
         elif kbps is not None and kbps < LEAST_KBPS:
             reasons.append(
                 Sentence(
-                    "the sound is compressed to {kbps:.0f} kbit/s, which wears genuine voices like made ones", kbps=kbps
+                    "the sound is compressed to {kbps:.0f} kbit/s, which can make a genuine voice sound synthetic",
+                    kbps=kbps,
                 )
             )
         return tuple(reasons)

@@ -52,20 +52,31 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "各项判断不一致：一项怀疑伪造，另一项没有发现，综合起来不足以下结论。",
     ),
     "sense_suspects": ("The {sense} seems forged rather than not ({p}).", "{sense}更像是伪造的（{p}）。"),
+    "sense_open": ("The {sense} could be either ({p}).", "{sense}两种可能都有（{p}）。"),
     "sense_clear": ("The {sense} shows no clear sign of forgery ({p}).", "{sense}没有明显的伪造迹象（{p}）。"),
     "sense_suspects_agreement": ("Lips and speech seem not to belong together ({p}).", "口型与语音似乎不相配（{p}）。"),
+    "sense_open_agreement": (
+        "Lips and speech may or may not belong together ({p}).",
+        "口型与语音可能相配，也可能不相配（{p}）。",
+    ),
     "sense_clear_agreement": ("Lips and speech show no clear mismatch ({p}).", "口型与语音没有明显的不相配（{p}）。"),
     "outside": (
-        "This clip is unlike what the detector learned from ({sense}): {text}.",
+        "This clip is unlike the clips that the detector was trained on ({sense}): {text}.",
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
+    "more_clips": ("… and {count} more; --out FOLDER lists them all", "……另有 {count} 段；--out 文件夹 会列出全部"),
+    "stopped": ("stopped; nothing was kept", "已停止；没有保留任何结果"),
+    "stopped_resumes": (
+        "stopped; what is done is kept, and the same command goes on from there",
+        "已停止；已完成的结果均已保留，再次运行同一命令即可继续",
+    ),
     # how sure, and thresholds
     "how_sure": (
         "The detector gives {p} that the clip is forged in any way. It says fake above {high}, and that it found no sign below {low}.",
-        "检测器认为该片段以任何方式伪造的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为未发现伪造迹象。",
+        "检测器认为该片段被伪造（无论何种方式）的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为未发现伪造迹象。",
     ),
     "sure_heading": ("How sure", "把握有多大"),
     "looked_line": (
@@ -73,11 +84,15 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "声音 {sound:.1f} 秒，画面 {picture:.1f} 秒，{frames} 帧（其中 {shown} 帧有人脸），跟踪 {faces} 张人脸",
     ),
     "threshold": (
-        "At this threshold at most {rate} of real development clips are called fake (measured on {count} independent sources).",
-        "在此阈值下，真实的开发片段中最多{rate}会被误判为伪造（在 {count} 个独立来源上测得）。",
+        "Of real clips like those it was tested on, at most {rate} is called fake (from {count} independent sources).",
+        "在与测试材料相似的真实片段中，最多{rate}会被误判为伪造（在 {count} 个独立来源上测得）。",
+    ),
+    "threshold_missed": (
+        "Of forged clips like those it was tested on, up to {rate} is passed like this one (from {count} independent sources); of methods that it does not know, and of swapped faces, many more.",
+        "在与测试材料相似的伪造片段中，最多{rate}会像本片段这样被放过（在 {count} 个独立来源上测得）；对于未见过的伪造方法和换脸，漏判要多得多。",
     ),
     "asked_more": (
-        "This clip is unlike what taught the detector, so more is asked of it: fake above {high}, no sign below {low}.",
+        "This clip is unlike the clips that the detector was trained on, so its limits are stricter: fake above {high}, no sign below {low}.",
         "该片段与训练材料不同，因此要求更严：高于 {high} 才判为伪造，低于 {low} 才判为未发现伪造迹象。",
     ),
     "threshold_unmeasured": (
@@ -90,13 +105,13 @@ WORDS: Mapping[str, tuple[str, str]] = {
             "What this can and cannot show. The numbers come from statistical models that learned from a limited collection of real "
             "and forged clips. They say how much this clip resembles those forgeries; they prove nothing about a person, an event or "
             "what was said. New methods of forgery, strong compression, music, noise, filters and face editing that is not meant to "
-            "deceive can raise or lower a score. “No sign of forgery found” does not mean genuine. A clip whose sound and "
+            "deceive can raise or lower a score. Swapped faces are hardly noticed, and voices of the newest generators often are not. “No sign of forgery found” does not mean genuine. A clip whose sound and "
             "picture are genuine can still be misleading by its cut or its caption. Do not publish an accusation on this page alone: "
             "look at the seconds that it points to, find the source, and ask a person who knows."
         ),
         (
             "本结果能说明什么、不能说明什么。数字来自统计模型，这些模型只从有限的真实与伪造片段中学习。它们表示该片段与那些伪造品有多相似，"
-            "并不能证明某个人、某件事或某句话的真假。新的伪造方法、高度压缩、音乐、噪声、滤镜以及并非为了欺骗的美颜都可能使得分升高或降低。"
+            "并不能证明某个人、某件事或某句话的真假。新的伪造方法、高度压缩、音乐、噪声、滤镜以及并非为了欺骗的美颜都可能使得分升高或降低。换脸很难被发现，最新合成器生成的声音也常常不能被发现。"
             "“未发现伪造迹象”并不等于真实；声音和画面都真实的片段，也可能因剪辑或说明文字而误导人。"
             "请不要仅凭本页面公开指控他人：请亲自查看所指出的时间段，寻找原始来源，并请教专业人士。"
         ),
@@ -110,15 +125,15 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "not_judged": ("not judged", "未判断"),
     "player": ("Clip", "片段"),
     "player_missing": (
-        "This browser cannot play the file; the timeline works all the same.",
-        "浏览器无法播放该文件，但时间轴仍可使用。",
+        "The clip cannot be played here: it is no longer where it lay when it was scanned, or this browser does not know its format. The timeline works all the same.",
+        "此处无法播放该片段：它已不在扫描时的位置，或浏览器不支持其格式。时间轴仍可使用。",
     ),
     "timeline": ("Second by second", "逐秒结果"),
     "timeline_help": (
         "Each lane is one sense; a taller, darker bar is a more suspicious second. Click, or use the arrow keys, to jump there.",
         "每一行是一项判断；柱越高、越深，该秒越可疑。点击或用方向键可跳转。",
     ),
-    "spectrogram": ("Sound: pitch from low (bottom) to high (top)", "声音：自下而上由低到高"),
+    "spectrogram": ("Sound: pitch from low (bottom) to high (top)", "声音的频率：自下而上由低到高"),
     "spectrogram_overlay": ("orange: where the voice model looked", "橙色：声音模型关注的位置"),
     "strip": ("The leading face", "主要人脸"),
     "suspects": ("The face at its most suspicious moments", "人脸最可疑的时刻"),
@@ -387,8 +402,10 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         said.append(say("asked_more", lang, low=low, high=high))
     if not fused.measured:
         return (*said, say("threshold_unmeasured", lang))
-    rate = _share(fused.band.false_alarm_rate, lang)
-    return (*said, say("threshold", lang, rate=rate, count=fused.band.num_real_groups))
+    band = fused.band
+    if verdict.word == "real":
+        return (*said, say("threshold_missed", lang, rate=_share(band.miss_rate, lang), count=band.num_fake_groups))
+    return (*said, say("threshold", lang, rate=_share(band.false_alarm_rate, lang), count=band.num_real_groups))
 
 
 def cue_words(code: str, lang: Lang = "en") -> tuple[str, str]:

@@ -123,7 +123,7 @@ def _cut_mouth(near: deque[tuple[Frame, Mesh | None]], position: int, spec: Mout
         return MouthFrame(frame.seconds, np.zeros((spec.size, spec.size), np.uint8), math.nan, UNSEEN_POINTS)
     first = max(0, position - SMOOTHED_FRAMES // 2)
     around = [m for _, m in list(near)[first : position + SMOOTHED_FRAMES // 2 + 1] if m is not None]
-    x, y, eye_distance, turn = np.mean([m.mouth_place for m in around], axis=0, dtype=np.float64)
+    x, y, eye_distance, turn = np.array([m.mouth_place for m in around], np.float64).mean(axis=0)
     crop = cut_square(frame.pixels, Square(x, y, eye_distance * spec.margin, turn), spec.size)
     return MouthFrame(frame.seconds, luminance(crop), mesh.mouth_opening(), mesh.mouth_points())
 

@@ -34,7 +34,7 @@
   for (const button of document.querySelectorAll("[data-seek]")) {
     button.addEventListener("click", () => {
       seek(Number(button.dataset.seek));
-      tracks.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      (player || tracks).scrollIntoView({ block: "nearest", behavior: "smooth" });
       if (player) player.play().catch(() => {});
     });
   }

@@ -12,22 +12,29 @@
     }
     shown.textContent = count + " / " + rows.length + " " + shown.dataset.word;
   };
-  const number = (text) => (text === "" ? -1 : Number(text));
+  const ranks = { fake: 0, "cannot tell": 1, real: 2, failed: 3 };
+  const compared = {
+    name: (a, b) => a.name.localeCompare(b.name),
+    word: (a, b) => ranks[a.word] - ranks[b.word],
+  };
   for (const button of document.querySelectorAll("[data-sort]")) {
     button.addEventListener("click", () => {
       const key = button.dataset.sort, cell = button.closest("th");
-      const textual = key === "name" || key === "word";
+      const textual = key in compared;
       const up = cell.hasAttribute("aria-sort") ? cell.getAttribute("aria-sort") !== "ascending" : textual;
       for (const other of document.querySelectorAll("[aria-sort]")) other.removeAttribute("aria-sort");
       cell.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const compare = textual
-        ? (a, b) => a.dataset[key].localeCompare(b.dataset[key])
-        : (a, b) => number(a.dataset[key]) - number(b.dataset[key]);
-      rows.sort((a, b) => (up ? 1 : -1) * compare(a, b));
+      const compare = compared[key] || ((a, b) => Number(a[key]) - Number(b[key]));
+      rows.sort((one, other) => {
+        const a = one.dataset, b = other.dataset;
+        if ((a[key] === "") !== (b[key] === "")) return a[key] === "" ? 1 : -1; // what was not judged comes last
+        return (up ? 1 : -1) * compare(a, b);
+      });
       body.append(...rows);
     });
   }
   filter.addEventListener("input", apply);
   for (const box of boxes) box.addEventListener("change", apply);
+  addEventListener("pageshow", apply); // whoever comes back finds the fields as they were left
   apply();
 })();
