@@ -127,6 +127,7 @@ def audit(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Look at only so many clips, labels in proportion.")] = None,
     seed: Annotated[int, typer.Option(help="Of the shufflings and folds.")] = 0,
+    lang: Annotated[str, typer.Option(help="Language of the page and of what is said: en or zh.")] = "en",
 ) -> None:
     """What leaks: how well facts that are not forgery (length, silence, band, codec ...) tell fake from real."""
     from ffdv.app import console
@@ -140,9 +141,10 @@ def audit(
             workers=workers,
             limit=limit,
             seed=seed,
+            lang=lang,
             progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
-    console.show_audit(report)
+    console.show_audit(report, lang=lang)
     if out is not None:
         console.say(f"wrote {out / 'audit.html'}, audit.json and audit.png")
 

@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ffdv.sentences import worded
+
 if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
     from ffdv.app.doctor import Check
     from ffdv.data.audit_report import AuditReport
@@ -229,10 +231,10 @@ def show_prepared(summary: PrepareSummary) -> None:
     )
 
 
-def show_audit(report: AuditReport) -> None:
+def show_audit(report: AuditReport, *, lang: str = "en") -> None:
     """The audit in plain words, then the facts that tell most."""
     for sentence in report.sentences:
-        say(sentence)
+        say(worded(sentence, lang) + ("." if lang == "en" else "。"))
     if report.facts:
         rows = [(fact.name, fact.auc, "found" if fact.found else "") for fact in report.facts[:MANY]]
         table(("fact", "AUC, the better way [95 % interval]", ""), rows)

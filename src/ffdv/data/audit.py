@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGroup, Spread
+from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGroup, Spread, side_word
 from ffdv.data.audit_words import shortcut_of
 from ffdv.data.corpus import group_value
 from ffdv.data.manifest import load_corpus
@@ -30,6 +30,7 @@ from ffdv.errors import ManifestError
 from ffdv.metrics.ranking import Indices, Numbers, Truths, number_groups
 from ffdv.metrics.uncertainty import Estimate, delong
 from ffdv.records import FAKE, Clip
+from ffdv.sentences import Sentence
 
 # Of the 5 % in which a clean folder may be accused, four are for single facts and one for the two joint models.
 ERROR_OF_FACTS = 0.04
@@ -51,13 +52,14 @@ def audit(
     workers: int | None = None,
     limit: int | None = None,
     seed: int = 0,
+    lang: str = "en",
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """How well facts about container, sound and picture that are not forgery tell fake from real.
 
     data: prepared shards (nothing is decoded), or labelled clips in any form that prepare takes; against: another such
     folder, with or without labels, to tell how the two differ instead; out: folder for audit.html, audit.json and audit.png;
-    limit: look at so many clips, labels in proportion; seed: of the shufflings and folds.
+    limit: look at so many clips, labels in proportion; seed: of the shufflings and folds; lang: of the page, en or zh.
     Raises ManifestError when there are no labels (and nothing to compare with), ShardError, or ExtraMissing.
     """
     if against is None:
@@ -68,7 +70,7 @@ def audit(
     if out is not None:
         from ffdv.data.audit_page import write_pages
 
-        write_pages(report, Path(out))
+        write_pages(report, Path(out), lang=lang)
     return report
 
 
@@ -167,8 +169,16 @@ def _report(
     detectable = 1.0
     names, columns = fact_columns(table)
     if min(sides.counts) < FEWEST_PER_CLASS:
-        counted = " and ".join(f"{count} {name}" for count, name in zip(sides.counts, classes, strict=True))
-        warnings.append(f"Too few clips to say anything: {counted}; it takes {FEWEST_PER_CLASS} of each.")
+        warnings.append(
+            Sentence(
+                "Too few clips to say anything: {first} {one} and {second} {other}; it takes {fewest} of each",
+                first=sides.counts[0],
+                one=side_word(classes[0]),
+                second=sides.counts[1],
+                other=side_word(classes[1]),
+                fewest=FEWEST_PER_CLASS,
+            )
+        )
     elif names:
         test = separation_test(columns, second, groups, error=ERROR_OF_FACTS, seed=seed)
         found = [_fact(name, columns[:, at], sides, p_value=float(test.p_value[at])) for at, name in enumerate(names)]
@@ -192,9 +202,11 @@ def _report(
     )
 
 
-def _not_looked_at(table: ProbeTable) -> list[str]:
+def _not_looked_at(table: ProbeTable) -> list[Sentence]:
     if "picture_codec" in table.words and "picture_brightness" not in table.numbers:
-        return ["The pictures were not looked at: these shards hold no picture probes; audit the files themselves."]
+        return [
+            Sentence("The pictures were not looked at: these shards hold no picture probes; audit the files themselves")
+        ]
     return []
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from ffdv.data.audit_words import REMEDIES, strength, with_unit
 from ffdv.data.probe_models import JointResult
 from ffdv.metrics.uncertainty import Estimate
+from ffdv.sentences import Sentence, joined
 
 FORMAT_VERSION = 1
 
@@ -35,7 +36,7 @@ class Fact:
     """
 
     name: str
-    meaning: str
+    meaning: Sentence
     remedy: str
     in_header: bool
     auc: Estimate
@@ -102,7 +103,7 @@ class AuditReport:
     shared: tuple[SharedGroup, ...]
     copies: tuple[Copies, ...]
     failures: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Sentence, ...]
 
     @property
     def found(self) -> tuple[Fact, ...]:
@@ -120,8 +121,8 @@ class AuditReport:
         return tuple(dict.fromkeys(fact.remedy for fact in self.found if fact.remedy))
 
     @property
-    def sentences(self) -> tuple[str, ...]:
-        """The report in plain words: what leaks, how much, and what to do about it."""
+    def sentences(self) -> tuple[Sentence, ...]:
+        """The report in plain words: what leaks, how much, and what to do about it; `worded` has their Chinese."""
         return (*self.warnings, *_verdict(self), *_balance_sentences(self), *_split_sentences(self))
 
     def to_json(self) -> str:
@@ -131,77 +132,129 @@ class AuditReport:
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _verdict(report: AuditReport) -> list[str]:
+def _verdict(report: AuditReport) -> list[Sentence]:
     """What was found, family by family, the strongest first; or that nothing was, and what would have been."""
     if not report.facts:
-        return [] if report.warnings else ["No fact differs between clips: there is nothing to tell them apart by."]
+        if report.warnings:
+            return []
+        return [Sentence("No fact differs between clips: there is nothing to tell them apart by")]
     best = max(report.joint, key=lambda result: result.auc.value, default=None)
+    count = len(report.facts)
     if report.clean:
-        what = "tells the two apart" if report.against else "gives the label away"
-        together = "" if best is None else f", nor do all together ({best.model}: AUC {best.auc})"
-        text = f"Nothing found: none of {len(report.facts)} facts {what} better than chance would{together}. "
-        return [text + f"A fact with an AUC of {report.detectable_auc:.2f} would have shown in one case of two."]
+        return [
+            Sentence(
+                "Nothing found: none of {count} facts {does} better than chance would{together}. A fact with an AUC of {auc:.2f} would have shown in one case of two",
+                count=count,
+                does=Sentence("tells the two apart") if report.against else Sentence("gives the label away"),
+                together=""
+                if best is None
+                else Sentence(", nor do all together ({model}: AUC {auc})", model=best.model, auc=best.auc),
+                auc=report.detectable_auc,
+            )
+        ]
     families: dict[str, list[Fact]] = {}
     for fact in sorted(report.found, key=lambda fact: -fact.auc.value):
         families.setdefault(fact.meaning, []).append(fact)
     said = [_family_sentence(report, facts) for facts in families.values()]
     if not said:
-        said = [f"None of {len(report.facts)} facts alone tells the classes apart better than chance would."]
+        said = [Sentence("None of {count} facts alone tells the classes apart better than chance would", count=count)]
     if best is not None and best.found:
-        worth = "" if report.against else ": a net that does no better has shown nothing"
         said.append(
-            f"All {len(report.facts)} facts together reach AUC {best.auc} ({best.model}) "
-            f"on {'people' if report.groups_by else 'clips'} they were not fitted on{worth}."
+            Sentence(
+                "All {count} facts together reach AUC {auc} ({model}) on {whom} they were not fitted on{worth}",
+                count=count,
+                auc=best.auc,
+                model=best.model,
+                whom=Sentence("people") if report.groups_by else Sentence("clips"),
+                worth="" if report.against else Sentence(": a net that does no better has shown nothing"),
+            )
         )
     return said
 
 
-def _family_sentence(report: AuditReport, facts: Sequence[Fact]) -> str:
+def _family_sentence(report: AuditReport, facts: Sequence[Fact]) -> Sentence:
     first = facts[0]
-    more = "" if len(facts) == 1 else f" ({len(facts) - 1} more facts say the same)"
-    does = "differs" if report.against else "gives the label away"
-    how = f"{does} {strength(first.auc.value)}"
-    sides = "; ".join(
-        f"{side}: {_level(first, spread)}" for side, spread in zip(report.classes, first.spreads, strict=True)
+    levels = [
+        Sentence("{side}: {level}", side=side_word(side), level=_level(first, spread))
+        for side, spread in zip(report.classes, first.spreads, strict=True)
+    ]
+    return Sentence(
+        "{name} {does} {how}: {meaning}, AUC {auc}{more}. {levels}{header}{remedy}",
+        name=first.name,
+        does=Sentence("differs") if report.against else Sentence("gives the label away"),
+        how=strength(first.auc.value),
+        meaning=first.meaning,
+        auc=first.auc,
+        more="" if len(facts) == 1 else Sentence(" ({count} more facts say the same)", count=len(facts) - 1),
+        levels=joined(levels),
+        header=Sentence(
+            ". It is in the header: a net on decoded sound or pictures does not see it, but it seldom comes alone"
+        )
+        if first.in_header
+        else "",
+        remedy=Sentence(". Remedy: {step} ({what})", step=first.remedy, what=REMEDIES[first.remedy])
+        if first.remedy and not report.against
+        else "",
     )
-    text = f"{first.meaning[0].upper()}{first.meaning[1:]} {how}: {first.name} has AUC {first.auc}{more}. {sides}."
-    if first.in_header:
-        text += " It is in the header: a net on decoded sound or pictures does not see it, but it seldom comes alone."
-    if first.remedy and not report.against:
-        text += f" Remedy: {first.remedy} ({REMEDIES[first.remedy]})."
-    return text
+
+
+def side_word(side: str) -> str:
+    """A class as a sentence, where it is one of the two usual ones; a folder's name as it is."""
+    return {"real": Sentence("real"), "fake": Sentence("fake")}.get(side, side)
 
 
 def _level(fact: Fact, spread: Spread) -> str:
     if not spread.num_known:
-        return "unknown"
+        return Sentence("unknown")
     if fact.is_word:
         return f"{spread.mean:.0%}"
     low, median, high = (with_unit(fact.name, value) for value in (spread.low, spread.median, spread.high))
-    return f"{median} ({low} to {high})"
+    return Sentence("{median} ({low} to {high})", median=median, low=low, high=high)
 
 
-def _balance_sentences(report: AuditReport) -> list[str]:
+def _balance_sentences(report: AuditReport) -> list[Sentence]:
     return [
-        f"{balance.num_one_class} of {balance.num_values} values of {balance.by} hold one class only "
-        f"({balance.share_of_clips:.0%} of the clips): who knows the {balance.by} knows the label; "
-        f"keep them on one side of every split and look at results by {balance.by}."
+        Sentence(
+            "{one_class} of {count} values of {by} hold one class only ({share:.0%} of the clips): who knows the value knows the label; keep each value on one side of every split and look at results by value",
+            one_class=balance.num_one_class,
+            count=balance.num_values,
+            by=balance.by,
+            share=balance.share_of_clips,
+        )
         for balance in report.balances
         if balance.share_of_clips > 0.5
     ]
 
 
-def _split_sentences(report: AuditReport) -> list[str]:
+def _split_sentences(report: AuditReport) -> list[Sentence]:
     said = [
-        f"{group.num_values} values of {group.by} stand in several splits ({group.num_clips} clips, e.g. {group.examples[0]}): "
-        f"results on these splits are not on new ones; split by {group.by}."
+        Sentence(
+            "{count} values of {by} stand in several splits ({clips} clips, e.g. {example}): results on these splits are not on new ones; split by this column",
+            count=group.num_values,
+            by=group.by,
+            clips=group.num_clips,
+            example=group.examples[0],
+        )
         for group in report.shared
     ]
     for copies in report.copies:
-        text = f"{copies.num_pairs} pairs of clips are near-copies in {copies.sense}"
-        if copies.across_classes:
-            text += f", {copies.across_classes} of them one real and one fake"
+        across_splits = ""
         if copies.across_splits:
-            text += f"; {copies.across_splits} stand in two splits (e.g. {copies.examples[0][0]} and {copies.examples[0][1]}): move them together"
-        said.append(text + ".")
+            across_splits = Sentence(
+                "; {count} stand in two splits (e.g. {one} and {other}): move them together",
+                count=copies.across_splits,
+                one=copies.examples[0][0],
+                other=copies.examples[0][1],
+            )
+        said.append(
+            Sentence(
+                "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}",
+                count=copies.num_pairs,
+                sense=Sentence("sound") if copies.sense == "sound" else Sentence("picture"),
+                across_classes=Sentence(", {count} of them one real and one fake", count=copies.across_classes)
+                if copies.across_classes
+                else "",
+                across_splits=across_splits,
+            )
+        )
     return said

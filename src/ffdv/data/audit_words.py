@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ffdv.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -13,62 +16,68 @@ class Shortcut:
     in_header: only a reader of the file sees it, not a net on decoded sound or pictures.
     """
 
-    meaning: str
+    meaning: Sentence
     remedy: str
     in_header: bool = False
 
 
 # What a neutraliser does to both classes alike; its name is what reports advise.
-REMEDIES = {
-    "trim": "cut the silence at both ends of every clip",
-    "length": "cut sound and picture of every clip to the same stretch, and judge windows of one length",
-    "loudness": "bring every clip to one loudness",
-    "band": "limit every clip to one band and one sampling rate",
-    "re-encode": "pass every clip through one encoder at one rate, without tags",
-    "mono": "take the mean of the channels",
-    "resize": "bring every picture to one size and frame rate",
-    "brightness": "bring every picture to one brightness, contrast and saturation",
-    "crop": "cut the picture to what is inside its borders",
-    "both senses": "keep only clips that have what the others have, or judge the senses apart",
+REMEDIES: Mapping[str, Sentence] = {
+    "trim": Sentence("cut the silence at both ends of every clip"),
+    "length": Sentence("cut sound and picture of every clip to the same stretch, and judge windows of one length"),
+    "loudness": Sentence("bring every clip to one loudness"),
+    "band": Sentence("limit every clip to one band and one sampling rate"),
+    "re-encode": Sentence("pass every clip through one encoder at one rate, without tags"),
+    "mono": Sentence("take the mean of the channels"),
+    "resize": Sentence("bring every picture to one size and frame rate"),
+    "brightness": Sentence("bring every picture to one brightness, contrast and saturation"),
+    "crop": Sentence("cut the picture to what is inside its borders"),
+    "both senses": Sentence("keep only clips that have what the others have, or judge the senses apart"),
 }
 
 # First match counts.
 _FAMILIES: tuple[tuple[str, Shortcut], ...] = (
-    (r"no sound$", Shortcut("whether there is a sound track", "both senses")),
-    (r"no picture$", Shortcut("whether there is a picture track", "both senses")),
-    (r"sound_leading_", Shortcut("silence at the beginning of the sound", "trim")),
-    (r"sound_trailing_", Shortcut("silence at the end of the sound", "trim")),
-    (r"sound_silent_share", Shortcut("how much of the sound is silent", "trim")),
+    (r"no sound$", Shortcut(Sentence("whether there is a sound track"), "both senses")),
+    (r"no picture$", Shortcut(Sentence("whether there is a picture track"), "both senses")),
+    (r"sound_leading_", Shortcut(Sentence("silence at the beginning of the sound"), "trim")),
+    (r"sound_trailing_", Shortcut(Sentence("silence at the end of the sound"), "trim")),
+    (r"sound_silent_share", Shortcut(Sentence("how much of the sound is silent"), "trim")),
     (
         r"sound_minus_picture_seconds",
-        Shortcut("how much longer the sound is than the picture", "length", in_header=True),
+        Shortcut(Sentence("how much longer the sound is than the picture"), "length", in_header=True),
     ),
-    (r".*start_seconds", Shortcut("when the tracks begin", "length", in_header=True)),
+    (r".*start_seconds", Shortcut(Sentence("when the tracks begin"), "length", in_header=True)),
     (
         r"(sound|picture|container)_(duration|decoded)_seconds|picture_num_frames",
-        Shortcut("how long the clip is", "length"),
+        Shortcut(Sentence("how long the clip is"), "length"),
     ),
-    (r".*_bit_rate", Shortcut("the bit rate", "re-encode", in_header=True)),
-    (r"container_size_bytes", Shortcut("the size of the file", "re-encode", in_header=True)),
-    (r"sound_(level|peak|crest|clipped|dc)", Shortcut("how loud the sound is", "loudness")),
-    (r"sound_noise_floor", Shortcut("how loud the quietest parts are", "trim")),
-    (r"sound_(band|rolloff)", Shortcut("which frequencies the sound has", "band")),
-    (r"sound_rate", Shortcut("the sampling rate", "band")),
-    (r"sound_channel", Shortcut("the channels of the sound", "mono")),
+    (r".*_bit_rate", Shortcut(Sentence("the bit rate"), "re-encode", in_header=True)),
+    (r"container_size_bytes", Shortcut(Sentence("the size of the file"), "re-encode", in_header=True)),
+    (r"sound_(level|peak|crest|clipped|dc)", Shortcut(Sentence("how loud the sound is"), "loudness")),
+    (r"sound_noise_floor", Shortcut(Sentence("how loud the quietest parts are"), "trim")),
+    (r"sound_(band|rolloff)", Shortcut(Sentence("which frequencies the sound has"), "band")),
+    (r"sound_rate", Shortcut(Sentence("the sampling rate"), "band")),
+    (r"sound_channel", Shortcut(Sentence("the channels of the sound"), "mono")),
     (
         r"picture_(width|height|fps|sample_aspect|rotation)",
-        Shortcut("the size, shape or frame rate of the picture", "resize"),
+        Shortcut(Sentence("the size, shape or frame rate of the picture"), "resize"),
     ),
-    (r"picture_(brightness|contrast|saturation)", Shortcut("the brightness and colour of the picture", "brightness")),
-    (r"picture_(sharpness|noise|blockiness)", Shortcut("the sharpness and coding of the picture", "re-encode")),
-    (r"picture_border", Shortcut("borders around the picture", "crop")),
-    (r"picture_change", Shortcut("how much the picture moves", "")),
-    (r"tag_|container_num_tags", Shortcut("what the file's tags say", "re-encode", in_header=True)),
-    (r"(sound|picture)_(codec|profile|pixel_format)", Shortcut("the codec and its settings", "re-encode")),
-    (r"container", Shortcut("the container", "re-encode", in_header=True)),
+    (
+        r"picture_(brightness|contrast|saturation)",
+        Shortcut(Sentence("the brightness and colour of the picture"), "brightness"),
+    ),
+    (
+        r"picture_(sharpness|noise|blockiness)",
+        Shortcut(Sentence("the sharpness and coding of the picture"), "re-encode"),
+    ),
+    (r"picture_border", Shortcut(Sentence("borders around the picture"), "crop")),
+    (r"picture_change", Shortcut(Sentence("how much the picture moves"), "")),
+    (r"tag_|container_num_tags", Shortcut(Sentence("what the file's tags say"), "re-encode", in_header=True)),
+    (r"(sound|picture)_(codec|profile|pixel_format)", Shortcut(Sentence("the codec and its settings"), "re-encode")),
+    (r"container", Shortcut(Sentence("the container"), "re-encode", in_header=True)),
 )
 
-UNKNOWN = Shortcut("a fact of its own", "")
+UNKNOWN = Shortcut(Sentence("a fact of its own"), "")
 
 _UNITS = {"seconds": "s", "db": "dB", "hz": "Hz", "bytes": "bytes", "levels": "grey levels"}
 
@@ -103,13 +112,14 @@ def with_unit(name: str, value: float) -> str:
     return f"{value:.6g} {unit}".strip() if unit in ("Hz", "bytes") else f"{value:.4g} {unit}".strip()
 
 
-def strength(auc: float) -> str:
+def strength(auc: float) -> Sentence:
     """How much an AUC gives away, in a word.
 
     >>> strength(0.97), strength(0.55)
     ('almost wholly', 'faintly')
     """
-    for least, word in ((0.95, "almost wholly"), (0.8, "strongly"), (0.65, "clearly")):
-        if auc >= least:
-            return word
-    return "faintly"
+    if auc >= 0.95:
+        return Sentence("almost wholly")
+    if auc >= 0.8:
+        return Sentence("strongly")
+    return Sentence("clearly") if auc >= 0.65 else Sentence("faintly")

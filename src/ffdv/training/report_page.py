@@ -197,7 +197,7 @@ def _shortcuts(data: ReportData, w: Mapping[str, str], lang: str) -> list[tuple[
     net, audit = data.table.overall.numbers["auc"], data.table.audit
     rows = [(w["net"], str(net), interval_bar(net.value, net.low, net.high, mark=0.5, width=220))]
     singles = (
-        (w["best_shortcut"] % (audit.best_probe, term(shortcut_of(audit.best_probe).meaning, lang)), audit.best_auc),
+        (w["best_shortcut"] % (audit.best_probe, worded(shortcut_of(audit.best_probe).meaning, lang)), audit.best_auc),
         (w["all_shortcuts"] % audit.num_probes, audit.all_auc),
     )
     for name, auc in singles:

@@ -239,30 +239,6 @@ CHINESE_TERMS: Mapping[str, str] = {
     "brightness": "亮度",
     "crop": "裁剪",
     "both senses": "声画齐全",
-    "whether there is a sound track": "有没有音轨",
-    "whether there is a picture track": "有没有画面",
-    "silence at the beginning of the sound": "声音开头的静音",
-    "silence at the end of the sound": "声音结尾的静音",
-    "how much of the sound is silent": "声音中静音所占的比例",
-    "how much longer the sound is than the picture": "声音比画面长多少",
-    "when the tracks begin": "各轨道的开始时间",
-    "how long the clip is": "片段的长度",
-    "the bit rate": "码率",
-    "the size of the file": "文件大小",
-    "how loud the sound is": "声音的响度",
-    "how loud the quietest parts are": "最安静处的响度",
-    "which frequencies the sound has": "声音含有哪些频率",
-    "the sampling rate": "采样率",
-    "the channels of the sound": "声道",
-    "the size, shape or frame rate of the picture": "画面的尺寸、形状或帧率",
-    "the brightness and colour of the picture": "画面的亮度和颜色",
-    "the sharpness and coding of the picture": "画面的清晰度和编码",
-    "borders around the picture": "画面的边框",
-    "how much the picture moves": "画面运动的多少",
-    "what the file's tags say": "文件的标签",
-    "the codec and its settings": "编解码器及其设置",
-    "the container": "文件容器",
-    "a fact of its own": "其他",
     "train": "训练",
     "validation": "验证",
     "calibration": "校准",
@@ -278,7 +254,7 @@ def measure_name(name: str, lang: str) -> str:
 
 
 def term(word: str, lang: str) -> str:
-    """A remedy, a shortcut's meaning or a part of a run."""
+    """A remedy or a part of a run."""
     return word if lang == "en" else CHINESE_TERMS.get(word, word)
 
 
