@@ -5,13 +5,14 @@ Rows that cannot be used are carried as problems, by row number; only a wholly u
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.sources import challenge, folder, table
 from ffdv.errors import ManifestError
 
-__all__ = ["Corpus", "Problem", "load_corpus"]
+__all__ = ["Corpus", "Problem", "load_corpus", "load_every_clip"]
 
 
 def load_corpus(data: Path | str) -> Corpus:
@@ -35,6 +36,36 @@ def load_corpus(data: Path | str) -> Corpus:
     if beside is not None:
         return challenge.load_label_file(beside)
     return folder.load_folder(path)
+
+
+def load_every_clip(data: Path | str) -> Corpus:
+    """What is to be judged rather than learnt from: load_corpus, and every other media file of a folder, which no table may hide.
+
+    A table in the folder that cannot be used does not matter. Raises ManifestError when there is nothing at all.
+    """
+    path = Path(data)
+    if not path.is_dir():
+        return load_corpus(path)
+    try:
+        named = load_corpus(path)
+    except ManifestError as error:
+        try:
+            return folder.load_folder(path)
+        except ManifestError:
+            raise error from None
+    try:
+        found = folder.load_folder(path)
+    except ManifestError:
+        return named
+    paths, names = {clip.path for clip in named.clips}, {clip.name for clip in named.clips}
+    others = [
+        replace(clip, name=str(clip.path)) if clip.name in names else clip
+        for clip in found.clips
+        if clip.path not in paths
+    ]
+    told = {problem.name for problem in named.problems}
+    problems = [problem for problem in found.problems if problem.name and problem.name not in {*told, *names}]
+    return Corpus(named.root, (*named.clips, *others), (*named.problems, *problems))
 
 
 def _load_single(path: Path) -> Corpus:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ffdv.data.corpus import Corpus
-from ffdv.data.manifest import load_corpus
+from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
@@ -53,7 +53,7 @@ def predict(
 ) -> PredictSummary:
     """Score every clip of `data` with a run's exported net and write `out` (video_name, y_pred, status, reason ... verdict).
 
-    data: the challenge's folder, a label table, a folder of clips or one file; labels are not looked at. model: a run's
+    data: the challenge's folder, a label table, a folder (every clip in it) or one file; labels are not looked at. model: a run's
     folder or an exported .onnx file; without one the detector inside the package judges voice, picture and agreement, each in a
     column of its own. A job that was stopped goes on when it is started again with the same arguments.
     Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
@@ -63,7 +63,7 @@ def predict(
     began = time.monotonic()
     network, target = find_network(Path(model)), Path(out)
     Network(network)  # a model that cannot be used is told at once, not by every clip
-    corpus = load_corpus(data)
+    corpus = load_every_clip(data)
     parts = [
         Part(number, corpus.clips[first : first + CLIPS_PER_PART])
         for number, first in enumerate(range(0, len(corpus.clips), CLIPS_PER_PART))

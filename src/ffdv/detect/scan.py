@@ -24,10 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from ffdv.data.corpus import Corpus
-from ffdv.data.manifest import load_corpus
+from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
-from ffdv.data.sources.folder import load_folder
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
@@ -248,32 +246,17 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[
             unusable[str(item)] = Sentence("no such file")
             continue
         inside = f"{item.name}/" if len(items) > 1 and item.is_dir() and item.name else ""
-        for corpus in _corpora(item):
-            for clip in corpus.clips:
-                if clip.path in seen:
-                    continue
-                seen.add(clip.path)
-                name = inside + clip.name if inside + clip.name not in clips else str(clip.path)
-                clips[name] = Clip(name, clip.path)
-            for problem in corpus.problems:
-                if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
-                    unusable.setdefault(inside + problem.name, problem.text)
+        corpus = load_every_clip(item)
+        for clip in corpus.clips:
+            if clip.path in seen:
+                continue
+            seen.add(clip.path)
+            name = inside + clip.name if inside + clip.name not in clips else str(clip.path)
+            clips[name] = Clip(name, clip.path)
+        for problem in corpus.problems:
+            if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
+                unusable.setdefault(inside + problem.name, problem.text)
     return list(clips.values()), {name: text for name, text in unusable.items() if name not in clips}
-
-
-def _corpora(item: Path) -> list[Corpus]:
-    """What an input holds: of a folder what its table names, and every other media file in it, which no table may hide."""
-    if not item.is_dir():
-        return [load_corpus(item)]
-    found, refused = [], []
-    for load in (load_corpus, load_folder):
-        try:
-            found.append(load(item))
-        except ManifestError as error:
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    return found
 
 
 @contextmanager
