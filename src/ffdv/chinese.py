@@ -16,6 +16,7 @@ CHINESE: Mapping[str, str] = {
     "picture": "画面",
     "voice": "声音",
     "agreement": "声画一致性",
+    "no numbers: only {real} real and {fake} fake clips could be judged, {fewest} of each are needed": "没有数字：只有 {real} 段真实和 {fake} 段伪造片段可以判断，每类至少需要 {fewest} 段",
     "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed": "{sense}没有结果：未改动时只判断了 {real} 段真实和 {fake} 段伪造片段，每类至少需要 {fewest} 段",
     # a file that cannot be used
     "no such file ({why}); check the name and the folder": "没有这个文件（{why}）；请检查文件名和文件夹",
@@ -129,6 +130,7 @@ CHINESE: Mapping[str, str] = {
     "{part}, {kept} of {total} clips drawn by seed {seed}": "{part}，从 {total} 个片段中按种子 {seed} 抽取 {kept} 个",
     "{count} of the {total} clips were trained on: these numbers say nothing about new clips": "{total} 个片段中有 {count} 个用于训练：这些数字不能说明它在新片段上的表现",
     "the run's calibration was fitted on these clips: AUC, EER and TPR are honest, but log_loss, brier, ece, accuracy and verdicts flatter it": "该次训练的校准就是在这些片段上拟合的：AUC、EER 和 TPR 可信，但 log_loss、brier、ece、accuracy 和结论偏乐观",
+    "{count} of the {total} clips are named like clips that the run was trained on; if they are the same, these numbers flatter it": "{total} 个片段中有 {count} 个与该次训练所用的片段同名；如果确是相同的片段，数字偏乐观",
     "the run's epoch and calibration were chosen on these clips: the numbers flatter it": "该次训练的轮次和校准就是根据这些片段选定的：数字偏乐观",
     "left out: {counts}": "未参与：{counts}",
     "{count} failed in prepare": "{count} 个在准备时失败",

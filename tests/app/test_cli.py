@@ -154,3 +154,11 @@ def test_a_request_that_cannot_be_carried_out_is_one_sentence_and_status_two(
     shown = capsys.readouterr().err
     assert says in shown
     assert len([line for line in shown.splitlines() if "error:" in line]) == 1
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here lies a file")
+
+    _, said = run_cli("prepare", clip, "--out", tmp_path / "file" / "shards", "--senses", "voice", status=2)
+
+    assert "not a directory; give another" in " ".join(said.split())

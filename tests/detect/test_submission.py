@@ -67,6 +67,13 @@ def test_templates_are_read_as_people_save_them(tmp_path: Path, scores: Path, te
     assert summary.out.read_bytes() == b"video_name,score\nb.mp4,0.1\na.mp4,0.25\n"
 
 
+def test_the_template_is_never_written_over(template: Path, scores: Path) -> None:
+    with pytest.raises(SubmissionError, match="is the template or the score table itself"):
+        submit(scores=scores, template=template, out=template)
+
+    assert template.read_text() == TEMPLATE
+
+
 def test_columns_beside_name_and_value_are_kept(tmp_path: Path, scores: Path) -> None:
     template = tmp_path / "template.csv"
     template.write_text("id,y_pred,video_name,phase\n7,,a.mp4,2\n")

@@ -231,3 +231,13 @@ def test_requests_that_contradict_themselves_are_refused(
         run(shards, tmp_path / "out", **how)
     with pytest.raises(ManifestError, match="both trained on and tested on"):
         run(shards, tmp_path / "out", by=None, test=[shards])
+
+
+def test_a_request_that_is_refused_leaves_the_folder_to_another(
+    shards: Path, tmp_path: Path, no_net: list[GivenParts]
+) -> None:
+    with pytest.raises(ManifestError):
+        run(shards, tmp_path / "out", by="nothing")
+
+    assert run(shards, tmp_path / "out", by="method").rows
+    assert no_net

@@ -124,14 +124,38 @@ def test_training_clips_are_judged_only_on_request_and_it_says_so(run: RunSummar
     assert any("72 of the 72 clips were trained on" in text for text in table.warnings)
 
 
+def test_a_corpus_that_was_prepared_again_is_the_runs_own_still(run: RunSummary, tmp_path: Path) -> None:
+    again = write_shards(tmp_path / "again", corpus_clips(96)[:-1])
+
+    table = quick(run.folder, data=again)
+
+    assert table.part == "the run's validation part"
+    assert table.overall.num_real + table.overall.num_fake == 23
+
+
+def test_clips_of_other_data_that_are_named_like_training_clips_are_told(run: RunSummary, tmp_path: Path) -> None:
+    clips = [
+        replace(clip, name=f"{'same' if number < 12 else 'new'}/{clip.name}")
+        for number, clip in enumerate(corpus_clips(96))
+    ]
+    others = [replace(clip, name=clip.name.replace("new/clip", "new/other")) for clip in clips]
+
+    table = quick(run.folder, data=write_shards(tmp_path / "moved", others))
+
+    assert table.part == "all labelled clips"
+    assert any("12 of the 96 clips are named like" in text for text in table.warnings)
+
+
 def test_other_data_is_judged_whole(run: RunSummary, tmp_path: Path) -> None:
-    other = write_shards(tmp_path / "other", corpus_clips(40), silent=("clip003.wav",), failed=("clip004.wav",))
+    clips = [replace(clip, name=f"other{clip.name}") for clip in corpus_clips(40)]
+    other = write_shards(tmp_path / "other", clips, silent=("otherclip003.wav",), failed=("otherclip004.wav",))
 
     table = quick(run.folder, data=other)
 
     assert table.part == "all labelled clips"
     assert (table.overall.num_real, table.overall.num_fake) == (19, 19)
     assert any("1 without sound" in text for text in table.warnings)
+    assert not any("named like" in text for text in table.warnings)
 
 
 def test_the_file_for_machines_holds_the_table(run: RunSummary, shards: Path, tmp_path: Path) -> None:
@@ -204,7 +228,8 @@ def test_the_table_prints_as_text(tmp_path: Path) -> None:
 
 
 def test_one_class_alone_has_no_numbers_but_a_sentence(run: RunSummary, tmp_path: Path) -> None:
-    fakes = write_shards(tmp_path / "fakes", [clip for clip in corpus_clips(40) if clip.label == 1])
+    clips = [replace(clip, name=f"other{clip.name}") for clip in corpus_clips(40) if clip.label == 1]
+    fakes = write_shards(tmp_path / "fakes", clips)
 
     table = quick(run.folder, data=fakes, by="method")
 

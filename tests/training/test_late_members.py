@@ -10,7 +10,7 @@ import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
 from ffdv.data.shards import open_shards
-from ffdv.errors import CheckpointError, ManifestError, ShardError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
 from ffdv.training.engine import Progress
 from ffdv.training.evaluate import evaluate
 from ffdv.training.late import finished_run, train_members
@@ -76,6 +76,32 @@ def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_
     assert summary.outcome == "finished"
     assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 3]
     assert logs["a"].stat().st_mtime_ns == before
+
+
+def test_members_of_an_earlier_attempt_on_other_parts_are_refused(data: Path, tmp_path: Path) -> None:
+    """Taken over silently they would have been taught clips that judge this run."""
+    recipe, run = fusion(tmp_path), tmp_path / "run"
+
+    def stop_in_the_second_member(_: Progress) -> None:
+        if (run / "members" / "a" / "metrics.json").is_file():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, data=data, out=run, progress=stop_in_the_second_member, export=False)
+    (run / "last.safetensors").unlink(missing_ok=True)
+
+    with pytest.raises(CheckpointError, match="other parts of the clips"):
+        train(recipe, data=data, out=run, overrides=["split.by=group", "split.seed=7"], export=False)
+
+
+def test_a_member_that_is_no_recipe_is_told_before_the_first_is_trained(data: Path, tmp_path: Path) -> None:
+    recipe, run = fusion(tmp_path), tmp_path / "run"
+    members = [*recipe.fusion.members, "nope"]
+
+    with pytest.raises(RecipeError, match="nope"):
+        train(recipe, data=data, out=run, overrides=[f"fusion.members={members!r}"], export=False)
+
+    assert not (run / "members").exists()
 
 
 def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None:

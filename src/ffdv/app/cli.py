@@ -5,6 +5,7 @@ Exit status: 0 all well, 1 some files failed (each is a row with a reason), 2 th
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import asdict, is_dataclass
@@ -342,6 +343,15 @@ def main() -> None:
         from ffdv.app import console
 
         console.say_error(error)
+        sys.exit(UNUSABLE)
+    except OSError as error:
+        if error.filename is None or error.errno == errno.EPIPE:
+            raise
+        from ffdv.app import console
+
+        console.say_error(
+            f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; give another file or folder"
+        )
         sys.exit(UNUSABLE)
     except ModuleNotFoundError as error:
         extra = extra_of(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,8 @@ from ffdv.errors import CheckpointError, ManifestError
 from ffdv.sentences import Sentence
 
 PARTS_NAME = "parts.csv"
+# Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
+SAME_CORPUS_SHARE = 0.5
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 
@@ -117,6 +119,12 @@ def read_parts(folder: Path) -> dict[str, str]:
             f"{path} does not hold rows of name, part; it says what was trained on, train the run again"
         )
     return dict(rows)
+
+
+def named_like_taught(names: Iterable[str], part_of: Mapping[str, str]) -> int:
+    """How many of these clips are named, their folders aside, like clips that served for training."""
+    taught = {name.rsplit("/", 1)[-1] for name, part in part_of.items() if part == "train"}
+    return sum(name.rsplit("/", 1)[-1] in taught for name in names)
 
 
 def taught_clips(run: Path) -> frozenset[str]:

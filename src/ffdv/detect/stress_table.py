@@ -134,8 +134,22 @@ def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[
 
 
 def left_out(answers: Answers) -> list[Sentence]:
-    """Which senses have no rows, and why."""
-    return [
+    """Which senses have no rows, and why; and that there are too few clips for any number."""
+    whole = answers.by_alteration[UNALTERED, ""].get(OVERALL)
+    real, fake = (0, 0) if whole is None else np.bincount(answers.labels[np.isfinite(whole)], minlength=2).tolist()
+    too_few = (
+        []
+        if whole is None or min(real, fake) >= FEWEST
+        else [
+            Sentence(
+                "no numbers: only {real} real and {fake} fake clips could be judged, {fewest} of each are needed",
+                real=real,
+                fake=fake,
+                fewest=FEWEST,
+            )
+        ]
+    )
+    return too_few + [
         Sentence(
             "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed",
             sense=_SENSES.get(sense, sense),

@@ -50,6 +50,8 @@ def submit(*, scores: Path | str, template: Path | str, out: Path | str, missing
     """
     if not 0.0 <= missing <= 1.0:
         raise SubmissionError(f"missing clips cannot be filled with {missing}; scores lie in [0, 1]")
+    if Path(out).resolve() in {Path(template).resolve(), Path(scores).resolve()}:
+        raise SubmissionError(f"{out}: is the template or the score table itself; give another file (--out)")
     table = read_table(template, what="template")
     at_name, at_value = _columns(table)
     names = _names(table, at_name)

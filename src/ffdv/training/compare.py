@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
+from ffdv.data.seen import (
+    SAME_CORPUS_SHARE,
+    LabelledClips,
+    choose_clips,
+    data_hash,
+    data_hash_of,
+    named_like_taught,
+    read_parts,
+)
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, compare_delong, delong
@@ -21,8 +29,6 @@ from ffdv.metrics.uncertainty import compare as compare_scores
 from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, score_run
 
 FORMAT_VERSION = 1
-# Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
-SAME_CORPUS_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ class _Side:
 
     def trained_on(self, names: npt.NDArray[np.object_]) -> int:
         """How many of these clips served for training."""
-        return sum(self.part_of.get(name) == "train" for name in names.tolist())
+        return named_like_taught(names.tolist(), self.part_of)
 
 
 def _common_clips(

@@ -129,10 +129,15 @@ def crossval(
     begin_plan(folder, _plan(resolved, by=by, folds=folds, data=train_on, test=judge_on))
     shards = open_shards(train_on[0]) if len(train_on) == 1 else join_shards(train_on, folder / "shards")
     work = _Work(folder, resolved, accelerator, progress)
-    if judge_on:
-        rows, notes, failures, count = _across(work, shards, judge_on, resamples)
-    else:
-        rows, notes, failures, count = _within(work, shards, by=by or "", folds=folds, resamples=resamples)
+    try:
+        if judge_on:
+            rows, notes, failures, count = _across(work, shards, judge_on, resamples)
+        else:
+            rows, notes, failures, count = _within(work, shards, by=by or "", folds=folds, resamples=resamples)
+    except FfdvError:
+        if not (folder / FOLDS).is_dir():  # nothing was begun, so nothing is in the way of another request
+            (folder / PLAN_NAME).unlink(missing_ok=True)
+        raise
     ranked = sorted(rows, key=lambda row: (row.auc.value if row.auc else math.inf, row.name))
     names = tuple(str(path) for path in train_on)
     table = CrossvalTable(resolved.name, names, by or "test data", count, tuple(ranked), tuple(notes), tuple(failures))
@@ -221,7 +226,7 @@ def _across(
         index_of = {clip: row for row, clip in enumerate(other.names)}
         group = HeldOut(name, tuple(index_of[clip] for clip in scored.names), "own")
         rows.append(_row(other, group, scored, fold="all", resamples=resamples))
-    seen = set(shards.names)
+    seen = {name.rsplit("/", 1)[-1] for name in shards.names}
     shared = sum(name.rsplit("/", 1)[-1] in seen for path in judge_on for name in open_shards(path).names)
     notes = ["one net, trained on all of the data, judged on all labelled clips of each test data", *parts.notes]
     if shared:

@@ -20,9 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.neutral import neutral_steps, neutralise_shards
-from ffdv.data.seen import LabelledClips, choose_clips, data_hash, data_hash_of, read_parts
+from ffdv.data.seen import (
+    SAME_CORPUS_SHARE,
+    LabelledClips,
+    choose_clips,
+    data_hash,
+    data_hash_of,
+    named_like_taught,
+    read_parts,
+)
 from ffdv.data.shards import Shards, open_shards
-from ffdv.errors import ManifestError
+from ffdv.errors import CheckpointError, ManifestError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.confidence import Confidence, measure_confidence
 from ffdv.metrics.decision import Decision
@@ -152,8 +160,10 @@ def evaluate(
         raise ManifestError(
             f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
         )
-    chosen = choose_clips(LabelledClips.of_shards(shards), own_parts(checkpoint_path, shards), split)
+    own = own_parts(checkpoint_path, shards)
+    chosen = choose_clips(LabelledClips.of_shards(shards), own, split)
     judged = score_run(checkpoint_path, shards, chosen.rows)
+    taught = warn_of_taught(checkpoint_path, [shards.names[row] for row in chosen.rows.tolist()], own)
     names = TableNames(str(model), str(data), chosen.part)
     table = tabulate(
         judged.scored,
@@ -162,7 +172,7 @@ def evaluate(
         decision=judged.decision,
         by=by,
         names=names,
-        warnings=(*chosen.warnings, *judged.warnings),
+        warnings=(*taught, *chosen.warnings, *judged.warnings),
         resamples=resamples,
     )
     table = replace(table, localisation=_localisation(judged.scored, shards, resamples))
@@ -190,11 +200,39 @@ class TableNames:
 
 
 def own_parts(path: Path, shards: Shards) -> dict[str, str]:
-    """What each clip served for in the run's training, by name; empty when it was trained on other data."""
+    """What each clip served for in the run's training, by name; empty when it was trained on other data.
+
+    A corpus that was prepared again, with a clip more or a label less, is the run's own still: half of its names are those of training clips.
+    """
     from ffdv.models.checkpoint import read_header
 
-    own = data_hash_of(read_header(path).provenance) == data_hash(shards)
-    return read_parts(path.parent) if own else {}
+    if data_hash_of(read_header(path).provenance) == data_hash(shards):
+        return read_parts(path.parent)
+    parts = _parts_beside(path)
+    alike = sum(parts.get(name) == "train" for name in shards.names)
+    return parts if alike >= SAME_CORPUS_SHARE * len(shards) else {}
+
+
+def warn_of_taught(path: Path, names: Sequence[str], own: Mapping[str, str]) -> tuple[Sentence, ...]:
+    """That clips of other data are named like training clips of the run at `path`, where they are."""
+    count = 0 if own else named_like_taught(names, _parts_beside(path))
+    if not count:
+        return ()
+    return (
+        Sentence(
+            "{count} of the {total} clips are named like clips that the run was trained on; if they are the same, these numbers flatter it",
+            count=count,
+            total=len(names),
+        ),
+    )
+
+
+def _parts_beside(path: Path) -> dict[str, str]:
+    """The parts that lie beside a checkpoint; empty where there are none to be read: nothing tells then what it saw."""
+    try:
+        return read_parts(path.parent)
+    except CheckpointError:
+        return {}
 
 
 @dataclass(frozen=True)

@@ -114,15 +114,19 @@ def train_members(
 
     members = Members(folder, recipe.fusion.members)
     inner = _inner_parts(recipe, shards, parts)
+    finished = {name: finished_run(name, members.path(name)) for name in recipe.fusion.members}
+    # All of them before the first is trained: a name that is wrong is told at once.
+    recipes = {
+        name: load_recipe(name, recipe.fusion.member_settings) for name, weights in finished.items() if weights is None
+    }
     trained = 0
-    for name in recipe.fusion.members:
-        weights = finished_run(name, members.path(name))
+    for name, weights in finished.items():
         if weights is not None:
             _refuse_judges(weights.parent, shards, parts)
             take(weights, members.path(name))
             trained += 1
             continue
-        member = load_recipe(name, recipe.fusion.member_settings)
+        member = recipes[name]
         try:
             usable = has_any(shards, kind_of(member).senses)
             _check_classes(shards, inner, usable)

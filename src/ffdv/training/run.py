@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ffdv.augment.guards import Domain, domain_warnings
 from ffdv.data.loader import ClipLoader
-from ffdv.data.seen import data_hash_of
+from ffdv.data.seen import data_hash_of, read_parts
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
@@ -160,6 +160,7 @@ def train_given(
 
         def member(one: Recipe, its: Parts, into: Path, tell: Callable[[Progress], None] | None) -> None:
             if trained_to_its_end(into):
+                _refuse_other(into / BEST_NAME, one, its)
                 return
             parts_of_it = GivenParts(shards, its, into)
             # A member lies within the run: what was begun there is gone on with.
@@ -509,10 +510,14 @@ def _check_folder(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -
     begun_already = (folder / LAST_NAME).is_file()
     if not resume and (begun_already or (folder / BEST_NAME).is_file()):
         raise CheckpointError(f"{folder} holds a run already; resume it (--resume), or choose another folder (--out)")
-    if not begun_already:
-        return
-    header = read_header(folder / LAST_NAME)
-    begun = recipe_from(header.recipe, where=str(folder / LAST_NAME))
+    if begun_already:
+        _refuse_other(folder / LAST_NAME, recipe, parts)
+
+
+def _refuse_other(weights: Path, recipe: Recipe, parts: Parts) -> None:
+    """Refuse to go on with, or to take over, what was begun with another recipe, on other clips, or on other parts of them."""
+    folder, header = weights.parent, read_header(weights)
+    begun = recipe_from(header.recipe, where=str(weights))
     different = _differences(begun, recipe)
     if different:
         raise RecipeError(
@@ -522,6 +527,10 @@ def _check_folder(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -
     if data_hash_of(header.provenance) != parts.data_hash:
         raise CheckpointError(
             f"{folder} was begun on other clips; resume it with its own data, or train anew into another folder"
+        )
+    if read_parts(folder) != dict(zip(parts.names, parts.of_row, strict=True)):
+        raise CheckpointError(
+            f"{folder} was begun on other parts of the clips (another split); train anew into another folder, or delete this one"
         )
 
 
