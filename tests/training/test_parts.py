@@ -33,6 +33,14 @@ def test_the_corpuss_own_split_is_taken_where_it_names_both_sides(tmp_path: Path
     assert parts.notes == ()
 
 
+def test_clips_without_the_sense_are_told_by_class(tmp_path: Path) -> None:
+    silent = ("clip000.wav", "clip002.wav", "clip003.wav")
+
+    parts = choose_parts(open_shards(write_shards(tmp_path / "shards", corpus_clips(96), silent=silent)), SplitSpec())
+
+    assert parts.notes[-1] == "3 of 96 labelled clips have no sound and serve for nothing: 2 real, 1 fake"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_drawn_split_has_no_person_and_no_source_on_two_sides(tmp_path: Path, seed: int) -> None:
     clips = corpus_clips(96, splits=False)

@@ -94,7 +94,8 @@ class Parts:
 
 def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sound",)) -> Parts:
     """Divide the labelled clips that have any of `senses`. Raises ManifestError when a part would lack clips, or one of the classes."""
-    usable = (shards.labels >= 0) & ~shards.failed & has_any(shards, senses)
+    labelled = (shards.labels >= 0) & ~shards.failed
+    usable = labelled & has_any(shards, senses)
     rows = np.flatnonzero(usable).tolist()
     clips = [clip for clip, fit in zip(shards.clips(), usable, strict=True) if fit]
     by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
@@ -104,6 +105,10 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
         notes = [*notes, drawn]
     _check(clips, parts)
     parts = _set_calibration_apart(clips, parts, spec)
+    if (labelled & ~usable).any():
+        lost = shards.labels[labelled & ~usable].tolist()
+        without = f"{len(lost)} of {labelled.sum()} labelled clips have no {' or '.join(senses)} and serve for nothing"
+        notes = [*notes, f"{without}: {lost.count(0)} real, {lost.count(1)} fake"]
     of_row: list[Part] = ["left_out"] * len(shards)
     for row, part in zip(rows, parts, strict=True):
         of_row[row] = part
