@@ -102,6 +102,15 @@ def test_no_table_in_a_folder_hides_its_other_clips(folder: Path, table: str) ->
     assert sorted(clip.name for clip in clips) == sorted([*NAMES, "broken.mp4"])
 
 
+def test_a_table_of_clips_to_judge_needs_no_labels(folder: Path) -> None:
+    (folder / "template.csv").write_text("video_name,y_pred\nquiet.wav,\nsub/loud.wav,0.5\n")
+
+    clips, unusable = clips_of(folder / "template.csv")
+
+    assert [clip.name for clip in clips] == ["quiet.wav", "sub/loud.wav"]
+    assert unusable == {}
+
+
 def test_clips_of_several_folders_are_named_by_their_folder(tmp_path: Path) -> None:
     for name in ("aa", "bb"):
         (tmp_path / name).mkdir()

@@ -41,9 +41,11 @@ def load_corpus(data: Path | str) -> Corpus:
 def load_every_clip(data: Path | str) -> Corpus:
     """What is to be judged rather than learnt from: load_corpus, and every other media file of a folder, which no table may hide.
 
-    A table in the folder that cannot be used does not matter. Raises ManifestError when there is nothing at all.
+    A table that is given needs no labels; one in a folder that cannot be used does not matter. Raises ManifestError when there is nothing at all.
     """
     path = Path(data)
+    if path.is_file() and path.suffix.lower() in table.TABLE_SUFFIXES and not challenge.is_label_file(path):
+        return table.load_table(path, labelled=False)
     if not path.is_dir():
         return load_corpus(path)
     try:

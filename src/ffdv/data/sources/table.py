@@ -88,30 +88,30 @@ class LabelTable:
 class _Columns:
     names: tuple[str, ...]
     file: int
-    label: int
+    label: int | None
     split: int | None
 
 
-def load_table(path: Path) -> Corpus:
-    """The corpus that one table describes; its files lie under the table's folder.
+def load_table(path: Path, *, labelled: bool = True) -> Corpus:
+    """The corpus that one table describes; its files lie under the table's folder. labelled: False, labels are neither needed nor looked at.
 
     Raises ManifestError when the table cannot be read or no row of it can be used.
     """
     root = path.parent.resolve()
-    table = read_table(path)
+    table = read_table(path, labelled=labelled)
     clips, problems = check_rows(table, root=root, folders=(root,))
     refuse_when_empty(path, clips, problems)
     return Corpus(root, clips, problems)
 
 
-def read_table(path: Path) -> LabelTable:
-    """Parse a table; every fault of the whole file is one ManifestError, faults of single rows are problems."""
+def read_table(path: Path, *, labelled: bool = True) -> LabelTable:
+    """Parse a table; every fault of the whole file is one ManifestError, faults of single rows are problems. labelled: as in load_table."""
     text = _decode(path)
     try:
         records = _records(path, text)
     except csv.Error as error:
         raise ManifestError(f"{path}: not a readable table: {error}; check its quotes and separators") from error
-    columns = _find_columns(path, records[0][1])
+    columns = _find_columns(path, records[0][1], labelled=labelled)
     rows: list[TableRow] = []
     problems: list[Problem] = []
     for line, cells in records[1:]:
@@ -229,7 +229,7 @@ def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     return records
 
 
-def _find_columns(path: Path, header: list[str]) -> _Columns:
+def _find_columns(path: Path, header: list[str], *, labelled: bool) -> _Columns:
     names = tuple(name.strip() for name in header)
     lowered = [name.lower() for name in names]
     position = {name: index for index, name in reversed(list(enumerate(lowered)))}
@@ -241,7 +241,7 @@ def _find_columns(path: Path, header: list[str]) -> _Columns:
         )
     if file is None:
         raise ManifestError(f"{path}: no file column among {_list(names)}; call it video_name, file or path")
-    if label is None:
+    if label is None and labelled:
         raise ManifestError(
             f"{path}: no label column among {_list(names)}; call it target or label (0 = real, 1 = fake)"
         )
@@ -249,7 +249,7 @@ def _find_columns(path: Path, header: list[str]) -> _Columns:
     if twice:
         raise ManifestError(f"{path}: column {twice!r} is there twice; rename one")
     split = next((position[name] for name in SPLIT_COLUMNS if name in position), None)
-    return _Columns(names, file, label, split)
+    return _Columns(names, file, label if labelled else None, split)
 
 
 def _row(columns: _Columns, line: int, cells: list[str]) -> TableRow | Problem:
@@ -272,7 +272,7 @@ def _row(columns: _Columns, line: int, cells: list[str]) -> TableRow | Problem:
         if index not in special and column and cell.strip()
     }
     split = cells[columns.split].strip() or None if columns.split is not None else None
-    return TableRow(line, name, cells[columns.label], split, groups)
+    return TableRow(line, name, "" if columns.label is None else cells[columns.label], split, groups)
 
 
 def _repeated(row: TableRow, label: int | None, first: tuple[TableRow, Clip]) -> Problem:
