@@ -141,6 +141,8 @@ def test_forge_writes_a_manifest_that_loads(people: Path, tmp_path: Path) -> Non
     assert not list((tmp_path / "out").glob(".part*"))
     with (tmp_path / "out" / "manifest.csv").open() as stream:
         assert all(row["segments"] != "[]" for row in csv.DictReader(stream) if row["label"] == "1")
+    with pytest.raises(ManifestError, match="holds forgeries already"):
+        forge(people, out=tmp_path / "out", methods=["lpc_copy"], workers=1)
 
 
 def test_unknown_methods_and_corpora_of_fakes_are_refused(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def forge(
     methods: names of augment.chain's FORGE_SOUND and FORGE_PICTURE to draw from, all by default; each clip draws among those
     that it has the streams for (swaps take another identity's clip). with_real: write the genuine clips too, through the same
     encoder. The same seed gives the same clips, however many workers there are; only the first max_seconds are used.
-    Raises RecipeError for an unknown method, ManifestError when there is no clip to forge.
+    Raises RecipeError for an unknown method, ManifestError when there is no clip to forge, or `out` holds forgeries already.
     """
     began = time.monotonic()
     target = Path(out)
@@ -112,6 +112,10 @@ def forge(
     sources = tuple(clip for clip in corpus.clips if clip.label != FAKE)[:limit]
     if not sources:
         raise ManifestError(f"{data}: every clip is labelled fake; forgeries are made of real ones")
+    if (target / MANIFEST_NAME).exists():
+        raise ManifestError(
+            f"{target}: holds forgeries already, whose labels would be lost; choose another folder (--out)"
+        )
     target.mkdir(parents=True, exist_ok=True)
     work = Forger(target, chosen, _others(corpus, sources, seed), per_clip, seed, with_real, max_seconds)
     places = list(enumerate(sources))
