@@ -14,7 +14,7 @@ from ffdv.data.audit_words import with_unit
 from ffdv.data.shards import write_atomically
 from ffdv.errors import ExtraMissing, RecipeError
 from ffdv.page import FAKE_COLOUR, SOFT_COLOUR, drawn, render
-from ffdv.sentences import worded
+from ffdv.sentences import Sentence, worded
 
 # The picture shows the strongest facts; the page has them all.
 MOST_DRAWN = 20
@@ -151,7 +151,8 @@ def as_html(report: AuditReport, *, lang: str = "en") -> str:
     """One self-contained page: no script, no other file, light and dark; whatever names hold is text in it."""
     if lang not in WORDS:
         raise RecipeError(f"there is no audit in the language {lang!r}; choose one of {', '.join(WORDS)}")
-    sides = [worded(side_word(side), lang) if side in {"real", "fake"} else side for side in report.classes]
+    words = map(side_word, report.classes)
+    sides = [worded(word, lang) if isinstance(word, Sentence) else word for word in words]
     return render(
         PAGE,
         lang=lang,

@@ -27,6 +27,11 @@ def load_corpus(data: Path | str) -> Corpus:
         raise ManifestError(
             f"{path}: no such file or folder; give the challenge's folder, a label table or a folder of clips"
         )
+    return _load_labelled(path) or folder.load_folder(path)
+
+
+def _load_labelled(path: Path) -> Corpus | None:
+    """What a folder's own tables name, or those beside it; None where there is none."""
     tables = [candidate for candidate in sorted(path.iterdir()) if _is_table(candidate)]
     if tables:
         return table.load_table(max(tables, key=_richness))
@@ -35,7 +40,7 @@ def load_corpus(data: Path | str) -> Corpus:
     beside = challenge.find_label_file(path.resolve())
     if beside is not None:
         return challenge.load_label_file(beside)
-    return folder.load_folder(path)
+    return None
 
 
 def load_every_clip(data: Path | str) -> Corpus:
@@ -49,12 +54,14 @@ def load_every_clip(data: Path | str) -> Corpus:
     if not path.is_dir():
         return load_corpus(path)
     try:
-        named = load_corpus(path)
+        named = _load_labelled(path)
     except ManifestError as error:
         try:
             return folder.load_folder(path)
         except ManifestError:
             raise error from None
+    if named is None:
+        return folder.load_folder(path)
     try:
         found = folder.load_folder(path)
     except ManifestError:

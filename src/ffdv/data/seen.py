@@ -121,15 +121,20 @@ def read_parts(folder: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def named_like_taught(names: Iterable[str], part_of: Mapping[str, str]) -> int:
-    """How many of these clips are named, their folders aside, like clips that served for training."""
-    taught = {name.rsplit("/", 1)[-1] for name, part in part_of.items() if part == "train"}
-    return sum(name.rsplit("/", 1)[-1] in taught for name in names)
+def num_named_alike(names: Iterable[str], others: Iterable[str]) -> int:
+    """How many of these clips are named, their folders aside, like one of the others."""
+    known = {name.rsplit("/", 1)[-1] for name in others}
+    return sum(name.rsplit("/", 1)[-1] in known for name in names)
+
+
+def taught_names(part_of: Mapping[str, str]) -> frozenset[str]:
+    """Names of the clips that served for training."""
+    return frozenset(name for name, part in part_of.items() if part == "train")
 
 
 def taught_clips(run: Path) -> frozenset[str]:
     """Names of the clips that the run in this folder was trained on. Raises CheckpointError as read_parts does."""
-    return frozenset(name for name, part in read_parts(run).items() if part == "train")
+    return taught_names(read_parts(run))
 
 
 def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:

@@ -189,12 +189,8 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
 
 def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
     """Whether this clip was scanned with the same weights, language and limit, and has not changed since."""
-    path = _base(clip.name, folder).with_suffix(".json")
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(known, dict) and known.get("schema") == SCHEMA and known.get("request") == _request(clip, job)
+    told = _told(_base(clip.name, folder).with_suffix(".json"))
+    return told is not None and told.get("request") == _request(clip, job)
 
 
 def page_name(name: str) -> str:
@@ -332,12 +328,9 @@ def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
 
 
 def _known(path: Path, *, pages: bool) -> ScannedClip | None:
-    """What the JSON of a clip says; None where there is none that this ffdv wrote."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
+    """What the JSON of a clip says, as a line of the lists; None where there is none."""
+    told = _told(path)
+    if told is None:
         return None
     name = told["name"]
     if told["status"] == "failed":
@@ -353,6 +346,15 @@ def _known(path: Path, *, pages: bool) -> ScannedClip | None:
         )
     page = path.with_suffix(".html") if pages else None
     return ScannedClip(name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    """The JSON of a clip; None where there is none that this ffdv wrote."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and told.get("schema") == SCHEMA else None
 
 
 def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:

@@ -125,8 +125,8 @@ def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[
     thresholds = {}
     for sense, before in plain.items():
         known = np.isfinite(before)
-        if sense in _too_rare(answers):
-            continue
+        if sense != OVERALL and min(_num_judged(answers, sense)) < FEWEST:
+            continue  # a sense that judged next to nothing
         thresholds[sense] = tpr_at_fpr(answers.labels[known], before[known], fpr=wanted).threshold
         names = ((UNALTERED, ""), *(name for name in answers.by_alteration if name != (UNALTERED, "")))
         rows += [_row(answers, name, sense, threshold=thresholds[sense], resamples=resamples) for name in names]
@@ -135,41 +135,35 @@ def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[
 
 def left_out(answers: Answers) -> list[Sentence]:
     """Which senses have no rows, and why; and that there are too few clips for any number."""
-    whole = answers.by_alteration[UNALTERED, ""].get(OVERALL)
-    real, fake = (0, 0) if whole is None else np.bincount(answers.labels[np.isfinite(whole)], minlength=2).tolist()
-    too_few = (
-        []
-        if whole is None or min(real, fake) >= FEWEST
-        else [
-            Sentence(
+    said = []
+    for sense in answers.by_alteration[UNALTERED, ""]:
+        real, fake = _num_judged(answers, sense)
+        if min(real, fake) >= FEWEST:
+            continue
+        if sense == OVERALL:
+            text = Sentence(
                 "no numbers: only {real} real and {fake} fake clips could be judged, {fewest} of each are needed",
                 real=real,
                 fake=fake,
                 fewest=FEWEST,
             )
-        ]
-    )
-    return too_few + [
-        Sentence(
-            "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed",
-            sense=_SENSES.get(sense, sense),
-            real=real,
-            fake=fake,
-            fewest=FEWEST,
-        )
-        for sense, (real, fake) in _too_rare(answers).items()
-    ]
+        else:
+            text = Sentence(
+                "no rows for {sense}: it judged {real} real and {fake} fake clips as they are, {fewest} of each are needed",
+                sense=_SENSES.get(sense, sense),
+                real=real,
+                fake=fake,
+                fewest=FEWEST,
+            )
+        said.append(text)
+    return said
 
 
-def _too_rare(answers: Answers) -> dict[str, tuple[int, int]]:
-    """Senses that judged next to nothing: sense → real and fake clips."""
-    plain = answers.by_alteration[UNALTERED, ""]
-    counts = {
-        sense: np.bincount(answers.labels[np.isfinite(before)], minlength=2).tolist()
-        for sense, before in plain.items()
-        if sense != OVERALL
-    }
-    return {sense: (real, fake) for sense, (real, fake) in counts.items() if min(real, fake) < FEWEST}
+def _num_judged(answers: Answers, sense: str) -> tuple[int, int]:
+    """How many real and fake clips a sense judged as they are."""
+    known = np.isfinite(answers.by_alteration[UNALTERED, ""][sense])
+    real, fake = np.bincount(answers.labels[known], minlength=2).tolist()
+    return real, fake
 
 
 def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: float, resamples: int) -> StressRow:

@@ -13,20 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.data.seen import (
-    SAME_CORPUS_SHARE,
-    LabelledClips,
-    choose_clips,
-    data_hash,
-    data_hash_of,
-    named_like_taught,
-    read_parts,
-)
+from ffdv.data.seen import SAME_CORPUS_SHARE, LabelledClips, choose_clips, num_named_alike, taught_names
 from ffdv.data.shards import Shards, open_shards, write_atomically
-from ffdv.errors import CheckpointError, ManifestError
+from ffdv.errors import ManifestError
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, compare_delong, delong
 from ffdv.metrics.uncertainty import compare as compare_scores
-from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, score_run
+from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, parts_of_run, score_run
 
 FORMAT_VERSION = 1
 
@@ -130,21 +122,12 @@ class _Side:
 
     @classmethod
     def of(cls, run: Path, shards: Shards) -> _Side:
-        from ffdv.models.checkpoint import read_header
-
         checkpoint = run / BEST_NAME if run.is_dir() else run
-        known = data_hash_of(read_header(checkpoint).provenance) == data_hash(shards)
-        try:
-            parts = read_parts(checkpoint.parent)
-        except CheckpointError:
-            if known:
-                raise
-            parts = {}  # a lone checkpoint of other data: nothing tells what it saw
-        return cls(run, checkpoint, parts, known)
+        return cls(run, checkpoint, *parts_of_run(checkpoint, shards))
 
     def trained_on(self, names: npt.NDArray[np.object_]) -> int:
         """How many of these clips served for training."""
-        return named_like_taught(names.tolist(), self.part_of)
+        return num_named_alike(names.tolist(), taught_names(self.part_of))
 
 
 def _common_clips(

@@ -19,7 +19,7 @@ import numpy as np
 
 from ffdv.data.joined import DATASET, dataset_names, join_shards
 from ffdv.data.loader import has_any
-from ffdv.data.seen import data_hash
+from ffdv.data.seen import data_hash, num_named_alike
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import CheckpointError, FfdvError, ManifestError
 from ffdv.metrics.ranking import reals_needed
@@ -226,8 +226,7 @@ def _across(
         index_of = {clip: row for row, clip in enumerate(other.names)}
         group = HeldOut(name, tuple(index_of[clip] for clip in scored.names), "own")
         rows.append(_row(other, group, scored, fold="all", resamples=resamples))
-    seen = {name.rsplit("/", 1)[-1] for name in shards.names}
-    shared = sum(name.rsplit("/", 1)[-1] in seen for path in judge_on for name in open_shards(path).names)
+    shared = sum(num_named_alike(open_shards(path).names, shards.names) for path in judge_on)
     notes = ["one net, trained on all of the data, judged on all labelled clips of each test data", *parts.notes]
     if shared:
         notes.append(

@@ -26,8 +26,9 @@ from ffdv.data.seen import (
     choose_clips,
     data_hash,
     data_hash_of,
-    named_like_taught,
+    num_named_alike,
     read_parts,
+    taught_names,
 )
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, ManifestError
@@ -204,18 +205,25 @@ def own_parts(path: Path, shards: Shards) -> dict[str, str]:
 
     A corpus that was prepared again, with a clip more or a label less, is the run's own still: half of its names are those of training clips.
     """
+    parts, known = parts_of_run(path, shards)
+    alike = len(taught_names(parts).intersection(shards.names))
+    return parts if known or alike >= SAME_CORPUS_SHARE * len(shards) else {}
+
+
+def parts_of_run(path: Path, shards: Shards) -> tuple[dict[str, str], bool]:
+    """What each clip served for in the training of the checkpoint at `path`, by name, and whether it was trained on these very shards.
+
+    Raises CheckpointError when it was and does not say; a lone checkpoint of other data has no parts.
+    """
     from ffdv.models.checkpoint import read_header
 
-    if data_hash_of(read_header(path).provenance) == data_hash(shards):
-        return read_parts(path.parent)
-    parts = _parts_beside(path)
-    alike = sum(parts.get(name) == "train" for name in shards.names)
-    return parts if alike >= SAME_CORPUS_SHARE * len(shards) else {}
+    known = data_hash_of(read_header(path).provenance) == data_hash(shards)
+    return (read_parts(path.parent) if known else _parts_beside(path)), known
 
 
 def warn_of_taught(path: Path, names: Sequence[str], own: Mapping[str, str]) -> tuple[Sentence, ...]:
     """That clips of other data are named like training clips of the run at `path`, where they are."""
-    count = 0 if own else named_like_taught(names, _parts_beside(path))
+    count = 0 if own else num_named_alike(names, taught_names(_parts_beside(path)))
     if not count:
         return ()
     return (
