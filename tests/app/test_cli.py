@@ -15,6 +15,7 @@ import ffdv
 from ffdv.app.cli import app, main
 from ffdv.media.write import write_media
 from ffdv.records import Samples
+from ffdv.training.plan import recipe_names
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Flags that choose how the terminal shows a thing, and keywords that only programs can use.
@@ -85,6 +86,13 @@ def test_every_public_name_is_there() -> None:
     assert len(ffdv.__all__) <= 24  # every verb is a function, and little else is public
     with pytest.raises(AttributeError, match="it has"):
         _ = ffdv.nothing_of_the_kind
+
+
+@pytest.mark.parametrize("verb", ["train", "crossval"])
+def test_the_help_names_every_recipe_of_the_package(verb: str) -> None:
+    (flag,) = (parameter for parameter in COMMANDS[verb].params if parameter.name == "recipe")
+
+    assert all(name in flag.help for name in recipe_names())
 
 
 def test_help_is_quick_to_load_and_brings_no_torch() -> None:

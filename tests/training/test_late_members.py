@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,14 @@ def fusion(folder: Path, names: tuple[str, ...] = ("a", "b")) -> Recipe:
     members = [str(folder / f"{name}.toml") for name in names]
     late = tiny_recipe(fusion={"members": members, "fitting_share": 0.3}, training={"epochs": 1})
     return late.model_copy(update={"kind": "late"})
+
+
+def test_epochs_reach_the_recipes_that_a_fusion_trains(data: Path, tmp_path: Path) -> None:
+    train(fusion(tmp_path), data=data, out=tmp_path / "run", epochs=2, export=False)
+
+    for member in ("a", "b"):
+        epochs = json.loads((tmp_path / "run" / "members" / member / "metrics.json").read_text())["epochs_done"]
+        assert epochs == 2  # their recipes say 3
 
 
 def test_a_member_that_cannot_be_trained_is_left_out_and_two_are_the_least(data: Path, tmp_path: Path) -> None:

@@ -42,6 +42,33 @@ def test_clips_without_the_sense_are_told_by_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_runs_of_different_senses_have_the_same_parts(tmp_path: Path, seed: int) -> None:
+    clips, silent = corpus_clips(96, splits=False), tuple(f"clip{k:03d}.wav" for k in range(0, 96, 5))
+
+    every = parts_of(tmp_path / "all", clips, SplitSpec(seed=seed))
+    some = parts_of(tmp_path / "some", clips, SplitSpec(seed=seed), silent=silent)
+
+    assert "left_out" not in every.of_row
+    mute = set(range(0, 96, 5))
+    assert {row for row, part in enumerate(some.of_row) if part == "left_out"} == mute
+    assert all(some.of_row[row] == every.of_row[row] for row in range(96) if row not in mute)
+
+
+def test_where_a_part_would_lack_a_class_the_clips_with_the_sense_are_divided_alone(tmp_path: Path) -> None:
+    clips = corpus_clips(96, splits=False)
+    validated = parts_of(tmp_path / "all", clips).rows("validation")
+    silent = tuple(clips[row].name for row in validated if clips[row].label == 1)
+
+    parts = parts_of(tmp_path / "some", clips, silent=silent)
+
+    assert {clips[row].label for row in parts.rows("validation")} == {0, 1}
+    assert (
+        parts.notes[1]
+        == "split: drawn among the clips with sound alone, so that it differs from that of other senses' runs"
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_a_drawn_split_has_no_person_and_no_source_on_two_sides(tmp_path: Path, seed: int) -> None:
     clips = corpus_clips(96, splits=False)
 

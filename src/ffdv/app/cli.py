@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ffdv.app.verbs_augment import augment, forge
-from ffdv.app.verbs_protocol import compare, crossval
+from ffdv.app.verbs_protocol import Epochs, Recipe, compare, crossval
 from ffdv.app.verbs_scan import scan
 from ffdv.app.verbs_stress import stress
 from ffdv.app.verbs_sync import sync
@@ -154,8 +154,8 @@ def audit(
 def train(
     data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    recipe: Annotated[str, typer.Option(help="A recipe's name (mel-resnet18, voice) or a TOML file.")] = "voice",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    recipe: Recipe = "voice",
+    epochs: Epochs = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),

@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+_OWN_RECIPES = "voice, mel-resnet18, faces-efficientnet, faces-sbi, motion-histogram, sync, fusion-late, fusion-joint"
+Recipe = Annotated[str, typer.Option(help=f"{_OWN_RECIPES}, or a TOML file.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Instead of the recipe's, and of those that a fusion trains.", show_default=False),
+]
+
 
 def crossval(
     data: Annotated[
@@ -15,7 +22,7 @@ def crossval(
     out: Annotated[
         Path, typer.Option(help="Folder for the folds and crossval.csv, .json and .png.", show_default=False)
     ],
-    recipe: Annotated[str, typer.Option(help="A recipe's name (mel-resnet18, voice) or a TOML file.")] = "voice",
+    recipe: Recipe = "voice",
     by: Annotated[
         str | None,
         typer.Option(help="Hold out each method, source_repo, identity, or dataset (of several).", show_default=False),
@@ -28,7 +35,7 @@ def crossval(
         list[Path] | None,
         typer.Option(help="Train on all of the data and judge on these shards instead.", show_default=False),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    epochs: Epochs = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),

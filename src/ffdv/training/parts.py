@@ -10,10 +10,12 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
@@ -24,6 +26,7 @@ from ffdv.data.splits import find_leaks, split_by_group
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 
+Mask = npt.NDArray[np.bool_]
 Part = Literal["train", "validation", "calibration", "test", "left_out"]
 _PARTS: tuple[Part, ...] = ("train", "validation", "calibration", "test", "left_out")
 # Of each class, on both sides, before calibration clips are set apart: with fewer, neither an epoch nor a map can be chosen.
@@ -93,26 +96,45 @@ class Parts:
 
 
 def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sound",)) -> Parts:
-    """Divide the labelled clips that have any of `senses`. Raises ManifestError when a part would lack clips, or one of the classes."""
+    """Divide the labelled clips; those that have none of `senses` serve for nothing.
+
+    All labelled clips are divided before these are taken out, so that runs of different senses have the same parts and can be
+    compared and fused; where that leaves a part without a class, the clips with the sense are divided alone, and a note says so.
+    Raises ManifestError when a part would lack clips, or one of the classes.
+    """
     labelled = (shards.labels >= 0) & ~shards.failed
     usable = labelled & has_any(shards, senses)
-    rows = np.flatnonzero(usable).tolist()
-    clips = [clip for clip, fit in zip(shards.clips(), usable, strict=True) if fit]
+    try:
+        of_row, notes = _divide(shards, labelled, usable, spec)
+    except ManifestError:
+        if not (labelled & ~usable).any():
+            raise
+        of_row, notes = _divide(shards, usable, usable, spec)
+        alone = f"split: drawn among the clips with {' or '.join(senses)} alone, so that it differs from that of other senses' runs"
+        notes = [*notes, alone]
+    if (labelled & ~usable).any():
+        lost = shards.labels[labelled & ~usable].tolist()
+        without = f"{len(lost)} of {labelled.sum()} labelled clips have no {' or '.join(senses)} and serve for nothing"
+        notes = [*notes, f"{without}: {lost.count(0)} real, {lost.count(1)} fake"]
+    return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
+
+
+def _divide(shards: Shards, among: Mask, usable: Mask, spec: SplitSpec) -> tuple[list[Part], list[str]]:
+    """A part for every row: the clips `among` are divided, and those of them that are not usable left out afterwards."""
+    rows = np.flatnonzero(among).tolist()
+    clips = [clip for clip, fit in zip(shards.clips(), among, strict=True) if fit]
+    able = usable[among].tolist()
     by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
     parts, notes = _by_corpus(clips, spec) if by_corpus else _by_group(clips, spec)
     if by_corpus and "validation" not in parts:
         parts, drawn = _with_validation(clips, parts, spec)
         notes = [*notes, drawn]
-    _check(clips, parts)
-    parts = _set_calibration_apart(clips, parts, spec)
-    if (labelled & ~usable).any():
-        lost = shards.labels[labelled & ~usable].tolist()
-        without = f"{len(lost)} of {labelled.sum()} labelled clips have no {' or '.join(senses)} and serve for nothing"
-        notes = [*notes, f"{without}: {lost.count(0)} real, {lost.count(1)} fake"]
+    _check([clip for clip, fit in zip(clips, able, strict=True) if fit], list(compress(parts, able)))
+    parts = _set_calibration_apart(clips, parts, spec, able=able)
     of_row: list[Part] = ["left_out"] * len(shards)
-    for row, part in zip(rows, parts, strict=True):
-        of_row[row] = part
-    return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
+    for row, part, fit in zip(rows, parts, able, strict=True):
+        of_row[row] = part if fit else "left_out"
+    return of_row, notes
 
 
 def draw_parts(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], str]:
@@ -198,10 +220,13 @@ def _by_group(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[
     return [_as_part(part) for part in parts], [note]
 
 
-def _set_calibration_apart(clips: Sequence[Clip], parts: list[Part], spec: SplitSpec) -> list[Part]:
+def _set_calibration_apart(
+    clips: Sequence[Clip], parts: list[Part], spec: SplitSpec, *, able: Sequence[bool] | None = None
+) -> list[Part]:
     """Validation clips divided in two by whole groups, people and sources if that is possible, else people alone.
 
-    The net of the best epoch was chosen on its half, so thresholds promised for new clips must come from the other.
+    The net of the best epoch was chosen on its half, so thresholds promised for new clips must come from the other. able: which
+    clips count where both halves must have enough; all of them when not given.
     """
     places = [place for place, part in enumerate(parts) if part == "validation"]
     inside = [clips[place] for place in places]
@@ -214,7 +239,8 @@ def _set_calibration_apart(clips: Sequence[Clip], parts: list[Part], spec: Split
             halves = split_by_group(inside, by=by, shares=shares, seed=spec.seed)
         except ManifestError:  # too few families to divide
             continue
-        if _enough_on_both_sides(inside, halves):
+        counted = [able is None or able[place] for place in places]
+        if _enough_on_both_sides(list(compress(inside, counted)), list(compress(halves, counted))):
             divided = list(parts)
             for place, half in zip(places, halves, strict=True):
                 divided[place] = _as_part(half)

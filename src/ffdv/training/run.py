@@ -189,15 +189,20 @@ def train_given(
 def resolve(
     recipe: Recipe | Path | str, *, overrides: Sequence[str] = (), epochs: int | None = None, seed: int | None = None
 ) -> Recipe:
-    """The recipe with every change applied; `seed` is of the weights' start, the order and the luck of augmentation."""
+    """The recipe with every change applied; `seed` is of the weights' start, the order and the luck of augmentation.
+
+    epochs are also those of the recipes that a late fusion trains: itself it has none.
+    """
     changes = list(overrides)
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
     if seed is not None:
         changes += [f"training.seed={seed}", f"loader.seed={seed}"]
-    if isinstance(recipe, Recipe):
-        return override_recipe(recipe, changes)
-    return load_recipe(recipe, changes)
+    whole = override_recipe(recipe, changes) if isinstance(recipe, Recipe) else load_recipe(recipe, changes)
+    if epochs is None or not kind_of(whole).members:
+        return whole
+    settings = (*whole.fusion.member_settings, f"training.epochs={epochs}")
+    return whole.model_copy(update={"fusion": whole.fusion.model_copy(update={"member_settings": settings})})
 
 
 @dataclass(frozen=True)
