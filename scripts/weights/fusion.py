@@ -6,7 +6,8 @@
                                                                                         └─ out-of-fold ─▶ bands and figures
 
 No sense was trained on these clips. Classes count the same within video and within sound, so that 0.5 is undecided.
-Run it after the senses' own scripts.
+Run it after the senses' own scripts. With --neutralised every clip is also judged after one band, level and encoder for both
+classes, by the fits to the clips as they are: half an hour more on one core.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import csv
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,13 +28,16 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from stated import exit_status
 
+from ffdv.augment.neutralise import NeutraliseSpec, neutralise, neutralise_frames
 from ffdv.detect.fusion import FILE_NAME, Fusion, set_name, soft_maximum
+from ffdv.detect.judges import Held, hold, write_held
 from ffdv.detect.judging import shipped_detector, shipped_weights
 from ffdv.detect.senses import SenseName
 from ffdv.errors import MediaError
 from ffdv.metrics.abstention import AbstentionBand, abstention_band
 from ffdv.metrics.calibration import ece, logit, sigmoid
 from ffdv.metrics.uncertainty import bootstrap
+from ffdv.records import PixelArray, Samples
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,22 +90,22 @@ def _kind(row: dict[str, str]) -> str:
     return "pairing" if "audio_swap" in row["method"] else "unsure"
 
 
-def judged_clips(data: Path, work: Path) -> list[Judged]:
-    """The senses' opinions, from --work where the same weights gave them before."""
+def judged_clips(data: Path, work: Path, *, neutral: bool = False) -> list[Judged]:
+    """The senses' opinions, from --work where the same weights gave them before; neutral: of the clips neutralised."""
     senses = {name: digest for name, digest in shipped_weights().items() if name != FILE_NAME}
     tag = hashlib.sha256(json.dumps(senses, sort_keys=True).encode()).hexdigest()[:12]
-    kept = work / f"opinions-{tag}.jsonl"
+    kept = work / f"opinions-{'neutralised-' if neutral else ''}{tag}.jsonl"
     work.mkdir(parents=True, exist_ok=True)
     known = {}
     if kept.is_file():
         known = {line["file"]: Judged(**line) for line in map(json.loads, kept.read_text().splitlines())}
     detector = shipped_detector()
     clips = []
-    with kept.open("a", encoding="utf-8") as stream:
+    with kept.open("a", encoding="utf-8") as stream, tempfile.TemporaryDirectory() as folder:
         for path, marks in development_rows(data):
             if path.name not in known:
                 try:
-                    said = dict(detector.judge(path).senses)
+                    said = dict(detector.judge(neutral_copy(path, Path(folder)) if neutral else path).senses)
                 except MediaError as error:
                     print(f"left out: {error}")
                     continue
@@ -111,6 +116,28 @@ def judged_clips(data: Path, work: Path) -> list[Judged]:
                 stream.flush()
             clips.append(known[path.name])
     return [clip for clip in clips if clip.senses]
+
+
+def neutral_copy(path: Path, folder: Path) -> Path:
+    """The clip after one band, level and Opus for its sound, one H.264 for its picture; sound alone also trimmed of its silence."""
+    held = hold(path.name, path, looks_at=frozenset(("sound", "picture")), max_seconds=60.0)
+    sound, read = held.sound, held.frames
+    if sound is not None:
+        spec = NeutraliseSpec() if read is None else NeutraliseSpec(trim_below_db=None)  # lips must keep their sound
+        sound = Samples(neutralise(sound.mono(), sound.rate, spec)[None], sound.rate, sound.start_seconds)
+
+    def encoded() -> Iterator[PixelArray]:
+        assert read is not None
+        for stretch in read():
+            yield neutralise_frames(stretch)
+
+    return write_held(Held(held.name, path, sound, None if read is None else encoded, held.fps), folder)
+
+
+def languages(data: Path) -> dict[str, str]:
+    """What is spoken in each development sound, by file name; nobody wrote it down for the videos."""
+    with (data / "audio/train/manifest.csv").open(encoding="utf-8") as stream:
+        return {Path(row["path"]).name: row["language"] for row in csv.DictReader(stream) if row["open"] == "0"}
 
 
 def fit(clips: Sequence[Judged], sharpness: float) -> tuple[float, dict[str, float]]:
@@ -146,16 +173,17 @@ def probabilities(clips: Sequence[Judged], sharpness: float, slope: float, offse
     return np.array([fusion.probability(clip.senses) for clip in clips])
 
 
-def out_of_fold(clips: Sequence[Judged], sharpness: float) -> Floats:
-    """Probabilities by fits that saw nobody of the same group."""
+def out_of_fold(clips: Sequence[Judged], sharpness: float, *, heard: Sequence[Judged] | None = None) -> Floats:
+    """Probabilities by fits that saw nobody of the same group; of `heard` where given, the same clips judged in another state."""
+    judged = clips if heard is None else heard
     groups = sorted({clip.group for clip in clips})
     order = np.random.default_rng(0).permutation(len(groups))
     fold_of = {groups[place]: number % FOLDS for number, place in enumerate(order)}
-    said = np.empty(len(clips))
+    said = np.empty(len(judged))
     for fold in range(FOLDS):
         inside = [clip for clip in clips if fold_of[clip.group] != fold]
-        held = [place for place, clip in enumerate(clips) if fold_of[clip.group] == fold]
-        said[held] = probabilities([clips[place] for place in held], sharpness, *fit(inside, sharpness))
+        held = [place for place, clip in enumerate(judged) if fold_of[clip.group] == fold]
+        said[held] = probabilities([judged[place] for place in held], sharpness, *fit(inside, sharpness))
     return said
 
 
@@ -193,21 +221,35 @@ def careful(band: AbstentionBand, other: AbstentionBand) -> AbstentionBand:
     return replace(band, low=min(band.low, other.low), high=max(band.high, other.high))
 
 
-def figures(clips: Sequence[Judged], said: Floats, bands: dict[str, AbstentionBand]) -> list[dict[str, Any]]:
-    """Out-of-fold AUC with interval of each kind of fake against the reals of its media, calibration, and what is called."""
+def figures(
+    clips: Sequence[Judged], said: Floats, bands: dict[str, AbstentionBand], spoken: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Out-of-fold AUC with interval of each kind of fake against the reals of its media, calibration, and what is called.
+
+    spoken: the language of a file, where it is known; sounds are then also told by language.
+    """
     rows: list[dict[str, Any]] = []
     labels = np.array([clip.label for clip in clips])
     words = [
         bands.get(set_name(clip.senses), bands["all"]).verdict(float(p)) for clip, p in zip(clips, said, strict=True)
     ]
-    for media, kind in (
-        ("video", "all"),
-        ("video", "picture"),
-        ("video", "dubbed"),
-        ("video", "pairing"),
-        ("sound", "voice"),
+    tongues = sorted({spoken.get(clip.file, "") for clip in clips} - {""})
+    for media, kind, tongue in (
+        ("video", "all", ""),
+        ("video", "picture", ""),
+        ("video", "dubbed", ""),
+        ("video", "pairing", ""),
+        ("sound", "voice", ""),
+        *(("sound", "voice", tongue) for tongue in tongues),
     ):
-        chosen = np.array([clip.media == media and (clip.label == 0 or kind in ("all", clip.kind)) for clip in clips])
+        chosen = np.array(
+            [
+                clip.media == media
+                and (clip.label == 0 or kind in ("all", clip.kind))
+                and tongue in ("", spoken.get(clip.file))
+                for clip in clips
+            ]
+        )
         if len(set(labels[chosen].tolist())) < 2:
             continue
         groups = [clip.group for clip, taken in zip(clips, chosen, strict=True) if taken]
@@ -219,6 +261,7 @@ def figures(clips: Sequence[Judged], said: Floats, bands: dict[str, AbstentionBa
             {
                 "media": media,
                 "kind": kind,
+                **({"language": tongue} if tongue else {}),
                 "real": len(reals),
                 "fake": len(fakes),
                 "auc": [round(auc.value, 3), round(auc.low, 3), round(auc.high, 3)],
@@ -243,6 +286,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("weights-work"))
     parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
+    parser.add_argument("--neutralised", action="store_true", help="also measure on neutralised clips")
     options = parser.parse_args()
     clips = judged_clips(options.data, options.work / "fusion")
     tried = {sharpness: out_of_fold(clips, sharpness) for sharpness in SHARPNESSES}
@@ -251,12 +295,16 @@ def main() -> int:
     best = min(SHARPNESSES, key=lambda one: log_loss(clips, tried[one]))
     bands = bands_of(clips, tried[best])
     fusion = Fusion(best, *fit(clips, best), bands)
-    table = figures(clips, tried[best], bands)
+    spoken = languages(options.data)
+    table = figures(clips, tried[best], bands, spoken)
     content = json.loads(fusion.to_json()) | {"figures": table, "fitted_on": len(clips)}
+    if options.neutralised:
+        neutral = judged_clips(options.data, options.work / "fusion", neutral=True)
+        content["neutralised"] = figures(neutral, out_of_fold(clips, best, heard=neutral), bands, spoken)
     text = json.dumps(content, indent=1) + "\n"
     (options.out / FILE_NAME).write_text(text, encoding="utf-8")
     print(fusion.to_json())
-    for row in table:
+    for row in (*table, *content.get("neutralised", ())):
         print(row)
     reached = next(row["auc"] for row in table if (row["media"], row["kind"]) == ("video", "all"))
     return exit_status(reached[0], STATED_AUC)

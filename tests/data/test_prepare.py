@@ -101,10 +101,27 @@ def test_resuming_with_other_settings_or_clips_is_refused_with_the_cure(
         prepare(data, out=tmp_path / "out", workers=1, sample_rate=16_000)
     with pytest.raises(ShardError, match="4 clips then, 3 now"):
         prepare(data, out=tmp_path / "out", workers=1, limit=3)
+
+
+def test_a_changed_label_is_brought_up_to_date_and_nothing_decoded_again(
+    tmp_path: Path, tone_corpus: MakeCorpus
+) -> None:
+    data = tone_corpus(24)
+    prepare(data, out=tmp_path / "out", workers=1)
+    before = contents(tmp_path / "out")
     table = data / "manifest.csv"
     table.write_text(table.read_text().replace("000.wav,0", "000.wav,1"))
-    with pytest.raises(ShardError, match="other clips or labels"):
-        prepare(data, out=tmp_path / "out", workers=1)
+    untouched = [tmp_path / "out" / part for part in ("sound/00000.parquet", "light/00001.parquet")]
+    then = [path.stat().st_mtime_ns for path in untouched]
+
+    summary = prepare(data, out=tmp_path / "out", workers=1)
+
+    assert (summary.resumed, summary.relabelled) == (24, 1)
+    assert open_shards(tmp_path / "out").labels[0] == 1
+    assert [path.stat().st_mtime_ns for path in untouched] == then
+    prepare(data, out=tmp_path / "fresh", workers=1)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh") != before
+    assert prepare(data, out=tmp_path / "out", workers=1).relabelled == 0
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tone_corpus: MakeCorpus) -> None:

@@ -226,6 +226,10 @@ def show_prepared(summary: PrepareSummary) -> None:
             f"only the beginning of {len(summary.cut)} long clips is kept ({said}); cut them into pieces to use all of them"
         )
     ready = f", {summary.resumed} of them there already" if summary.resumed else ""
+    if summary.relabelled:
+        warn(
+            f"label, split or groups of {summary.relabelled} clips were brought up to date; none of them was decoded again"
+        )
     say(
         f"{summary.out}: {summary.clips} clips{ready}, {len(summary.failures)} failed, {_size(summary.size_bytes)}, {_clock(summary.seconds)}"
     )

@@ -29,6 +29,7 @@ from ffdv.data.shards import (
     encode_row,
     part_is_done,
     read_index,
+    relabel_part,
     require_parquet,
     write_index,
     write_part,
@@ -74,7 +75,8 @@ class Failure:
 class PrepareSummary:
     """What prepare did, or (dry_run) what it would cost: then seconds and size_bytes are estimates and nothing is written.
 
-    clips: rows in the shards, failures included; resumed: how many of them were there already; failures: of all rows;
+    clips: rows in the shards, failures included; resumed: how many of them were there already; relabelled: of how many of these label,
+    split or groups were another and are now the corpus's; failures: of all rows;
     problems: what of the corpus could not be taken, by row; cut: clips of which only the first max_seconds are kept.
     """
 
@@ -87,6 +89,7 @@ class PrepareSummary:
     size_bytes: int
     dry_run: bool = False
     cut: tuple[str, ...] = ()
+    relabelled: int = 0
 
 
 def prepare(
@@ -103,7 +106,7 @@ def prepare(
     clip_timeout_seconds: float = CLIP_TIMEOUT_SECONDS,
     progress: Callable[[ClipsProgress], None] | None = None,
 ) -> PrepareSummary:
-    """Decode every clip of `data` once into Parquet shards in `out`; run it again to resume.
+    """Decode every clip of `data` once into Parquet shards in `out`; run it again to resume, or after labels have changed.
 
     senses: what later steps may use: voice (always kept: sound), picture (crops of the faces), motion (how neighbouring frames
     resemble each other), agreement (the mouth at 25 pictures a second); None: all four where clips have a picture, else voice.
@@ -127,7 +130,11 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         _claim(folder, index)
-        parts = [part for part in range(index.num_parts) if not part_is_done(folder, index, part)]
+        done = [part for part in range(index.num_parts) if part_is_done(folder, index, part)]
+        relabelled = sum(
+            relabel_part(folder, index, part, [clips[row] for row in index.part_rows(part)]) for part in done
+        )
+        parts = sorted(set(range(index.num_parts)).difference(done))
         resumed = index.num_clips - sum(len(index.part_rows(part)) for part in parts)
         todo = [Part(part, tuple(clips[row] for row in index.part_rows(part))) for part in parts]
         reports = run_parts(todo, PartWriter(folder, index), workers=workers, item_timeout_seconds=clip_timeout_seconds)
@@ -137,7 +144,15 @@ def prepare(
         ledger.finish()
     shards, seconds = Shards(folder, index), time.monotonic() - began
     return PrepareSummary(
-        folder, len(clips), resumed, _failures(shards), corpus.problems, seconds, _size(folder), cut=_cut(shards)
+        out=folder,
+        clips=len(clips),
+        resumed=resumed,
+        failures=_failures(shards),
+        problems=corpus.problems,
+        seconds=seconds,
+        size_bytes=_size(folder),
+        cut=_cut(shards),
+        relabelled=relabelled,
     )
 
 
@@ -273,13 +288,13 @@ class _Ledger:
 def _plan(
     corpus: Corpus, clips: Sequence[Clip], spec: ExtractSpec, *, sound_codec: SoundCodec, senses: tuple[str, ...]
 ) -> ShardIndex:
+    """What the folder will hold. The fingerprint is of what is decoded; what the corpus says of it may change (relabel_part)."""
     count = len(clips)
     per_part = min(MAX_CLIPS_PER_PART, max(MIN_CLIPS_PER_PART, -(-count // WANTED_PARTS)))
     digest = hashlib.sha256(f"{spec.model_dump_json()} {sound_codec} {per_part} {senses}\n".encode())
     for clip in clips:
         size = clip.path.stat().st_size if clip.path.is_file() else -1
-        row = [clip.name, clip.label, clip.split, sorted(clip.groups.items()), size]
-        digest.update(json.dumps(row).encode())
+        digest.update(json.dumps([clip.name, size]).encode())
     return ShardIndex(
         extract=spec,
         sound_codec=sound_codec,
@@ -310,9 +325,11 @@ def _claim(folder: Path, index: ShardIndex) -> None:
         )
     elif there.fingerprint != index.fingerprint:
         raise ShardError(
-            f"{folder}: was prepared from other clips or labels ({there.num_clips} clips then, {index.num_clips} now); "
+            f"{folder}: was prepared from other clips ({there.num_clips} clips then, {index.num_clips} now); "
             "give another out or delete the folder"
         )
+    elif there != index:  # the corpus lies elsewhere, or other rows of its table could not be taken
+        write_index(folder, index)
     for left in folder.glob("**/.*.part"):
         left.unlink(missing_ok=True)
 

@@ -422,6 +422,24 @@ def part_is_done(folder: Path, index: ShardIndex, part: int) -> bool:
     return True
 
 
+def relabel_part(folder: Path, index: ShardIndex, part: int, clips: Sequence[Clip]) -> int:
+    """Bring what the corpus says of a finished part's clips up to date (label, split, groups, path), and nothing that was decoded.
+
+    Returns how many of `clips`, the part's own in its order, had something else. Raises ShardError as part_is_done.
+    """
+    with _open_part(folder, index, part, LIGHT) as file:
+        rows = file.read().to_pylist()
+    said = [_said_of(clip, index) for clip in clips]
+    changed = sum(
+        any(new[name] != (sorted(row[name]) if name == "groups" else row[name]) for name in new)
+        for row, new in zip(rows, said, strict=True)
+    )
+    if changed:
+        new_rows = [{**row, **new} for row, new in zip(rows, said, strict=True)]
+        _write_light(part_path(folder, part), new_rows, _part_metadata(index, part))
+    return changed
+
+
 def write_atomically(path: Path, content: Any) -> None:
     """Write under a temporary name in the same folder, flush to the disk, rename: a reader sees all of it or none."""
     with _atomic_file(path) as file:
@@ -461,14 +479,9 @@ class EncodedRow:
 
 def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
     """A row as cells; sound and pictures are encoded here, in the worker that read them."""
-    clip, features = row.clip, row.features
-    relative = os.path.relpath(clip.path, index.data)
+    features = row.features
     light: dict[str, Any] = {
-        "name": clip.name,
-        "path": relative.encode("utf-8", "backslashreplace").decode(),
-        "label": clip.label,
-        "split": clip.split,
-        "groups": sorted(clip.groups.items()),
+        **_said_of(row.clip, index),
         "status": "failed" if features is None else "ok",
         "reason": row.reason.encode("utf-8", "backslashreplace").decode(),
         "facts": "",
@@ -494,6 +507,18 @@ def encode_row(row: ShardRow, index: ShardIndex) -> EncodedRow:
     if MOUTH in index.senses:
         heavy[MOUTH] = (encode_mouth(features.mouth),)
     return EncodedRow(light, heavy)
+
+
+def _said_of(clip: Clip, index: ShardIndex) -> dict[str, Any]:
+    """The light cells that the corpus gives, whatever the file holds."""
+    relative = os.path.relpath(clip.path, index.data)
+    return {
+        "name": clip.name,
+        "path": relative.encode("utf-8", "backslashreplace").decode(),
+        "label": clip.label,
+        "split": clip.split,
+        "groups": sorted(clip.groups.items()),
+    }
 
 
 def _num_bytes(value: Any) -> int:
