@@ -112,6 +112,32 @@ def test_every_usable_group_is_held_out_once_and_small_ones_are_counted(tmp_path
     assert any("1 values have fewer than 5 clips" in note for note in planned.notes)
 
 
+def test_people_of_few_clips_are_held_out_together_a_row_a_fold(tmp_path: Path) -> None:
+    clips = corpus_clips(160, splits=False)
+    clips = [replace(clip, groups={**clip.groups, "identity": f"person{at // 4}"}) for at, clip in enumerate(clips)]
+    shards = shards_of(tmp_path, clips)
+
+    planned = plan(shards, "identity", folds=4)
+
+    judged = [row for fold in planned.folds for group in fold.groups for row in group.rows]
+    assert sorted(judged) == list(range(160))
+    assert [len(fold.groups) for fold in planned.folds] == [1] * 4
+    assert planned.folds[0].groups[0].value == "fold 1: 10 of few clips"
+    for fold in planned.folds:
+        held = {clips[row].groups["identity"] for row in fold.rows}
+        used = [row for row, part in enumerate(fold.parts.of_row) if part in {"train", "validation", "calibration"}]
+        assert used
+        assert not held & {clips[row].groups["identity"] for row in used}
+    assert any(
+        "40 values have fewer than 5 clips of a class and are held out and judged together" in note
+        for note in planned.notes
+    )
+    with pytest.raises(ManifestError, match=r"hold them out together \(--folds 5\)"):
+        plan(shards, "identity")
+    with pytest.raises(ManifestError, match="ask for fewer folds"):
+        plan(shards, "identity", folds=40)
+
+
 def test_the_plan_depends_on_the_seed_and_nothing_else(tmp_path: Path) -> None:
     shards = shards_of(tmp_path, methods())
 

@@ -76,15 +76,19 @@ def plan_folds(
 ) -> FoldPlan:
     """Hold out each value of the group column `by` (folds=None), or whole values in so many folds.
 
+    A value with too few clips to be judged alone is only trained on in the first case; in the second it is held out too, and the small
+    values of a fold are one row together: that is how people of a few clips each are judged.
     usable (clips,): labelled clips that the recipe's net can judge; spec: how the rest is divided (its groups, shares and seed; a
     split of the corpus's own is not used). Raises ManifestError when there is no such column, or too little to hold out.
     """
     corpus = _Corpus.of(shards, usable, by)
     values = corpus.values()
+    if folds is not None:
+        values = sorted({*values, *corpus.small_values()})
     if len(values) < 2:
         raise ManifestError(
             f"{shards.folder}: {len(values)} values of {by!r} have at least {FEWEST_CLIPS} clips of a class, holding out needs two; "
-            f"group columns are {', '.join(shards.group_names) or 'none'}"
+            f"hold them out together (--folds 5), or by another column: {', '.join(shards.group_names) or 'there is none'}"
         )
     if folds is None and len(values) > MOST_FOLDS:
         raise ManifestError(
@@ -92,7 +96,7 @@ def plan_folds(
         )
     if folds is not None and not 2 <= folds <= len(values):
         raise ManifestError(f"folds must be 2 to the {len(values)} values of {by!r}, got {folds}")
-    partners = corpus.partners(values, spec.seed)
+    partners = corpus.partners(corpus.values(), spec.seed)
     named = [(value, (value,)) for value in values] if folds is None else corpus.dealt(values, folds, spec.seed)
     planned = [_fold(corpus, label, held, partners=partners, spec=spec) for label, held in named]
     return FoldPlan(by, tuple(fold for fold, _ in planned), tuple(_notes(corpus, partners, planned)))
@@ -136,6 +140,10 @@ class _Corpus:
         return [
             value for value in found if max(len(self.of_value(value, label)) for label in (REAL, FAKE)) >= FEWEST_CLIPS
         ]
+
+    def small_values(self) -> list[str]:
+        """Groups that cannot be a row of their own, sorted."""
+        return sorted(set(self.value.tolist()).difference(self.values(), ("",)))
 
     def missing(self, value: str) -> int | None:
         """The class that a group has too few of to be judged by itself; None when it has both."""
@@ -184,7 +192,16 @@ class _Corpus:
 def _fold(corpus: _Corpus, label: str, held: Sequence[str], *, partners: IntArray, spec: SplitSpec) -> tuple[Fold, str]:
     """One fold, and how its other clips were divided. Raises ManifestError when nothing is left to train on."""
     test = np.flatnonzero(np.isin(corpus.value, list(held)))
-    groups = tuple(_held_out(corpus, value, partners) for value in held)
+    alone, few = set(corpus.values()), set(corpus.small_values())
+    groups = [_held_out(corpus, value, partners) for value in held if value in alone]
+    together = np.flatnonzero(np.isin(corpus.value, [value for value in held if value in few]))
+    if np.bincount(corpus.labels[together], minlength=2).min() >= FEWEST_CLIPS:
+        count = len(set(corpus.value[together].tolist()))
+        groups.append(HeldOut(f"{label}: {count} of few clips", tuple(together.tolist()), f"same {corpus.by}"))
+    if not groups:
+        raise ManifestError(
+            f"{label}: the {len(held)} values of {corpus.by!r} in it have fewer than {FEWEST_CLIPS} clips of a class together; ask for fewer folds"
+        )
     left_out = set(test.tolist()) | set(partners.tolist())
     if corpus.by not in GROUP_SPELLINGS["method"]:
         # Fakes of one generator are of everybody, so that there people cannot be kept apart too without losing everybody.
@@ -201,7 +218,7 @@ def _fold(corpus: _Corpus, label: str, held: Sequence[str], *, partners: IntArra
     for row in {row for group in groups for row in group.rows}:
         of_row[row] = "test"
     parts = Parts(data_hash(corpus.shards), corpus.shards.names, tuple(of_row), (how,))
-    return Fold(_folder_name(label), parts, groups), how
+    return Fold(_folder_name(label), parts, tuple(groups)), how
 
 
 def _held_out(corpus: _Corpus, value: str, partners: IntArray) -> HeldOut:
@@ -235,11 +252,10 @@ def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, st
             f"groups of one class are judged against {counts[REAL]} real and {counts[FAKE]} fake clips {whose}set apart, which no net "
             f"of any fold was trained on; against those of the group's own sources where there are {ENOUGH_REALS}"
         )
-    small = {value for value in corpus.value.tolist() if value} - {
-        group.value for fold, _ in planned for group in fold.groups
-    }
-    if small:
-        said.append(f"{len(small)} values have fewer than {FEWEST_CLIPS} clips of a class and are only trained on")
+    if small := corpus.small_values():
+        together = any(set(corpus.value[list(group.rows)]) & set(small) for fold, _ in planned for group in fold.groups)
+        what = "are held out and judged together, a row a fold" if together else "are only trained on"
+        said.append(f"{len(small)} values have fewer than {FEWEST_CLIPS} clips of a class and {what}")
     said += [f"{how} ({count} folds)" for how, count in Counter(how for _, how in planned).most_common()]
     return said
 

@@ -33,6 +33,7 @@ from ffdv.metrics.decision import Decision, SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
 from ffdv.models.checkpoint import BESIDE, Checkpoint, CheckpointHeader, load_checkpoint, read_header, save_checkpoint
 from ffdv.models.embedding import MEASURE, Embeds, fit_embedding_range
+from ffdv.records import FAKE, REAL
 from ffdv.training.augmenting import batch_mix
 from ffdv.training.averaging import WeightAverage
 from ffdv.training.calibrating import MEASURED_CLIPS, Calibrated, calibrate, seen_in_training
@@ -63,6 +64,7 @@ from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
 
 FORMAT_VERSION = 1
+FEW_PER_CLASS = 10  # validation clips: with ten of each an AUC of 0.5 lies between 0.25 and 0.75
 RECIPE_NAME, LOG_NAME, ONNX_NAME = "recipe.toml", "log.csv", "model.onnx"
 
 # What may change between a run and its resume without making it another run.
@@ -423,6 +425,12 @@ class _Run:
             notes.append(
                 f"too few validation clips to set some apart (it takes {2 * ENOUGH_PER_CLASS} real and as many fake): calibration "
                 "and thresholds come from the clips that chose the epoch, and flatter the run a little"
+            )
+        judges = self.shards.labels[self.validation.rows]
+        real, fake = int((judges == REAL).sum()), int((judges == FAKE).sum())
+        if min(real, fake) < FEW_PER_CLASS:
+            notes.append(
+                f"{real} real and {fake} fake validation clips are too few for an AUC: whatever it says is luck"
             )
         if state.best_row is None:
             notes.append("no epoch was finished: best.safetensors holds the weights as they are, without calibration")
