@@ -137,6 +137,10 @@ def test_landmarks_lie_in_the_crop_where_they_lie_in_the_face() -> None:
 def test_shards_without_pictures_say_how_to_get_them(shards: Shards, tmp_path: Path) -> None:
     blind = Shards(shards.folder, shards.index.model_copy(update={"senses": (SOUND,)}))
 
+    with pytest.raises(ShardError, match=r"a face was not looked for .* none of its clips has a picture"):
+        make_face_loader(blind, SPEC, FaceRequest(4, SIDE), training=False)
+    facts = [text.replace('"pictures": []', '"pictures": [{}]') for text in blind.table["facts"].to_pylist()]
+    blind.table = blind.table.set_column(blind.table.schema.get_field_index("facts"), "facts", [facts])
     with pytest.raises(ShardError, match=r"a face was not looked for .* without --senses"):
         make_face_loader(blind, SPEC, FaceRequest(4, SIDE), training=False)
 

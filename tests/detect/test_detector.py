@@ -168,8 +168,16 @@ def test_a_stopped_job_goes_on_where_it_was(
 
 
 def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "voice"
+    run.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="is no run; give the folder"):
+        find_network(run)
+    (run / "best.safetensors").touch()
     with pytest.raises(CheckpointError, match="ffdv export"):
-        find_network(tmp_path)
+        find_network(run)
+    (run / "model.onnx").touch()
+    with pytest.raises(CheckpointError, match="is no run, but holds some; name one of them: voice$"):
+        find_network(run.parent)
     with pytest.raises(CheckpointError, match="no such"):
         find_network(tmp_path / "nowhere")
 

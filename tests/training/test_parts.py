@@ -134,6 +134,16 @@ def test_a_part_without_both_classes_is_refused_with_ways_out(tmp_path: Path) ->
         parts_of(tmp_path, clips)
 
 
+@pytest.mark.parametrize(
+    ("label", "said"), [(None, "no clip has a label; give its folder a label table"), (1, "all 48 clips .* are fake")]
+)
+def test_clips_without_labels_or_of_one_class_cannot_be_divided(tmp_path: Path, label: int | None, said: str) -> None:
+    clips = [replace(clip, label=label) for clip in corpus_clips()]
+
+    with pytest.raises(ManifestError, match=said):
+        parts_of(tmp_path, clips)
+
+
 def test_the_same_clips_hash_alike_and_any_change_shows(tmp_path: Path) -> None:
     clips = corpus_clips()
     first = data_hash(open_shards(write_shards(tmp_path / "a", clips)))

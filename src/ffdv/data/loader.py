@@ -7,6 +7,7 @@ their work changes a single value, and an epoch can be entered in its middle.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -224,10 +225,11 @@ def has_any(shards: Shards, senses: Sequence[Kept]) -> npt.NDArray[np.bool_]:
     """(clips,) which have at least one of these. Raises ShardError where none of them was prepared at all."""
     prepared = [sense for sense in senses if sense in shards.index.senses]
     if not prepared:
-        raise ShardError(
-            f"{shards.folder}: {_KEPT[senses[0]][1]} was not looked for when it was prepared; prepare the clips again, "
-            "into another folder, without --senses"
-        )
+        seen = any(json.loads(facts or "{}").get("pictures") for facts in shards.table["facts"].to_pylist())
+        cure = "prepare the clips again, into another folder, without --senses"
+        if not seen:
+            cure = "none of its clips has a picture, so take a recipe of sound (voice, mel-resnet18) or other clips"
+        raise ShardError(f"{shards.folder}: {_KEPT[senses[0]][1]} was not looked for when it was prepared; {cure}")
     present = [np.asarray(_KEPT[sense][0](shards) > 0) for sense in prepared]
     return np.asarray(np.any(present, axis=0), np.bool_)
 

@@ -24,6 +24,7 @@ from ffdv.sentences import Sentence
 PARTS_NAME = "parts.csv"
 # Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
+LABEL_CURE = "give its folder a label table (label.csv: video_name,target) and run ffdv prepare again, which decodes nothing twice"
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 
@@ -73,6 +74,8 @@ def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | 
         chosen = _unseen(parts, labelled)
     else:
         chosen = ChosenClips(labelled, Sentence("all labelled clips"))
+    if (clips.labels < 0).all():
+        raise ManifestError(f"{clips.where}: no clip has a label; {LABEL_CURE}")
     if len(chosen.rows) == 0:
         raise ManifestError(f"{clips.where}: no labelled clip in {chosen.part}; nothing to evaluate")
     trained_on = int((parts[chosen.rows] == "train").sum())

@@ -43,10 +43,13 @@ def split_by_group(
         raise ValueError(f"shares must be positive, got {dict(shares)}")
     bound = _families(clips, by)
     if len(bound) < len(shares):
-        raise ManifestError(
-            f"the clips form only {len(bound)} families by {', '.join(by)}, too few for the parts {', '.join(shares)}; "
-            "split by fewer columns"
-        )
+        families, cure = f"{len(bound)} clips", "add clips"
+        if by:
+            families, cure = (
+                f"{len(bound)} families of clips by {', '.join(by)}",
+                "split by fewer columns, or add clips",
+            )
+        raise ManifestError(f"there are only {families}, too few for the parts {', '.join(shares)}; {cure}")
     wanted = {part: share / total for part, share in shares.items()}
     parts = _fill(clips, _in_order(clips, bound, seed), wanted)
     _warn_of_missing_labels(clips, parts)

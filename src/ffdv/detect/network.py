@@ -168,6 +168,10 @@ def find_network(model: Path) -> Path:
         exported = model / MODEL_NAME
         if exported.is_file():
             return exported
+        if runs := sorted(path.parent.name for path in model.glob(f"*/{MODEL_NAME}")):
+            raise CheckpointError(f"{model}: is no run, but holds some; name one of them: {', '.join(runs[:10])}")
+        if not any(model.glob("*.safetensors")):
+            raise CheckpointError(f"{model}: is no run; give the folder that ffdv train wrote, or an .onnx file")
         raise CheckpointError(f"{model}: holds no {MODEL_NAME}; write it with: ffdv export {model}")
     if not model.is_file():
         raise CheckpointError(f"{model}: no such run folder or ONNX file")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
 from ffdv.data.loader import Kept, has_any
-from ffdv.data.seen import PARTS_NAME, data_hash
+from ffdv.data.seen import LABEL_CURE, PARTS_NAME, data_hash
 from ffdv.data.shards import Shards
 from ffdv.data.splits import find_leaks, split_by_group
 from ffdv.errors import ManifestError
@@ -104,6 +104,13 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
     """
     labelled = (shards.labels >= 0) & ~shards.failed
     usable = labelled & has_any(shards, senses)
+    if not labelled.any():
+        raise ManifestError(f"{shards.folder}: no clip has a label; {LABEL_CURE}")
+    if len(found := set(shards.labels[usable].tolist())) == 1:
+        one, other = ("real", "fake") if found == {REAL} else ("fake", "real")
+        raise ManifestError(
+            f"{shards.folder}: all {usable.sum()} clips that can be judged are {one}; training needs {other} ones too"
+        )
     try:
         of_row, notes = _divide(shards, labelled, usable, spec)
     except ManifestError:
