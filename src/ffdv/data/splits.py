@@ -46,7 +46,7 @@ def split_by_group(
         families, cure = f"{len(bound)} clips", "add clips"
         if by:
             families, cure = (
-                f"{len(bound)} families of clips by {', '.join(by)}",
+                f"{len(bound)} families by {', '.join(by)}",
                 "split by fewer columns, or add clips",
             )
         raise ManifestError(f"there are only {families}, too few for the parts {', '.join(shares)}; {cure}")
