@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -255,6 +256,45 @@ def test_a_folder_without_labels_names_clips_by_their_path_and_counts_the_rest(t
     )
     assert Counter(problem.kind for problem in corpus.problems) == {"outside": 1, "skipped": 1}
     assert "2 files" in next(problem.text for problem in corpus.problems if problem.kind == "skipped")
+
+
+def test_links_and_absolute_paths_are_followed_into_folders_that_the_user_names(
+    tmp_path: Path, write_table: WriteTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big, data = tmp_path / "big", tmp_path / "data"
+    touch(big, "a.mp4", "set/b.mp4", "c.mp4")
+    data.mkdir()
+    (data / "a.mp4").symlink_to(big / "a.mp4")
+    (data / "set").symlink_to(big / "set")
+    (data / "again").symlink_to(big / "set")
+    (big / "set/round").symlink_to(big)
+    table = write_table(
+        tmp_path / "t/t.csv", [("file", "label"), (str(big / "c.mp4"), 1), (str(tmp_path / "t.csv"), 0)]
+    )
+    (tmp_path / "t/t").symlink_to(big)
+
+    with pytest.raises(ManifestError, match="name where the link leads in FFDV_DATA_ROOTS"):
+        load_corpus(data)
+    with pytest.raises(ManifestError, match="name the file's folder in FFDV_DATA_ROOTS"):
+        load_corpus(table)
+    monkeypatch.setenv("FFDV_DATA_ROOTS", os.pathsep.join((str(tmp_path / "nowhere"), str(big))))
+
+    assert sorted(clip.path for clip in load_corpus(data).clips) == [
+        (big / name).resolve() for name in ("a.mp4", "c.mp4", "set/b.mp4")
+    ]
+    assert {problem.kind for problem in load_corpus(data).problems} == {"duplicate"}
+    assert [clip.path for clip in load_corpus(table).clips] == [(big / "c.mp4").resolve()]
+    assert [problem.kind for problem in load_corpus(table).problems] == ["outside"]
+
+
+def test_the_challenges_sets_may_lie_on_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "big/phase1/trainset", "a.mp4")
+    (tmp_path / "big/phase1/trainset_label.txt").write_text("video_name,target\na.mp4,1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/phase1").symlink_to(tmp_path / "big/phase1")
+    monkeypatch.setenv("FFDV_DATA_ROOTS", str(tmp_path / "big"))
+
+    assert labels(load_corpus(tmp_path / "data")) == {"a.mp4": (1, "train")}
 
 
 def test_one_file_is_a_corpus_of_one(tmp_path: Path) -> None:

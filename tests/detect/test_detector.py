@@ -176,7 +176,7 @@ def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="ffdv export"):
         find_network(run)
     (run / "model.onnx").touch()
-    with pytest.raises(CheckpointError, match="is no run, but holds some; name one of them: voice$"):
+    with pytest.raises(CheckpointError, match=r"is no run, but holds some; name one of them: voice$"):
         find_network(run.parent)
     with pytest.raises(CheckpointError, match="no such"):
         find_network(tmp_path / "nowhere")

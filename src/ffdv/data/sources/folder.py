@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ffdv.data.corpus import Corpus, Problem
+from ffdv.data.sources.roots import leads_outside, lies_within, trusted_roots
 from ffdv.errors import ManifestError
 from ffdv.records import Clip
 from ffdv.sentences import Sentence
@@ -18,12 +19,13 @@ MANY = 3  # names that the sentence on skipped files spells out
 
 
 def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
-    """Every media file below `folder`, by name; other files are counted in one problem, linked folders are not entered.
+    """Every media file below `folder`, by name; other files are counted in one problem. Linked folders are entered only
+    where they lead into a trusted root (sources/roots).
 
     Raises ManifestError when there is none.
     """
     root = folder.resolve()
-    clips: list[Clip] = []
+    clips: dict[Path, Clip] = {}
     skipped: list[str] = []
     problems: list[Problem] = []
     for path in _files(root):
@@ -31,20 +33,23 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
         name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
         if path.suffix.lower() not in MEDIA_SUFFIXES or path.name.startswith("."):
             skipped.append(name)
-        elif path.is_symlink() and not path.resolve().is_relative_to(root):
-            why = Sentence("a link that leads outside the data's folder; copy the file into it")
+        elif path.is_symlink() and not lies_within(path.resolve(), root):
+            why = leads_outside()
             problems.append(Problem("outside", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
         elif not path.is_file():
             why = Sentence("not a regular file")
             problems.append(Problem("missing", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
+        elif (first := clips.get(path.resolve())) is not None:
+            why = Sentence("the same file as {other}; taken once", other=repr(first.name))
+            problems.append(Problem("duplicate", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
         else:
-            clips.append(Clip(name, path.resolve(), split=split))
+            clips[path.resolve()] = Clip(name, path.resolve(), split=split)
     if skipped:
         problems.append(Problem("skipped", _skipped(skipped)))
     if not clips:
         reasons = " ".join(problem.text for problem in problems[:MANY]) or "it is empty"
         raise ManifestError(f"{folder}: holds no media files: {reasons}")
-    return Corpus(root, tuple(clips), tuple(problems))
+    return Corpus(root, tuple(clips.values()), tuple(problems))
 
 
 def load_file(path: Path) -> Corpus:
@@ -53,9 +58,23 @@ def load_file(path: Path) -> Corpus:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders.sort()
+    """Every file below; a folder that several links lead to is entered once."""
+    trusted = bool(trusted_roots())
+    entered: set[Path] = set()
+    for folder, folders, files in os.walk(root, followlinks=trusted):
+        linked = {name: target for name in folders if (target := _link(Path(folder, name))) is not None}
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in linked or (trusted and lies_within(linked[name], root) and linked[name] not in entered)
+        )
+        entered.update(linked[name] for name in folders if name in linked)
         yield from (Path(folder, name) for name in sorted(files))
+
+
+def _link(folder: Path) -> Path | None:
+    """Where a linked folder leads; None of one that is no link."""
+    return folder.resolve() if folder.is_symlink() else None
 
 
 def _skipped(names: list[str]) -> str:

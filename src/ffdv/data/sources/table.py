@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems, forged_seconds, group_spellings
+from ffdv.data.sources.roots import VARIABLE, leads_outside, lies_within
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 from ffdv.sentences import Sentence, foreign
@@ -321,11 +322,11 @@ class _FileFinder:
             return Sentence("leads outside the data's folder; write names below it, without '..'")
         if "\0" in name:
             return Sentence("no such file (a zero byte in the name)")
-        if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not Path(name).is_relative_to(
-            self._root
-        ):
+        if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not lies_within(Path(name), self._root):
             return Sentence(
-                "an absolute path outside the data's folder {root}; write names relative to it", root=self._root
+                "an absolute path outside the data's folder {root}; write names relative to it, or name the file's folder in {variable}",
+                root=self._root,
+                variable=VARIABLE,
             )
         answers = [self._look(folder / name) for folder in folders]
         return next((answer for answer in answers if isinstance(answer, Path)), answers[0])
@@ -335,16 +336,19 @@ class _FileFinder:
         if listing is None:
             return Sentence("no such file in {folder}", folder=path.parent)
         folder, entries = listing
-        if not folder.is_relative_to(self._root):
-            return Sentence("in a linked folder outside the data's folder; copy the files into it")
+        if not lies_within(folder, self._root):
+            return Sentence(
+                "in a linked folder outside the data's folder; copy the files into it, or name where the link leads in {variable}",
+                variable=VARIABLE,
+            )
         entry = entries.get(path.name)
         if entry is None:
             return Sentence("no such file in {folder}", folder=path.parent)
         if not entry.is_symlink():
             return folder / path.name if entry.is_file() else Sentence("not a regular file")
         target = (folder / path.name).resolve()
-        if not target.is_relative_to(self._root):
-            return Sentence("a link that leads outside the data's folder; copy the file into it")
+        if not lies_within(target, self._root):
+            return leads_outside()
         return target if target.is_file() else Sentence("a link to nothing")
 
     def _list(self, folder: str) -> tuple[Path, dict[str, os.DirEntry[str]]] | None:

@@ -1,0 +1,32 @@
+"""Where a corpus's files may lie: below its own folder, and below the folders that the user trusts by name.
+
+A label table from elsewhere must not make us read files of this machine, so links and absolute paths are followed no further.
+Who keeps clips on another disk names it: FFDV_DATA_ROOTS=/mnt/clips, several with the system's path separator between them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ffdv.sentences import Sentence
+
+VARIABLE = "FFDV_DATA_ROOTS"
+
+
+def trusted_roots() -> tuple[Path, ...]:
+    """The folders that FFDV_DATA_ROOTS names, resolved; () when it is not set."""
+    return tuple(Path(name).resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name.strip())
+
+
+def lies_within(path: Path, root: Path) -> bool:
+    """Whether a resolved path lies below the corpus's own root, or below a trusted one."""
+    return path.is_relative_to(root) or any(path.is_relative_to(one) for one in trusted_roots())
+
+
+def leads_outside() -> Sentence:
+    """Why a link is not followed, and what to do."""
+    return Sentence(
+        "a link that leads outside the data's folder; copy the file into it, or name where the link leads in {variable}",
+        variable=VARIABLE,
+    )
