@@ -251,7 +251,7 @@ Status = Literal["ok", "failed"]
 class Score:
     """The opinion on one clip: y_pred in [0, 1], 1 = fake; None with a reason when there can be none.
 
-    With a number, reason says how the clip is unlike what training saw, empty where it is not. senses: the same per sense (voice,
+    With a number, reason says what could not be looked at and how the clip is unlike what training saw, empty where neither is. senses: the same per sense (voice,
     picture, agreement), only for senses that were there to be judged; verdict: real, fake or
     cannot tell where the model holds thresholds, else empty.
     """

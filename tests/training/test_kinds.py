@@ -184,7 +184,12 @@ def test_every_kind_learns_and_its_exported_net_says_the_same_of_any_clip(
         assert [len(each) for each in reasons] == [0, 1]
         assert "width of the face is 200 pixels, training saw 20 pixels" in reasons[1][0]
     else:
-        assert np.isfinite(logit(features_of(4), network))
+        faceless = SCORERS[kind].ask(features_of(4), network)
+        assert np.isfinite(faceless.logit)
+        assert [text.split(":")[0] for text in faceless.without] == [
+            "without tiny-faces" if kind == "late" else "without a face"
+        ]
+        assert SCORERS[kind].ask(features_of(40), network).without == ()
         usual, flat = (SCORERS[kind].ask(each, network).distance for each in (features_of(40), with_face(40, crops=0)))
         assert usual < flat
         decision = network.facts.decision

@@ -111,11 +111,9 @@ def score_clip(clip: Clip, network: Network) -> Score:
         return Score(clip.name, None, "failed", f"unexpected {type(error).__name__} while reading: {error}")
     senses = {scorer.sense: probability} if scorer.sense else {}
     unlooked = tuple(note.text for note in features.notes if note.code == "limited")
-    if judged is None:
-        return Score(clip.name, probability, reason="; ".join(unlooked), senses=senses)
-    return Score(
-        clip.name, probability, reason="; ".join((*unlooked, *judged.outside)), senses=senses, verdict=judged.verdict
-    )
+    reasons = (*opinion.without, *unlooked, *(() if judged is None else judged.outside))
+    verdict = "" if judged is None else judged.verdict
+    return Score(clip.name, probability, reason="; ".join(reasons), senses=senses, verdict=verdict)
 
 
 @dataclass(frozen=True)

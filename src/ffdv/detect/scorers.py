@@ -28,10 +28,14 @@ _NO_FACE = frozenset({"no_picture", "damaged_picture", "no_face"})
 
 @dataclass(frozen=True)
 class NetOpinion:
-    """What a net says of a clip: logit, and the clip's distance from what training saw (the mean of its windows or faces; NaN = not known)."""
+    """What a net says of a clip: logit, and the clip's distance from what training saw (the mean of its windows or faces; NaN = not known).
+
+    without: of a net of several senses, those that could not be asked, each with why.
+    """
 
     logit: float
     distance: float = math.nan
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def ask_late(features: Features, network: Network) -> NetOpinion:
     """
     if "logits" not in network.inputs:
         raise CheckpointError(f"{network.path}: weighs opinions as ffdv did before; train the fusion again")
-    logits, reasons, distances = [], [], [math.nan]
-    for member in _members(network):
+    logits, reasons, distances = [], {}, [math.nan]
+    for name, member in _members(network).items():
         logit = math.nan
         try:
             if member is not None:
@@ -101,12 +105,13 @@ def ask_late(features: Features, network: Network) -> NetOpinion:
                 logit = opinion.logit
                 distances.append(opinion.distance)
         except StreamMissing as missing:
-            reasons.append(missing.reason)
+            reasons[name] = missing.reason
         logits.append(logit)
     if not np.isfinite(logits).any():
-        raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons)) or "no sense can judge it")
+        raise StreamMissing(features.facts.path, "; ".join(dict.fromkeys(reasons.values())) or "no sense can judge it")
     answer = float(network.run(["logit"], logits=np.asarray([logits], np.float32))[0][0])
-    return NetOpinion(answer, float(np.fmax.reduce(distances)))
+    without = tuple(f"without {name}: {reason}" for name, reason in reasons.items())
+    return NetOpinion(answer, float(np.fmax.reduce(distances)), without)
 
 
 def ask_joint(features: Features, network: Network) -> NetOpinion:
@@ -141,7 +146,12 @@ def ask_joint(features: Features, network: Network) -> NetOpinion:
         logit, distance = network.opinion(crops=crops[None], seconds=seconds[None], sound=sound[None], lengths=lengths)
         logits.append(float(logit[0]))
         distances.append(float(distance[0]))
-    return NetOpinion(aggregate(logits, facts.aggregation), float(np.mean(distances)))
+    without = []
+    if features.sound is None:
+        without.append(f"without sound: {_why(features, _NO_SOUND) or 'no sound that can be judged'}")
+    if features.faces is None or not features.faces.tracks:
+        without.append(f"without a face: {_why(features, _NO_FACE) or 'no face was found'}")
+    return NetOpinion(aggregate(logits, facts.aggregation), float(np.mean(distances)), tuple(without))
 
 
 def ask_sync(features: Features, network: Network) -> NetOpinion:
@@ -169,16 +179,16 @@ def _face_settings(network: Network) -> tuple[int, int]:
     return frames, int(size[0])
 
 
-def _members(network: Network) -> tuple[Network | None, ...]:
-    """The nets that a fusion weighs, in its order; None for one that could not be trained. They lie beside it."""
+def _members(network: Network) -> dict[str, Network | None]:
+    """The nets that a fusion weighs by name, in its order; None for one that could not be trained. They lie beside it."""
     names = network.facts.setting("fusion", "members")
     if not isinstance(names, list):
         raise CheckpointError(f"{network.path}: its recipe names no members; export the run again")
     folder = network.path.parent / "members"
-    paths = [folder / member_name(str(name)) / MODEL_NAME for name in names]
-    if not any(path.is_file() for path in paths):
+    paths = {name: folder / name / MODEL_NAME for name in map(member_name, map(str, names))}
+    if not any(path.is_file() for path in paths.values()):
         raise CheckpointError(f"{network.path}: its members ({folder}) are not beside it; give the folder of the run")
-    return tuple(_open(path) if path.is_file() else None for path in paths)
+    return {name: _open(path) if path.is_file() else None for name, path in paths.items()}
 
 
 @lru_cache(maxsize=8)
