@@ -10,9 +10,14 @@ sentences are made in several rooms that do not know each other, and shown in ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ffdv.chinese import CHINESE, SYSTEM_CHINESE
+from ffdv.errors import RecipeError
+
+Lang = Literal["en", "zh"]
+LANGUAGES: tuple[Lang, ...] = ("en", "zh")
+STOPS: Mapping[Lang, str] = {"en": ".", "zh": "。"}
 
 FOREIGN = "{words}"  # a text of the operating system or of a library, which nobody here wrote
 _MARKED = "技术信息（英文）：{words}"  # it stays as it is, and the reader is told so
@@ -63,6 +68,14 @@ def joined(sentences: Sequence[Sentence], *, comma: bool = False) -> Sentence:
         if comma
         else Sentence("{first}; {rest}", first=first, rest=rest)
     )
+
+
+def language(asked: str) -> Lang:
+    """What a reader asked for, if there is such a thing. Raises RecipeError with those that there are."""
+    for known in LANGUAGES:
+        if known == asked:
+            return known
+    raise RecipeError(f"lang {asked!r} is not known; choose one of {', '.join(LANGUAGES)}")
 
 
 def worded(text: str, lang: str) -> str:

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ffdv.sentences import worded
+from ffdv.sentences import STOPS, language, worded
 
 if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
     from ffdv.app.doctor import Check
@@ -238,7 +238,7 @@ def show_prepared(summary: PrepareSummary) -> None:
 def show_audit(report: AuditReport, *, lang: str = "en") -> None:
     """The audit in plain words, then the facts that tell most."""
     for sentence in report.sentences:
-        say(worded(sentence, lang) + ("." if lang == "en" else "。"))
+        say(worded(sentence, lang) + STOPS[language(lang)])
     if report.facts:
         rows = [(fact.name, fact.auc, "found" if fact.found else "") for fact in report.facts[:MANY]]
         table(("fact", "AUC, the better way [95 % interval]", ""), rows)

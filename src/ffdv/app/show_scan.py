@@ -12,7 +12,8 @@ from ffdv.detect.scan import ScanSummary, page_name
 from ffdv.detect.scan_json import SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import COLONS, Lang, how_sure, lacking, note_text, percent, reasons, say
+from ffdv.detect.words import COLONS, how_sure, lacking, note_text, percent, reasons, say
+from ffdv.sentences import Lang
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
 BAR = 20  # characters from 0 to 100 %

@@ -38,10 +38,10 @@ def scan(
     from ffdv.detect.scan import scan as scan_clips
     from ffdv.detect.scan_json import as_text, failure_json, verdict_json
     from ffdv.detect.verdict import Verdict
-    from ffdv.detect.words import COLONS, LANGUAGES, Lang, say
+    from ffdv.detect.words import COLONS, say
     from ffdv.errors import MediaError
     from ffdv.memory import leave_imports_alone
-    from ffdv.sentences import worded
+    from ffdv.sentences import LANGUAGES, Lang, worded
 
     leave_imports_alone()
     speech: Lang = next((known for known in LANGUAGES if known == lang), "en")

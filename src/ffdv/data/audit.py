@@ -30,7 +30,7 @@ from ffdv.errors import ManifestError
 from ffdv.metrics.ranking import Indices, Numbers, Truths, number_groups
 from ffdv.metrics.uncertainty import Estimate, delong
 from ffdv.records import FAKE, Clip
-from ffdv.sentences import Sentence
+from ffdv.sentences import Sentence, language
 
 # Of the 5 % in which a clean folder may be accused, four are for single facts and one for the two joint models.
 ERROR_OF_FACTS = 0.04
@@ -62,6 +62,7 @@ def audit(
     limit: look at so many clips, labels in proportion; seed: of the shufflings and folds; lang: of the page, en or zh.
     Raises ManifestError when there are no labels (and nothing to compare with), ShardError, or ExtraMissing.
     """
+    language(lang)  # told before the looking
     if against is None:
         report = audit_table(_load(data, limit, workers, progress), data=str(data), seed=seed)
     else:

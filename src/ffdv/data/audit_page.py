@@ -12,9 +12,9 @@ from typing import Any
 from ffdv.data.audit_report import AuditReport, Fact, Spread, side_word
 from ffdv.data.audit_words import with_unit
 from ffdv.data.shards import write_atomically
-from ffdv.errors import ExtraMissing, RecipeError
+from ffdv.errors import ExtraMissing
 from ffdv.page import FAKE_COLOUR, SOFT_COLOUR, drawn, render
-from ffdv.sentences import Sentence, worded
+from ffdv.sentences import STOPS, Sentence, language, worded
 
 # The picture shows the strongest facts; the page has them all.
 MOST_DRAWN = 20
@@ -24,9 +24,9 @@ PAGE = """{% extends "page" %}
 <h1>{% if report.against %}{{ w.differs | format(report.data, report.against) }}{% else %}{{ w.leaks | format(report.data) }}{% endif %}</h1>
 <p>{{ w.counted | format(report.counts[0], sides[0], report.counts[1], sides[1]) }}
 {%- if report.groups_by %}{{ w.kept_together | format(report.groups_by) }}{% endif %}
-{%- if report.failures %}{{ w.not_read | format(report.failures | length) }}{% endif %}{{ w.stop }}
+{%- if report.failures %}{{ w.not_read | format(report.failures | length) }}{% endif %}{{ stop }}
 {{ w.first }}</p>
-<ul>{% for sentence in report.sentences %}<li>{{ worded(sentence, lang) }}{{ w.stop }}</li>{% endfor %}</ul>
+<ul>{% for sentence in report.sentences %}<li>{{ worded(sentence, lang) }}{{ stop }}</li>{% endfor %}</ul>
 {% if report.joint %}
 <h2>{{ w.together }}</h2>
 <div class="wide"><table><tr><th>{{ w.model }}</th><th>{{ w.auc_people if report.groups_by else w.auc_clips }}</th><th></th></tr>
@@ -70,7 +70,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "counted": "%d %s, %d %s clips",
         "kept_together": ", kept together by %s",
         "not_read": "; %d could not be read",
-        "stop": ".",
         "first": "None of these facts is forgery; what they tell, a net learns first.",
         "together": "All facts together",
         "model": "model",
@@ -102,7 +101,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "counted": "%d 段%s、%d 段%s",
         "kept_together": "，按 %s 归并",
         "not_read": "；%d 段无法读取",
-        "stop": "。",
         "first": "这些事实都不是伪造本身；它们能说明的，网络会最先学到。",
         "together": "全部事实合在一起",
         "model": "模型",
@@ -149,14 +147,14 @@ def write_pages(report: AuditReport, out: Path, *, lang: str = "en") -> None:
 
 def as_html(report: AuditReport, *, lang: str = "en") -> str:
     """One self-contained page: no script, no other file, light and dark; whatever names hold is text in it."""
-    if lang not in WORDS:
-        raise RecipeError(f"there is no audit in the language {lang!r}; choose one of {', '.join(WORDS)}")
+    spoken = language(lang)
     words = map(side_word, report.classes)
     sides = [worded(word, lang) if isinstance(word, Sentence) else word for word in words]
     return render(
         PAGE,
         lang=lang,
-        w=WORDS[lang],
+        w=WORDS[spoken],
+        stop=STOPS[spoken],
         sides=sides,
         worded=worded,
         report=report,

@@ -10,8 +10,9 @@ from typing import Any
 
 from ffdv.detect.report import HTML_LANGUAGES, TONES, page_file, script_hash, shown_name
 from ffdv.detect.senses import SENSES
-from ffdv.detect.words import Lang, percent, say
+from ffdv.detect.words import percent, say
 from ffdv.page import render
+from ffdv.sentences import Lang
 
 WORDS = ("fake", "cannot tell", "real", "failed")
 

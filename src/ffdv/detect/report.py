@@ -22,8 +22,6 @@ from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent, leaning
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
-    STOPS,
-    Lang,
     cue_words,
     how_sure,
     lacking,
@@ -37,6 +35,7 @@ from ffdv.detect.words import (
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
+from ffdv.sentences import STOPS, Lang
 
 GAP_SHARE, WIDEST_GAP = 0.004, 0.08  # between bars: of the lane, and of a bar; few bars must not seem to lack seconds
 MOST_BARS = 600  # of a lane; a bar of a longer clip is the most suspicious of its seconds

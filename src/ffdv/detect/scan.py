@@ -34,10 +34,9 @@ from ffdv.detect.scan_json import SCHEMA, as_text, failure_json, verdict_json
 from ffdv.detect.scores import write_scores
 from ffdv.detect.senses import SENSES
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import LANGUAGES, Lang
 from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
-from ffdv.sentences import Sentence, foreign, worded
+from ffdv.sentences import Lang, Sentence, foreign, language, worded
 
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 SECONDS_PER_MINUTE = 90.0
@@ -92,7 +91,7 @@ def scan(
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used.
     """
-    speech = _language(lang)
+    speech = language(lang)
     if not 0 < max_minutes < math.inf:
         raise RecipeError(f"max_minutes (--max-minutes) must be a positive number, got {max_minutes:g}")
     single = _single_file(data)
@@ -209,13 +208,6 @@ def _detector(make: Make) -> Detector:
     """One detector a worker process, on one thread: the pool uses the cores."""
     detector = make()
     return detector.on_one_thread()
-
-
-def _language(lang: str) -> Lang:
-    for known in LANGUAGES:
-        if lang == known:
-            return known
-    raise RecipeError(f"lang {lang!r} is not known; choose one of {', '.join(LANGUAGES)}")
 
 
 def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:

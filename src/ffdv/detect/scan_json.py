@@ -13,8 +13,8 @@ from typing import Any
 
 from ffdv.detect.senses import SENSES, SenseAbsent, SenseOpinion
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import Lang, how_sure, missing, note_text, outside_texts, reasons, say
-from ffdv.sentences import worded
+from ffdv.detect.words import how_sure, missing, note_text, outside_texts, reasons, say
+from ffdv.sentences import Lang, worded
 
 SCHEMA = "ffdv.scan/1"
 # What a top range, a second and a probability are rounded to: a millionth, a millisecond.

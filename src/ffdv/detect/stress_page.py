@@ -9,11 +9,9 @@ from pathlib import Path
 
 from ffdv.detect.stress_table import OVERALL, UNALTERED, StressRow, StressTable
 from ffdv.detect.tables import write_table
-from ffdv.errors import RecipeError
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
-from ffdv.sentences import worded
+from ffdv.sentences import language, worded
 
-LANGUAGES = ("en", "zh")
 # Where a cell's colour is full: an AUC lower by so much, a false-alarm rate higher by so much.
 FULL_AUC_DROP, FULL_ALARM_RISE = 0.3, 0.5
 DEEPEST_SHADE = 55  # per cent of colour in a cell, so that ink can be read on it
@@ -217,9 +215,7 @@ _WORDS = {"en": ENGLISH, "zh": CHINESE}
 
 def words(lang: str) -> Words:
     """The words of a language. Raises RecipeError for one that there is not."""
-    if lang not in _WORDS:
-        raise RecipeError(f"there is no page in the language {lang!r}; choose one of {', '.join(LANGUAGES)}")
-    return _WORDS[lang]
+    return _WORDS[language(lang)]
 
 
 def write_pages(table: StressTable, out: Path, *, lang: str = "en") -> None:

@@ -7,16 +7,12 @@ its own words (notes, reasons for being absent, what is unlike training) has its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from ffdv.detect.senses import SenseAbsent, SenseOpinion
 from ffdv.detect.verdict import Verdict
 from ffdv.records import Note
-from ffdv.sentences import worded
+from ffdv.sentences import LANGUAGES, STOPS, Lang, worded
 
-Lang = Literal["en", "zh"]
-LANGUAGES: tuple[Lang, ...] = ("en", "zh")
-STOPS: Mapping[Lang, str] = {"en": ".", "zh": "。"}
 COLONS: Mapping[Lang, str] = {"en": ": ", "zh": "："}
 
 # code → (English, Chinese); {names} are filled by say().

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ffdv.errors import RecipeError
+from ffdv.sentences import language
 
 ENGLISH: Mapping[str, str] = {
     "title": "Evaluation of %s",
@@ -260,6 +260,4 @@ def term(word: str, lang: str) -> str:
 
 def words(lang: str) -> Mapping[str, str]:
     """The words of a language. Raises RecipeError for one that there is not."""
-    if lang not in _LANGUAGES:
-        raise RecipeError(f"there is no report in the language {lang!r}; choose one of {', '.join(_LANGUAGES)}")
-    return _LANGUAGES[lang]
+    return _LANGUAGES[language(lang)]
