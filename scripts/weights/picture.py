@@ -2,11 +2,13 @@
 
     python scripts/weights/picture.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
 
-    open real clips ─ faces swapped, redrawn, blended ─▶ net for pasted faces ─▶ picture.onnx ┐
-    open clips ─ looked at as `scan` does ─▶ centre and spread of each number ───────────────┴▶ picture.json ─▶ figures
+    open real clips ─ faces swapped, redrawn, blended, anew for each of six ─▶ nets, averaged ─▶ picture.onnx ┐
+    open clips ─ looked at as `scan` does ─▶ centre and spread of each number ────────────────────────────────┴▶ picture.json ─▶ figures
 
 Only rows with open = 1 are trained on; closed rows give the two numbers of the calibration and the figures. The net's start is
-ImageNet's EfficientNet-Lite0, four of its seven stages. About ten minutes on one core; what was looked at is kept in --work.
+ImageNet's EfficientNet-Lite0, four of its seven stages. Six trainings from one start, each on forgeries of its own, become one net by
+the mean of their weights (Wortsman et al. 2022, model soups): a single one hangs on its luck. Half an hour on one core; what was
+looked at is kept in --work.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from ffdv.records import FaceTrack, FloatArray, PixelArray
 BACKBONE = "tf_efficientnet_lite0"
 ENCODER = "encoder.net."
 STAGES = 4  # of seven: features of 80 channels, one for every 16 pixels
+MEMBERS = 6  # trainings that are averaged
 PICTURES_A_CLIP = 10
 EPOCHS, TRIPLETS = 6, 8  # a batch: so many pictures, each real and forged twice
 HEAD_RATE, BODY_RATE = 2e-3, 4e-4
@@ -138,15 +141,15 @@ def keep(seen: Seen, path: Path) -> None:
     temporary.replace(path)
 
 
-def training_pictures(rows: Sequence[Row], work: Path) -> tuple[PixelArray, npt.NDArray[np.int64]]:
-    """Aligned crops (3 n, side, side, 3), each picture real and forged twice, and their labels (3 n,)."""
+def training_pictures(rows: Sequence[Row], work: Path, member: int) -> tuple[PixelArray, npt.NDArray[np.int64]]:
+    """Aligned crops (3 n, side, side, 3), each picture real and forged twice, and their labels (3 n,); every member has others."""
     reals = [row for row in refuse_closed(rows) if row.label == 0]
     face_mesh = FaceMesh()
-    portraits = [(row, portraits_of(row, work, face_mesh)) for row in reals]
+    portraits = [(row, portraits_of(row, work, face_mesh, member)) for row in reals]
     crops: list[PixelArray] = []
-    for number, (row, own) in enumerate(portraits):
+    for number, (_, own) in enumerate(portraits):
         for place, (portrait, square) in enumerate(own):
-            rng = np.random.default_rng([number, place])
+            rng = np.random.default_rng([number, place, member])
             other = portraits[int(rng.integers(len(portraits)))][1]
             donor = other[int(rng.integers(len(other)))][0]
             second = redrawn(portrait, rng) if place % 2 else blended(portrait, rng)
@@ -155,18 +158,20 @@ def training_pictures(rows: Sequence[Row], work: Path) -> tuple[PixelArray, npt.
                 cut_square(worn(pixels, np.random.default_rng(chain)), square, NET_SIDE)
                 for pixels in (portrait.pixels, swapped(portrait, donor, rng), second)
             ]
-        print(f"  forged faces of {number + 1} of {len(reals)} clips ({row.path.name[:8]})", flush=True)
+    print(f"member {member}: {len(crops)} crops of {len(reals)} clips", flush=True)
     return np.stack(crops), np.tile([0, 1, 1], len(crops) // 3)
 
 
-def portraits_of(row: Row, work: Path, face_mesh: FaceMesh) -> list[tuple[Portrait, Square]]:
-    """Some pictures of a clip with their meshes, and the square to cut, a little off as detectors are."""
+def portraits_of(row: Row, work: Path, face_mesh: FaceMesh, member: int) -> list[tuple[Portrait, Square]]:
+    """Some pictures of a clip with their meshes, and the square to cut, a little off as detectors are; members take those between."""
     seen = seen_of(row, work)
     if seen is None:
         return []
     track = seen.track
-    rng = np.random.default_rng(len(row.path.name))
-    chosen = np.unique(np.linspace(0, len(track.seconds) - 1, PICTURES_A_CLIP).round().astype(int))
+    rng = np.random.default_rng([len(row.path.name), member])
+    last = len(track.seconds) - 1
+    places = np.linspace(0, last, PICTURES_A_CLIP) + member % 4 / 4 * last / PICTURES_A_CLIP
+    chosen = np.unique(places.clip(0, last).round().astype(int))
     with open_media(row.path) as media:
         frames = list(read_frames(media, fps=25.0))
     times = np.array([frame.seconds for frame in frames])
@@ -204,10 +209,32 @@ class PastedFaceNet(nn.Module):
         return places.mean(dim=(1, 2)), places
 
 
+def train_members(rows: Sequence[Row], work: Path, *, seed: int) -> PastedFaceNet:
+    """One net of MEMBERS trainings: the mean of their weights."""
+    nets = [
+        train(*training_pictures(rows, work, seed * MEMBERS + number), seed=seed * MEMBERS + number)
+        for number in range(MEMBERS)
+    ]
+    return averaged(nets)
+
+
+def averaged(nets: Sequence[PastedFaceNet]) -> PastedFaceNet:
+    """The mean of all weights, of nets that started alike."""
+    states = [net.state_dict() for net in nets]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
+        for name, tensor in states[0].items()
+    }
+    net = PastedFaceNet()
+    net.load_state_dict(mean)
+    return net.eval()
+
+
 def train(crops: PixelArray, labels: npt.NDArray[np.int64], *, seed: int) -> PastedFaceNet:
-    """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's."""
-    torch.manual_seed(seed)
+    """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's. Every seed starts alike."""
+    torch.manual_seed(0)
     net, rng = PastedFaceNet(), np.random.default_rng(seed)
+    torch.manual_seed(seed)
     body = [tensor for name, tensor in net.named_parameters() if not name.startswith("head")]
     groups = [{"params": net.head.parameters(), "lr": HEAD_RATE}, {"params": body, "lr": BODY_RATE}]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -217,7 +244,7 @@ def train(crops: PixelArray, labels: npt.NDArray[np.int64], *, seed: int) -> Pas
         optimiser, [HEAD_RATE, BODY_RATE], total_steps=EPOCHS * batches, pct_start=0.15
     )
     start = time.monotonic()
-    for epoch in range(EPOCHS):
+    for _ in range(EPOCHS):
         net.train()
         for part in net.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -237,7 +264,7 @@ def train(crops: PixelArray, labels: npt.NDArray[np.int64], *, seed: int) -> Pas
             optimiser.step()
             schedule.step()
             total += loss.item()
-        print(f"  epoch {epoch + 1}: loss {total / batches:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+    print(f"  loss of the last epoch {total / batches:.3f}, {time.monotonic() - start:.0f} s", flush=True)
     return net.eval()
 
 
@@ -379,13 +406,13 @@ def main() -> int:
     provenance = {
         "made_by": "scripts/weights/picture.py",
         "seed": given.seed,
+        "averaged": MEMBERS,
         "start": f"ImageNet {BACKBONE} (Apache-2.0)",
         "trained_on": f"{sum(row.label == 0 for row in opened)} open real clips and forgeries made from them",
         "sources": sorted({row.source for row in opened if row.label == 0}),
     }
     if not given.keep_net:
-        crops, labels = training_pictures(opened, given.work)
-        export(train(crops, labels, seed=given.seed), given.out / "picture.onnx", provenance)
+        export(train_members(opened, given.work, seed=given.seed), given.out / "picture.onnx", provenance)
     net = PastedNet((given.out / "picture.onnx").read_bytes())
     pairs = [(row, seen) for row in rows if (seen := seen_of(row, given.work)) is not None]
     numbers = [numbers_of(seen, net) for _, seen in pairs]
