@@ -2,13 +2,12 @@
 
     python scripts/weights/picture.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
 
-    open real clips ─ faces swapped, redrawn, blended, anew for each of six ─▶ nets, averaged ─▶ picture.onnx ┐
-    open clips ─ looked at as `scan` does ─▶ centre and spread of each number ────────────────────────────────┴▶ picture.json ─▶ figures
+    open real clips ─ faces swapped, redrawn, blended, six times anew ─▶ two nets, averaged ─▶ picture.onnx ┐
+    open clips ─ looked at as `scan` does ─▶ centre and spread of each number ──────────────────────────────┴▶ picture.json ─▶ figures
 
 Only rows with open = 1 are trained on; closed rows give the two numbers of the calibration and the figures. The net's start is
-ImageNet's EfficientNet-Lite0, four of its seven stages. Six trainings from one start, each on forgeries of its own, become one net by
-the mean of their weights (Wortsman et al. 2022, model soups): a single one hangs on its luck. Half an hour on one core; what was
-looked at is kept in --work.
+ImageNet's EfficientNet-Lite0, four of its seven stages. Trainings from one start become one net by the mean of their weights (Wortsman
+et al. 2022, model soups): a single one hangs on its luck. Half an hour on two cores; what was looked at and forged is kept in --work.
 """
 
 from __future__ import annotations
@@ -17,15 +16,18 @@ import argparse
 import csv
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from picture_forgeries import Portrait, blended, redrawn, swapped, worn
 from stated import exit_status
@@ -50,9 +52,9 @@ from ffdv.records import FaceTrack, FloatArray, PixelArray
 BACKBONE = "tf_efficientnet_lite0"
 ENCODER = "encoder.net."
 STAGES = 4  # of seven: features of 80 channels, one for every 16 pixels
-MEMBERS = 6  # trainings that are averaged
+MEMBERS, CROP_SETS = 2, 6  # trainings that are averaged, on so many sets of forgeries
 PICTURES_A_CLIP = 10
-EPOCHS, TRIPLETS = 6, 8  # a batch: so many pictures, each real and forged twice
+EPOCHS, TRIPLETS = 8, 8  # a batch: so many pictures, each real and forged twice
 HEAD_RATE, BODY_RATE = 2e-3, 4e-4
 VIEW_SIDE = 136  # pixels: what is trained on, cut out of NET_SIDE anywhere
 STATED_AUC = (0.72, 0.85)  # of all development clips: what a new training should reach (MODEL_CARD.md)
@@ -141,16 +143,22 @@ def keep(seen: Seen, path: Path) -> None:
     temporary.replace(path)
 
 
-def training_pictures(rows: Sequence[Row], work: Path, member: int) -> tuple[PixelArray, npt.NDArray[np.int64]]:
-    """Aligned crops (3 n, side, side, 3), each picture real and forged twice, and their labels (3 n,); every member has others."""
+def crops_of(rows: Sequence[Row], work: Path, number: int) -> Path:
+    """A file of aligned crops (3 n, side, side, 3), each picture real and forged twice; every number has forgeries of its own.
+
+    What was made once is kept in work.
+    """
+    kept = work / "picture-crops" / f"{number}.npy"
+    if kept.exists():
+        return kept
     reals = [row for row in refuse_closed(rows) if row.label == 0]
     face_mesh = FaceMesh()
-    portraits = [(row, portraits_of(row, work, face_mesh, member)) for row in reals]
+    portraits = [portraits_of(row, work, face_mesh, number) for row in reals]
     crops: list[PixelArray] = []
-    for number, (_, own) in enumerate(portraits):
+    for clip, own in enumerate(portraits):
         for place, (portrait, square) in enumerate(own):
-            rng = np.random.default_rng([number, place, member])
-            other = portraits[int(rng.integers(len(portraits)))][1]
+            rng = np.random.default_rng([clip, place, number])
+            other = portraits[int(rng.integers(len(portraits)))]
             donor = other[int(rng.integers(len(other)))][0]
             second = redrawn(portrait, rng) if place % 2 else blended(portrait, rng)
             chain = int(rng.integers(2**31))
@@ -158,19 +166,23 @@ def training_pictures(rows: Sequence[Row], work: Path, member: int) -> tuple[Pix
                 cut_square(worn(pixels, np.random.default_rng(chain)), square, NET_SIDE)
                 for pixels in (portrait.pixels, swapped(portrait, donor, rng), second)
             ]
-    print(f"member {member}: {len(crops)} crops of {len(reals)} clips", flush=True)
-    return np.stack(crops), np.tile([0, 1, 1], len(crops) // 3)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_name(f"part-{kept.name}")
+    np.save(temporary, np.stack(crops))
+    temporary.replace(kept)
+    print(f"forged faces {number}: {len(crops)} crops of {len(reals)} clips", flush=True)
+    return kept
 
 
-def portraits_of(row: Row, work: Path, face_mesh: FaceMesh, member: int) -> list[tuple[Portrait, Square]]:
-    """Some pictures of a clip with their meshes, and the square to cut, a little off as detectors are; members take those between."""
+def portraits_of(row: Row, work: Path, face_mesh: FaceMesh, number: int) -> list[tuple[Portrait, Square]]:
+    """Some pictures of a clip with their meshes, and the square to cut, a little off as detectors are; every number has those between."""
     seen = seen_of(row, work)
     if seen is None:
         return []
     track = seen.track
-    rng = np.random.default_rng([len(row.path.name), member])
+    rng = np.random.default_rng([len(row.path.name), number])
     last = len(track.seconds) - 1
-    places = np.linspace(0, last, PICTURES_A_CLIP) + member % 4 / 4 * last / PICTURES_A_CLIP
+    places = np.linspace(0, last, PICTURES_A_CLIP) + number % 4 / 4 * last / PICTURES_A_CLIP
     chosen = np.unique(places.clip(0, last).round().astype(int))
     with open_media(row.path) as media:
         frames = list(read_frames(media, fps=25.0))
@@ -210,12 +222,10 @@ class PastedFaceNet(nn.Module):
 
 
 def train_members(rows: Sequence[Row], work: Path, *, seed: int) -> PastedFaceNet:
-    """One net of MEMBERS trainings: the mean of their weights."""
-    nets = [
-        train(*training_pictures(rows, work, seed * MEMBERS + number), seed=seed * MEMBERS + number)
-        for number in range(MEMBERS)
-    ]
-    return averaged(nets)
+    """The mean of MEMBERS trainings on the same crops; a process a core."""
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        files = list(pool.map(partial(crops_of, rows, work), range(CROP_SETS)))
+        return averaged(list(pool.map(partial(train, files), range(seed * MEMBERS, (seed + 1) * MEMBERS))))
 
 
 def averaged(nets: Sequence[PastedFaceNet]) -> PastedFaceNet:
@@ -230,41 +240,48 @@ def averaged(nets: Sequence[PastedFaceNet]) -> PastedFaceNet:
     return net.eval()
 
 
-def train(crops: PixelArray, labels: npt.NDArray[np.int64], *, seed: int) -> PastedFaceNet:
+def train(files: Sequence[Path], seed: int) -> PastedFaceNet:
     """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's. Every seed starts alike."""
+    torch.set_num_threads(1)
+    sets = [np.load(file, mmap_mode="r") for file in files]
+    at = [(number, place) for number, crops in enumerate(sets) for place in range(len(crops) // 3)]
+    labels = torch.tensor([0.0, 1.0, 1.0]).repeat(TRIPLETS)
     torch.manual_seed(0)
     net, rng = PastedFaceNet(), np.random.default_rng(seed)
     torch.manual_seed(seed)
+    net = net.to(memory_format=torch.channels_last)  # as the crops lie: half the time a step
     body = [tensor for name, tensor in net.named_parameters() if not name.startswith("head")]
     groups = [{"params": net.head.parameters(), "lr": HEAD_RATE}, {"params": body, "lr": BODY_RATE}]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
-    pictures = len(crops) // 3
-    batches = pictures // TRIPLETS
+    batches = len(at) // TRIPLETS
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [HEAD_RATE, BODY_RATE], total_steps=EPOCHS * batches, pct_start=0.15
     )
     start = time.monotonic()
-    for _ in range(EPOCHS):
+    for epoch in range(EPOCHS):
         net.train()
         for part in net.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.eval()
-        order, total = rng.permutation(pictures), 0.0
+        order, total = rng.permutation(len(at)), 0.0
         for batch in range(batches):
-            chosen = (order[batch * TRIPLETS : (batch + 1) * TRIPLETS, None] * 3 + np.arange(3)).ravel()
+            chosen = [at[place] for place in order[batch * TRIPLETS : (batch + 1) * TRIPLETS]]
+            some = np.concatenate([sets[number][3 * place : 3 * place + 3] for number, place in chosen])
             top, left = rng.integers(0, NET_SIDE - VIEW_SIDE + 1, 2)
-            some = crops[chosen, top : top + VIEW_SIDE, left : left + VIEW_SIDE]
+            some = some[:, top : top + VIEW_SIDE, left : left + VIEW_SIDE]
             some = some[:, :, ::-1] if rng.random() < 0.5 else some
             x = torch.from_numpy(np.ascontiguousarray(some)).permute(0, 3, 1, 2).float()
-            y = torch.from_numpy(labels[chosen]).float()
-            losses = functional.binary_cross_entropy_with_logits(net(x)[0], y, reduction="none")
-            loss = (losses * torch.where(y > 0, 0.5, 1.0)).mean()
+            losses = functional.binary_cross_entropy_with_logits(net(x)[0], labels, reduction="none")
+            loss = (losses * torch.where(labels > 0, 0.5, 1.0)).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             total += loss.item()
-    print(f"  loss of the last epoch {total / batches:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+        print(
+            f"  seed {seed}, epoch {epoch + 1}: loss {total / batches:.3f}, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
     return net.eval()
 
 

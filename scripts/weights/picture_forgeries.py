@@ -2,7 +2,7 @@
 
 swapped: another person's face warped by its landmarks, its light and colours matched; redrawn: the face, its lower half or the
 mouth through a bottleneck (small, smoothed or quantised) and back; self_blend is the package's own. Fake and real of a picture go
-through one and the same chain of resizing, colour, noise and JPEG, so that the chain tells nothing.
+through one and the same chain of resizing, colour, noise and H.264, so that the chain tells nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 from torch.nn import functional
 
-from ffdv.augment.codec import transcode_jpeg
+from ffdv.augment.codec import transcode_frames
 from ffdv.augment.forge_picture import self_blend
 from ffdv.features.landmarks import FACE_OVAL
 from ffdv.records import PixelArray
@@ -107,7 +107,10 @@ def blended(target: Portrait, rng: Rng) -> PixelArray:
 
 
 def worn(pixels: PixelArray, rng: Rng) -> PixelArray:
-    """Through what befalls a picture on its way: resized, sharpened, recoloured, noise, JPEG. The same for real and fake."""
+    """Through what befalls a picture on its way: resized, sharpened, recoloured, noise, H.264. The same for real and fake.
+
+    JPEG in place of H.264 teaches less of what films show: AUC of the net's vote on closed swaps 0.54 to 0.61, with H.264 0.65 (docs/log.md).
+    """
     x = _tensor(pixels)[None]
     size = pixels.shape[:2]
     if rng.random() < 0.6:
@@ -122,7 +125,8 @@ def worn(pixels: PixelArray, rng: Rng) -> PixelArray:
         x = grey + float(rng.uniform(0.3, 1.4)) * (x - grey)
     if rng.random() < 0.3:
         x = x + torch.from_numpy(rng.standard_normal(x.shape).astype(np.float32)) * float(rng.uniform(1, 5))
-    return transcode_jpeg(_pixels(x[0]), quality=int(rng.integers(35, 95)))
+    even = _pixels(x[0])[: size[0] // 2 * 2, : size[1] // 2 * 2]  # as the codec's halved colours want it
+    return transcode_frames(even[None], name="h264", constant_quality=int(rng.integers(20, 41)))[0]
 
 
 def draw_redrawing(rng: Rng, *, small: bool = False) -> Redrawing:
