@@ -29,7 +29,9 @@ class FfdvError(Exception):
 
 
 class MediaError(FfdvError):
-    """One media file cannot be used. `path` is the file, `reason` the sentence without its name."""
+    """One media file cannot be used. `path` is the file, `reason` the sentence without its name, `code` the kind, for machines."""
+
+    code = "unusable"
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = Path(path)
@@ -44,25 +46,37 @@ class MediaError(FfdvError):
 class MediaNotFound(MediaError):
     """There is no regular file at this path."""
 
+    code = "not_found"
+
 
 class MediaUnreadable(MediaError):
     """The content is not media that we read: foreign, truncated before its index, or of a refused container."""
+
+    code = "unreadable"
 
 
 class MediaEncrypted(MediaError):
     """The tracks are protected; what a decoder would return is noise."""
 
+    code = "encrypted"
+
 
 class MediaDamaged(MediaError):
     """More of the file is broken than a score can stand on."""
+
+    code = "damaged"
 
 
 class MediaLimit(MediaError):
     """The file exceeds a limit; the message names the limit and how to change it."""
 
+    code = "limit"
+
 
 class StreamMissing(MediaError):
     """The asked-for sense (sound or picture) is not in the file."""
+
+    code = "no_stream"
 
 
 class ManifestError(FfdvError):

@@ -124,6 +124,40 @@ def test_a_changed_label_is_brought_up_to_date_and_nothing_decoded_again(
     assert prepare(data, out=tmp_path / "out", workers=1).relabelled == 0
 
 
+def test_a_failed_clip_is_tried_again_on_request(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(24)
+    whole = (data / "009.wav").read_bytes()
+    (data / "009.wav").write_bytes(bytes(len(whole)))
+    assert [failure.name for failure in prepare(data, out=tmp_path / "out", workers=1).failures] == ["009.wav"]
+    (data / "009.wav").write_bytes(whole)
+
+    assert prepare(data, out=tmp_path / "out", workers=1).resumed == 24
+    summary = prepare(data, out=tmp_path / "out", workers=1, retry_failed=True)
+
+    assert (summary.resumed, summary.failures) == (16, ())
+    prepare(data, out=tmp_path / "fresh", workers=1)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_full_disk_is_no_fault_of_the_clips(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    data = tone_corpus(16)
+    code = f"""
+import resource
+from ffdv.data.prepare import prepare
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
+    prepare({str(data)!r}, out={str(tmp_path / "out")!r}, workers=2)
+"""
+    (tmp_path / "job.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "job.py"], capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert "ShardError" in done.stderr
+    assert "mend that and run the same command again, it resumes" in done.stderr
+    assert prepare(data, out=tmp_path / "out", workers=1).failures == ()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
     data = tone_corpus(4)
 

@@ -153,7 +153,7 @@ def test_size_and_emptiness_are_looked_at_first(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.wav", sound=tone(1.0))
     (tmp_path / "empty.mp4").write_bytes(b"")
 
-    with pytest.raises(MediaLimit, match=r"a\.wav: .*max_bytes"):
+    with pytest.raises(MediaLimit, match=r"a\.wav: .*FFDV_MAX_GB"):
         probe(path, limits=Limits(max_bytes=1000))
     with pytest.raises(MediaUnreadable, match=r"empty\.mp4: .*empty"):
         probe(tmp_path / "empty.mp4")

@@ -88,6 +88,12 @@ def prepare(
     sample_rate: Annotated[
         int, typer.Option(min=4000, help="Keep sound at its own rate, at most this many Hz.")
     ] = 22_050,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Decode once more what is near a failed clip: it may have been the machine."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate size and time from a few clips, write nothing.")
     ] = False,
@@ -104,6 +110,7 @@ def prepare(
             limit=limit,
             dry_run=dry_run,
             senses=None if senses is None else [sense.strip() for sense in senses.split(",") if sense.strip()],
+            retry_failed=retry_failed,
             sample_rate=sample_rate,
             progress=console.follow_clips(bar),
         )

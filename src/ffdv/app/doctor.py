@@ -83,7 +83,9 @@ def _codecs() -> list[Check]:
 
 
 def _devices() -> list[Check]:
-    import onnxruntime
+    from ffdv.features.networks import runtime
+
+    onnxruntime = runtime()
 
     checks = [Check("devices", "onnxruntime", "ok", ", ".join(onnxruntime.get_available_providers()))]
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ffdv.app import console
 from ffdv.detect.report import MARKS, length_seconds, range_text
 from ffdv.detect.scan import ScanSummary, page_name
-from ffdv.detect.scan_json import SCHEMA
+from ffdv.detect.scan_json import LINE_SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
 from ffdv.detect.words import COLONS, how_sure, lacking, note_text, percent, reasons, say
@@ -92,9 +92,9 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
 def summary_lines(summary: ScanSummary) -> Iterator[str]:
     """One line of JSON a clip."""
     for clip in summary.clips:
-        told: dict[str, object] = {"schema": SCHEMA, "name": clip.name, "status": clip.status}
+        told: dict[str, object] = {"schema": LINE_SCHEMA, "name": clip.name, "status": clip.status}
         if clip.status == "failed":
-            told["reason"] = clip.reason
+            told |= {"code": clip.code, "reason": clip.reason}
         else:
             told |= {"verdict": clip.word, "fake_probability": clip.fake_probability}
             told["senses"] = {sense: clip.senses.get(sense) for sense in SENSES}

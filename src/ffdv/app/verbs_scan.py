@@ -52,13 +52,15 @@ def scan(
             )
         except MediaError as error:
             if as_json:
-                console.json_line(as_text(failure_json(error.path.name, error.reason, lang=speech), indent=1))
+                console.json_line(
+                    as_text(failure_json(error.path.name, error.reason, code=error.code, lang=speech), indent=1)
+                )
             else:
                 reason = f"{error.path}{COLONS[speech]}{worded(error.reason, speech)}"
                 console.say_error(reason, label=say("error_label", speech))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            console.say(say("stopped" if out is None else "stopped_resumes", speech))
+            console.warn(say("stopped" if out is None else "stopped_resumes", speech), label="")
             raise typer.Exit(130) from None
     if isinstance(result, Verdict):
         if as_json:

@@ -22,7 +22,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
 
 from ffdv.cores import children_keep_to_one_thread
-from ffdv.errors import ShardError
+from ffdv.errors import FfdvError, ShardError
 from ffdv.sentences import Sentence
 
 # A crash may be the machine's (memory) and not the file's: the file is blamed when it happens twice.
@@ -87,6 +87,7 @@ class ProgressTally:
         self._progress(ClipsProgress(done, self._total, sum(map(bool, self._reasons.values())), rate, eta))
 
 
+_NOTHING = object()
 # Does a part and reports each item through the callback as (position, reason).
 Work = Callable[[Part, Callable[[int, str], None]], None]
 
@@ -119,8 +120,13 @@ class _Worker:
 def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_seconds: float) -> Iterator[Report]:
     """Do all parts with so many processes and tell of every item and part; `work` must be picklable.
 
-    Raises ShardError when workers end before they begin. On leaving, however that happens, all workers are dead.
+    Raises ShardError when workers end before they begin, this process may have none, or the machine fails (a full disk). On leaving, however that happens, all workers are dead.
     """
+    if parts and multiprocessing.current_process().daemon:
+        raise ShardError(
+            "many clips are done by processes of their own, which a daemonic process (a worker of multiprocessing.Pool, of Celery) may "
+            "not start; hand over one file a call there"
+        )
     waiting = deque(parts)
     crashes: Counter[tuple[int, int]] = Counter()
     stillborn = 0
@@ -154,19 +160,25 @@ def num_cores() -> int:
 
 def _listen(worker: _Worker) -> Iterator[Report]:
     """Take all that a worker has said so far."""
-    with contextlib.suppress(EOFError, OSError):
-        while worker.pipe.poll():
-            message = worker.pipe.recv()
-            if message is None:
-                worker.ready = True
-                continue
-            if isinstance(message, BaseException):
-                raise message
-            if message.kind == "part":
-                worker.part = None
-            elif worker.part is not None:
-                worker.position, worker.since = _next_position(worker.part, message.position + 1), time.monotonic()
-            yield message
+    while (message := _heard(worker.pipe)) is not _NOTHING:
+        if message is None:
+            worker.ready = True
+            continue
+        if isinstance(message, BaseException):  # of the machine (a full disk, say), not of a clip
+            raise message
+        if message.kind == "part":
+            worker.part = None
+        elif worker.part is not None:
+            worker.position, worker.since = _next_position(worker.part, message.position + 1), time.monotonic()
+        yield message
+
+
+def _heard(pipe: Connection) -> Any:
+    """The next thing said; _NOTHING where there is none, or the worker is gone."""
+    try:
+        return pipe.recv() if pipe.poll() else _NOTHING
+    except (EOFError, OSError):
+        return _NOTHING
 
 
 def _is_stillborn(worker: _Worker, before: int, *, alive: bool) -> bool:
@@ -246,11 +258,14 @@ def _serve(pipe: Connection, work: Work) -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error as something that certainly travels between processes."""
-    return (
-        error
-        if isinstance(error, (ShardError, OSError))
-        else ShardError(f"a worker failed: {type(error).__name__}: {error}")
-    )
+    if isinstance(error, FfdvError):
+        return ShardError(str(error))
+    if isinstance(error, OSError):
+        what = f"{error.filename}: " if error.filename else ""
+        return ShardError(
+            f"{what}{(error.strerror or str(error)).lower()}; mend that and run the same command again, it resumes"
+        )
+    return ShardError(f"a worker failed: {type(error).__name__}: {error}")
 
 
 def _die_with_parent() -> None:

@@ -27,6 +27,7 @@ from ffdv.data.shards import (
     ShardRow,
     Shards,
     encode_row,
+    part_has_failures,
     part_is_done,
     read_index,
     relabel_part,
@@ -100,6 +101,7 @@ def prepare(
     limit: int | None = None,
     dry_run: bool = False,
     senses: Sequence[str] | None = None,
+    retry_failed: bool = False,
     sample_rate: int = MAX_SAMPLE_RATE,
     max_seconds: float = 600.0,
     sound_codec: SoundCodec = "flac",
@@ -110,6 +112,7 @@ def prepare(
 
     senses: what later steps may use: voice (always kept: sound), picture (crops of the faces), motion (how neighbouring frames
     resemble each other), agreement (the mouth at 25 pictures a second); None: all four where clips have a picture, else voice.
+    retry_failed: decode parts that hold failed clips once more: it may have been the machine, or the file was mended since.
     Sound alone takes a fortieth of the time and an eleventh of the space (docs/log.md).
     sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion.
     Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises ManifestError when the corpus cannot
@@ -131,6 +134,8 @@ def prepare(
     with _locked(folder):
         _claim(folder, index)
         done = [part for part in range(index.num_parts) if part_is_done(folder, index, part)]
+        if retry_failed:
+            done = [part for part in done if not part_has_failures(folder, index, part)]
         relabelled = sum(
             relabel_part(folder, index, part, [clips[row] for row in index.part_rows(part)]) for part in done
         )

@@ -422,6 +422,12 @@ def part_is_done(folder: Path, index: ShardIndex, part: int) -> bool:
     return True
 
 
+def part_has_failures(folder: Path, index: ShardIndex, part: int) -> bool:
+    """Whether a finished part holds clips without features. Raises ShardError as part_is_done."""
+    with _open_part(folder, index, part, LIGHT) as file:
+        return "failed" in file.read(columns=["status"])["status"].to_pylist()
+
+
 def relabel_part(folder: Path, index: ShardIndex, part: int, clips: Sequence[Clip]) -> int:
     """Bring what the corpus says of a finished part's clips up to date (label, split, groups, path), and nothing that was decoded.
 

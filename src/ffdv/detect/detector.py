@@ -16,7 +16,7 @@ from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_pa
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
 from ffdv.detect.scores import read_scores, write_scores
-from ffdv.errors import MediaError
+from ffdv.errors import MediaError, SubmissionError
 from ffdv.features.recipe import extract
 from ffdv.records import Clip, Score
 
@@ -58,6 +58,8 @@ def predict(
     column of its own. A job that was stopped goes on when it is started again with the same arguments.
     Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
     """
+    if Path(out).is_dir():
+        raise SubmissionError(f"{out}: is a folder; give a file for the scores (--out scores.csv)")
     if model is None:
         return _predict_shipped(data, Path(out), workers, progress)
     began = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,9 +26,12 @@ from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion, leaning
 from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
+from ffdv.features.familiar import damage_measure
 from ffdv.metrics.abstention import AbstentionBand
+from ffdv.records import Note
 from ffdv.sentences import Sentence, foreign
 
+_LOADING = threading.Lock()
 STEP_SECONDS = 1.0  # of the timeline
 MOST_RANGES = 5
 SAID = {"fake": "sense_suspects", "unsure": "sense_open", "real": "sense_clear"}
@@ -38,6 +42,13 @@ LEAST_SECONDS = 1.0  # of sound or of a visible face: below that no verdict is g
 # How far the band is widened (abstention) where the leading sense says that the clip is unlike what it was trained on.
 CAUTION = 0.5
 
+# What each sense looks at, and the share of damaged packets from which on that is unlike what taught.
+STREAMS: Mapping[SenseName, tuple[Sentence, ...]] = {
+    "voice": (Sentence("sound"),),
+    "picture": (Sentence("picture"),),
+    "agreement": (Sentence("sound"), Sentence("picture")),
+}
+LEAST_DAMAGE = 0.005
 # sense → (the file that has it, its class); each finds its weights in detect/weights.
 SHIPPED: Mapping[SenseName, tuple[str, str]] = {
     "voice": ("ffdv.detect.voice", "VoiceSense"),
@@ -69,9 +80,18 @@ class Detector:
     ) -> Verdict:
         """Look at a file and say what the senses think of it. progress is told how many seconds were looked at.
 
-        Raises MediaError when the file cannot be used at all.
+        A damaged file is looked at once more by one decoding thread: what several put in a hole depends on their luck. Raises
+        MediaError when the file cannot be used at all.
         """
-        with Look(path, LookSpec(max_seconds=60.0 * max_minutes, threads=self._threads)) as look:
+        verdict = self._judge(path, max_minutes, progress, threads=self._threads)
+        if self._threads != 1 and any(note.code == "damaged" for note in verdict.notes):
+            return self._judge(path, max_minutes, progress, threads=1)
+        return verdict
+
+    def _judge(
+        self, path: Path | str, max_minutes: float, progress: Callable[[float], None] | None, *, threads: int
+    ) -> Verdict:
+        with Look(path, LookSpec(max_seconds=60.0 * max_minutes, threads=threads)) as look:
             length = min(look.facts.duration_seconds or 60.0 * max_minutes, 60.0 * max_minutes)
             gathering = Gathering(length)
             pieces: list[Opinions] = []
@@ -118,8 +138,13 @@ class UnloadedSense:
         return SenseAbsent(self.name, "no_weights", self.reason)
 
 
-@cache
 def _shipped_senses() -> tuple[Sense, ...]:
+    with _LOADING:  # threads of a service that begin together load them once
+        return _load_shipped()
+
+
+@cache
+def _load_shipped() -> tuple[Sense, ...]:
     senses: list[Sense] = []
     for name in SHIPPED:
         try:
@@ -179,6 +204,7 @@ def merge(pieces: Sequence[SenseOpinion | SenseAbsent]) -> SenseOpinion | SenseA
 
 def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
     """Weigh what the senses said of a whole clip."""
+    opinions = {name: beside_damage(one, look.notes, sense=name) for name, one in opinions.items()}
     judged = {name: one for name, one in opinions.items() if isinstance(one, SenseOpinion)}
     fused = fuse(judged) if judged else None
     word, reasons = decide(fused, judged, opinions, look.looked_at)
@@ -198,6 +224,20 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
         weights=shipped_weights(),
         asked=None if fused is None else asked_band(fused, judged),
     )
+
+
+def beside_damage(
+    opinion: SenseOpinion | SenseAbsent, notes: Sequence[Note], *, sense: SenseName
+) -> SenseOpinion | SenseAbsent:
+    """An opinion that says so where it stands on a damaged stream: no clip that taught was damaged."""
+    if not isinstance(opinion, SenseOpinion):
+        return opinion
+    told = [
+        Sentence("{percent:.1f} % of the {stream} is damaged", percent=100 * share, stream=stream)
+        for stream in STREAMS[sense]
+        if (share := damage_measure(notes, sense=stream)["damaged_share"]) >= LEAST_DAMAGE
+    ]
+    return replace(opinion, outside=(*opinion.outside, *told))
 
 
 def asked_band(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> AbstentionBand:

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ from ffdv.detect.scan_json import SCHEMA, as_text, failure_json, verdict_json
 from ffdv.detect.scores import write_scores
 from ffdv.detect.senses import SENSES
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
+from ffdv.errors import ManifestError, MediaError, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
 from ffdv.sentences import Lang, Sentence, foreign, language, worded
 
@@ -49,7 +50,9 @@ Make = Callable[[], Detector]
 
 @dataclass(frozen=True)
 class ScannedClip:
-    """One clip of a scan: its verdict in numbers, or why it has none. page: its HTML file, None without `out`."""
+    """One clip of a scan: its verdict in numbers, or why it has none (reason, and code for machines). page: its HTML file, None
+    without `out`.
+    """
 
     name: str
     status: str
@@ -58,6 +61,7 @@ class ScannedClip:
     senses: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     page: Path | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,14 @@ def scan(
     data: a media file; or a folder, a table of clips, or several of these. out: a folder for pages, JSON and scores.csv. lang:
     "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when not given.
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
-    row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used.
+    row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
+    for a setting that is none, SubmissionError when `out` cannot be written, ShardError when a batch cannot go on (a full disk, or a
+    process that may start no others): all of them FfdvError.
     """
     speech = language(lang)
     if not 0 < max_minutes < math.inf:
         raise RecipeError(f"max_minutes (--max-minutes) must be a positive number, got {max_minutes:g}")
+    _refuse_nothing(data, out)
     single = _single_file(data)
     if single is not None:
         verdict = shipped_detector().judge(single, max_minutes=max_minutes)
@@ -130,6 +137,7 @@ def scan_clips(
     began = time.monotonic()
     job.make().senses()  # weights that cannot be used are told at once, not by every clip
     with _folder(job.out or job.keep) as folder:
+        clips = [apart(clip, folder) for clip in clips]
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
         tally = ProgressTally(len(clips), len(clips) - len(todo), progress)
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
@@ -140,12 +148,14 @@ def scan_clips(
                 tally.take(report)
         except KeyboardInterrupt:
             if job.out is not None:  # what is done is worth a list
-                done = [clip for clip in clips if is_done(clip, folder, job)]
+                told = [(clip, _told(_base(clip.name, folder).with_suffix(".json"))) for clip in clips]
+                done = [clip for clip, its in told if its is not None and _is_of(its, clip, job)]
                 _write_lists([_read_back(clip, folder, job) for clip in done], job.out, job.lang)
             raise
         scanned = [_read_back(clip, folder, job) for clip in clips]
         scanned += [
-            ScannedClip(name, "failed", reason=worded(reason, job.lang)) for name, reason in (unusable or {}).items()
+            ScannedClip(name, "failed", reason=worded(reason, job.lang), code="not_found")
+            for name, reason in (unusable or {}).items()
         ]
         if job.out is not None:
             _write_lists(scanned, job.out, job.lang)
@@ -165,21 +175,25 @@ class PartScanner:
         for position, clip in enumerate(part.items):
             reason = part.given_up.get(position) or scan_clip(clip, self.folder, self.job, pages=self.pages)
             if position in part.given_up:
-                _write_failure(clip, self.folder, self.job, reason)
+                _write_failure(clip, self.folder, self.job, reason, code="stopped")
             tell(position, reason)
 
 
 def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     """Judge one clip and write its files; returns why there is no verdict, "" when there is one."""
+    asked = _request(clip, job)
     try:
         verdict = _detector(job.make).judge(clip.path, max_minutes=job.max_minutes)
     except MediaError as error:
-        return _write_failure(clip, folder, job, error.reason)
+        return _write_failure(clip, folder, job, error.reason, code=error.code)
     except MemoryError:
-        return _write_failure(clip, folder, job, Sentence("reading it needs more memory than there is"))
+        return _write_failure(clip, folder, job, Sentence("reading it needs more memory than there is"), code="memory")
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         reason = Sentence("unexpected {kind} while reading: {error}", kind=type(error).__name__, error=foreign(error))
-        return _write_failure(clip, folder, job, reason)
+        return _write_failure(clip, folder, job, reason, code="unexpected")
+    if _request(clip, job) != asked:
+        changed = Sentence("the file changed while it was looked at; scan it again")
+        return _write_failure(clip, folder, job, changed, code="changed")
     _write_verdict(
         verdict, clip, folder, job, media=_relative_link(clip.path, folder / CLIPS, verdict) if pages else None
     )
@@ -187,9 +201,27 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
 
 
 def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
-    """Whether this clip was scanned with the same weights, language and limit, and has not changed since."""
+    """Whether this clip was scanned with the same weights, language and limit, and has not changed since.
+
+    One that failed is tried again: it may have been the machine.
+    """
     told = _told(_base(clip.name, folder).with_suffix(".json"))
-    return told is not None and told.get("request") == _request(clip, job)
+    return told is not None and told.get("status") != "failed" and _is_of(told, clip, job)
+
+
+def _is_of(told: Mapping[str, Any], clip: Clip, job: ScanJob) -> bool:
+    """Whether a JSON tells of this clip as it is now, asked as now, wherever it lies."""
+    return {**told.get("request", {}), "file": None} == {**_request(clip, job), "file": None}
+
+
+def apart(clip: Clip, folder: Path) -> Clip:
+    """The clip, under its whole path where the report holds another file of its name that is still there."""
+    told = _told(_base(clip.name, folder).with_suffix(".json"))
+    before = (told or {}).get("request", {}).get("file")
+    path = str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode()
+    if before is None or before == path or not Path(before).is_file():
+        return clip
+    return Clip(path, clip.path)
 
 
 def page_name(name: str) -> str:
@@ -210,13 +242,29 @@ def _detector(make: Make) -> Detector:
     return detector.on_one_thread()
 
 
+def _refuse_nothing(data: object, out: object) -> None:
+    """An empty name would be the working directory, and what is no path at all would fail somewhere deep."""
+    items = [data] if isinstance(data, (str, Path)) else list(data) if isinstance(data, Sequence) else [None]
+    if isinstance(data, bytes) or not all(
+        isinstance(item, Path) or (isinstance(item, str) and item.strip()) for item in items
+    ):
+        raise ManifestError(f"nothing to scan: data must be a path, or several, not {data!r:.60}")
+    if isinstance(out, str) and not out.strip():
+        raise RecipeError("out (--out) is an empty name; give a folder for the pages")
+
+
 def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
     """The one media file that was asked for; None when it is more, or a table."""
     items = [data] if isinstance(data, (str, Path)) else list(data)
     if len(items) != 1:
         return None
     path = Path(items[0])
-    if path.is_dir() or path.suffix.lower() in TABLE_SUFFIXES or (path.suffix.lower() == ".txt" and path.is_file()):
+    try:
+        folder = path.is_dir()
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        why = foreign(getattr(error, "strerror", None) or error)
+        raise MediaNotFound(path, Sentence("no such file ({why}); check the name and the folder", why=why)) from None
+    if folder or path.suffix.lower() in TABLE_SUFFIXES or (path.suffix.lower() == ".txt" and path.is_file()):
         return None
     return path
 
@@ -234,7 +282,13 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[
             unusable[str(item)] = Sentence("no such file")
             continue
         inside = f"{item.name}/" if len(items) > 1 and item.is_dir() and item.name else ""
-        corpus = load_every_clip(item)
+        try:
+            corpus = load_every_clip(item)
+        except ManifestError as error:
+            if len(items) == 1:
+                raise
+            unusable[str(item)] = str(error)
+            continue
         for clip in corpus.clips:
             if clip.path in seen:
                 continue
@@ -273,6 +327,7 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
     except OSError:
         facts = None  # it is gone; reading it says so
     return {
+        "file": str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode(),
         "file_bytes": facts.st_size if facts else None,
         "file_modified_ns": facts.st_mtime_ns if facts else None,
         "language": job.lang,
@@ -285,6 +340,7 @@ def _write_single(verdict: Verdict, out: Path, lang: Lang, max_minutes: float) -
     clip = Clip(verdict.path.name.encode("utf-8", "backslashreplace").decode(), verdict.path)
     job = ScanJob(out=out, lang=lang, max_minutes=max_minutes)
     with _folder(out) as folder:
+        clip = apart(clip, folder)
         media = None
         if verdict.facts.size_bytes <= MOST_INSIDE_BYTES:
             media = data_link(verdict.path.read_bytes(), verdict.facts.container, is_video=verdict.facts.has_picture)
@@ -305,8 +361,8 @@ def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, 
     _write(base.with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
 
 
-def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str) -> str:
-    told = failure_json(clip.name, reason, lang=job.lang) | {"request": _request(clip, job)}
+def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str, *, code: str) -> str:
+    told = failure_json(clip.name, reason, code=code, lang=job.lang) | {"request": _request(clip, job)}
     _write(_base(clip.name, folder).with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
     return reason
 
@@ -315,7 +371,7 @@ def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
     known = _known(_base(clip.name, folder).with_suffix(".json"), pages=job.out is not None)
     if known is None:
         reason = worded(Sentence("its result was not written; scan it again"), job.lang)
-        return ScannedClip(clip.name, "failed", reason=reason)
+        return ScannedClip(clip.name, "failed", reason=reason, code="unexpected")
     return known
 
 
@@ -326,7 +382,7 @@ def _known(path: Path, *, pages: bool) -> ScannedClip | None:
         return None
     name = told["name"]
     if told["status"] == "failed":
-        return ScannedClip(name, "failed", reason=told["reason"])
+        return ScannedClip(name, "failed", reason=told["reason"], code=told.get("code", ""))
     senses: dict[str, float] = {
         sense: told["senses"][sense]["probability"] for sense in SENSES if told["senses"][sense]["state"] == "judged"
     }
@@ -334,7 +390,7 @@ def _known(path: Path, *, pages: bool) -> ScannedClip | None:
     if told["fake_probability"] is None:
         absent = (told["senses"][sense].get("text", "") for sense in SENSES)
         why = ("; " if told["language"] == "en" else "；").join(
-            [why.rstrip(".。"), *dict.fromkeys(filter(None, absent))]
+            [why.rstrip(".。"), *dict.fromkeys(text.rstrip(".。") for text in absent if text)]
         )
     page = path.with_suffix(".html") if pages else None
     return ScannedClip(name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
@@ -396,7 +452,7 @@ def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:
 
 def _write(path: Path, content: bytes) -> None:
     """The file appears whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # several may write at once
     try:
         part.write_bytes(content)
         part.replace(path)

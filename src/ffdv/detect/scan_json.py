@@ -16,7 +16,7 @@ from ffdv.detect.verdict import Verdict
 from ffdv.detect.words import how_sure, missing, note_text, outside_texts, reasons, say
 from ffdv.sentences import Lang, worded
 
-SCHEMA = "ffdv.scan/1"
+SCHEMA, LINE_SCHEMA = "ffdv.scan/1", "ffdv.scan-line/1"
 # What a top range, a second and a probability are rounded to: a millionth, a millisecond.
 DECIMALS, SECOND_DECIMALS = 6, 3
 
@@ -80,9 +80,16 @@ def verdict_json(verdict: Verdict, name: str, *, lang: Lang = "en") -> dict[str,
     }
 
 
-def failure_json(name: str, reason: str, *, lang: Lang = "en") -> dict[str, Any]:
-    """A file that gives no verdict, in the same schema."""
-    return {"schema": SCHEMA, "name": name, "status": "failed", "language": lang, "reason": worded(reason, lang)}
+def failure_json(name: str, reason: str, *, code: str, lang: Lang = "en") -> dict[str, Any]:
+    """A file that gives no verdict, in the same schema; code: what kind of failure, the same in every language."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "status": "failed",
+        "language": lang,
+        "code": code,
+        "reason": worded(reason, lang),
+    }
 
 
 def as_text(value: dict[str, Any], *, indent: int | None = None) -> str:

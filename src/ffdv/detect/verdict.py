@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from ffdv.detect.looking import LookedAt
 from ffdv.detect.senses import SENSES, SenseAbsent, SenseName, SenseOpinion
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import FloatArray, MediaFacts, Note, PixelArray
+from ffdv.sentences import language
 
 Word = Literal["real", "fake", "cannot tell"]
 
@@ -133,7 +134,7 @@ class Evidence:
     cues: tuple[CueView, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """The opinion on one clip. fake_probability is None where no sense could judge: nothing is invented.
 
@@ -156,6 +157,12 @@ class Verdict:
     weights: Mapping[str, str] = field(default_factory=dict)
     asked: AbstentionBand | None = None
 
+    def __repr__(self) -> str:
+        """One line: the arrays behind it would fill pages."""
+        overall = "None" if self.fake_probability is None else f"{self.fake_probability:.3f}"
+        senses = ", ".join(f"{name}={p:.3f}" for name, p in self.senses.items())
+        return f"Verdict({self.path.name!r}, {self.word!r}, fake_probability={overall}, {senses or 'no sense judged'})"
+
     @property
     def fake_probability(self) -> float | None:
         """Calibrated probability that the clip is forged in any way; None where no sense could judge."""
@@ -166,6 +173,15 @@ class Verdict:
         """The probability of each sense that judged."""
         judged = {name: self.opinions.get(name) for name in SENSES}
         return {name: one.probability for name, one in judged.items() if isinstance(one, SenseOpinion)}
+
+    def to_json(self, *, name: str | None = None, lang: str = "en") -> dict[str, Any]:
+        """Plain values as `ffdv scan --json` prints them (docs/scan-json.md); name: how the clip is called, its file name by default.
+
+        Raises RecipeError for a language that there is not.
+        """
+        from ffdv.detect.scan_json import verdict_json
+
+        return verdict_json(self, self.path.name if name is None else name, lang=language(lang))
 
     @property
     def absent(self) -> tuple[SenseAbsent, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,28 @@ def packaged_weights(name: str) -> bytes:
     return files("ffdv.features").joinpath("weights", name).read_bytes()
 
 
+@cache
+def runtime() -> Any:
+    """onnxruntime, told not to report its use to its makers: nothing that ffdv does leaves the machine.
+
+    Newer versions write a device's number into the home folder and send events; the variable keeps them from it before the
+    import, the call those that know only that.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    quiet = getattr(onnxruntime, "disable_telemetry_events", None)
+    if quiet is not None:
+        quiet()
+    return onnxruntime
+
+
 def open_session(model: bytes | Path) -> Any:
     """An onnxruntime session on one core: clips are spread over processes, and two cores gain little on nets this small.
 
     Without an arena: that keeps the memory of the largest batch for good, 50 to 200 MB a net, and saves no time that could be measured.
     """
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False

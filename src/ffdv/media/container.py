@@ -67,7 +67,7 @@ def regular_file(path: Path | str, limits: Limits) -> RegularFile:
         raise MediaLimit(
             path,
             Sentence(
-                "the file has {size:.3g} GB, max_bytes is {most:.3g} GB; raise the limit or cut the file",
+                "the file has {size:.3g} GB, the limit is {most:.3g} GB; raise it (FFDV_MAX_GB) or cut the file",
                 size=size,
                 most=most,
             ),

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError
+from ffdv.features.networks import runtime
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
@@ -186,7 +187,7 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata, int
 
     Raises CheckpointError when they disagree by more than LARGEST_DIFFERENCE of a logit.
     """
-    import onnxruntime
+    onnxruntime = runtime()
 
     out = Path(out)
     longest = {"n": 2**31}
@@ -433,7 +434,7 @@ def _name_outputs(model: onnx.ModelProto) -> None:
 
 def _check_agreement(content: bytes, net: SoundPictureNet, *, name: Path) -> None:
     """Run both on a short and a long trial sound."""
-    import onnxruntime
+    onnxruntime = runtime()
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

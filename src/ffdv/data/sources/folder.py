@@ -28,7 +28,8 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
     clips: dict[Path, Clip] = {}
     skipped: list[str] = []
     problems: list[Problem] = []
-    for path in _files(root):
+    unentered: list[Path] = []
+    for path in _files(root, unentered):
         # A name whose bytes are no text is shown with backslashes; the path keeps the bytes.
         name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
         if path.suffix.lower() not in MEDIA_SUFFIXES or path.name.startswith("."):
@@ -44,6 +45,11 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
             problems.append(Problem("duplicate", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
         else:
             clips[path.resolve()] = Clip(name, path.resolve(), split=split)
+    for path in unentered:
+        name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+        problems.append(
+            Problem("outside", Sentence("{name}: {problem}", name=repr(name), problem=leads_outside()), name)
+        )
     if skipped:
         problems.append(Problem("skipped", _skipped(skipped)))
     if not clips:
@@ -57,8 +63,8 @@ def load_file(path: Path) -> Corpus:
     return Corpus(path.parent.resolve(), (Clip(path.name, path.resolve()),))
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """Every file below; a folder that several links lead to is entered once."""
+def _files(root: Path, unentered: list[Path]) -> Iterator[Path]:
+    """Every file below; a folder that several links lead to is entered once. unentered: takes the links that lead outside."""
     trusted = bool(trusted_roots())
     entered: set[Path] = set()
     for folder, folders, files in os.walk(root, followlinks=trusted):
@@ -68,6 +74,7 @@ def _files(root: Path) -> Iterator[Path]:
             for name in folders
             if name not in linked or (trusted and lies_within(linked[name], root) and linked[name] not in entered)
         )
+        unentered += [Path(folder, name) for name, target in linked.items() if not lies_within(target, root)]
         entered.update(linked[name] for name in folders if name in linked)
         yield from (Path(folder, name) for name in sorted(files))
 

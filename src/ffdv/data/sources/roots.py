@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ffdv.errors import ManifestError
 from ffdv.sentences import Sentence
 
 VARIABLE = "FFDV_DATA_ROOTS"
 
 
 def trusted_roots() -> tuple[Path, ...]:
-    """The folders that FFDV_DATA_ROOTS names, resolved; () when it is not set."""
-    return tuple(Path(name).resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name.strip())
+    """The folders that FFDV_DATA_ROOTS names, resolved; () when it is not set. Raises ManifestError where one is none."""
+    named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name.strip()]
+    for folder in named:
+        if not folder.is_dir():
+            raise ManifestError(f"{VARIABLE}: {folder} is no folder; name those that hold the clips")
+    return tuple(folder.resolve() for folder in named)
 
 
 def lies_within(path: Path, root: Path) -> bool:
