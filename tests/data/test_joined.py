@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from ffdv.data import joined
 from ffdv.data.joined import join_shards
 from ffdv.data.prepare import prepare
-from ffdv.data.shards import open_shards, part_path
+from ffdv.data.shards import open_shards, part_path, relabel_part
 from ffdv.errors import ShardError
 
 
@@ -59,6 +60,18 @@ def test_what_was_copied_before_is_not_copied_again(two: tuple[Path, Path], tmp_
     assert part.stat().st_mtime_ns == written
     with pytest.raises(ShardError, match="holds other clips"):
         join_shards(two[::-1], tmp_path / "both")
+
+
+def test_a_label_that_changed_since_is_told(two: tuple[Path, Path], tmp_path: Path) -> None:
+    whole = join_shards(two, tmp_path / "whole")
+    source = open_shards(two[0])
+    clips = [replace(clip, label=1 - (clip.label or 0)) for clip in source.clips()]
+    for part in range(source.index.num_parts):
+        relabel_part(two[0], source.index, part, [clips[row] for row in source.index.part_rows(part)])
+
+    with pytest.raises(ShardError, match="holds other clips"):
+        join_shards(two, tmp_path / "whole")
+    assert (join_shards(two, tmp_path / "anew").labels[: len(clips)] != whole.labels[: len(clips)]).all()
 
 
 def test_folders_prepared_otherwise_are_refused(

@@ -13,13 +13,14 @@ import pytest
 import torch
 from tiny_corpus import RATE, corpus_clips, sound_of, tiny_recipe, write_shards
 
+from ffdv.data.seen import read_parts
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.features.recipe import finish_sound
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import roc_auc
 from ffdv.models.checkpoint import load_checkpoint, read_header
 from ffdv.training.engine import Progress
-from ffdv.training.evaluate import BEST_NAME, LAST_NAME
+from ffdv.training.evaluate import BEST_NAME, LAST_NAME, evaluate
 from ffdv.training.plan import Recipe, load_recipe
 from ffdv.training.run import LOG_NAME, METRICS_NAME, ONNX_NAME, RECIPE_NAME, RunSummary
 from ffdv.training.run import train as train_and_export
@@ -220,3 +221,15 @@ def test_clips_that_took_no_part_are_told(shards: Path, tmp_path: Path) -> None:
     summary = train(tiny_recipe(), data=folder, out=tmp_path / "run", epochs=1)
 
     assert any("identity person0" in note for note in summary.notes)
+
+
+def test_several_folders_of_shards_are_one_corpus(tmp_path: Path) -> None:
+    half = corpus_clips(24)
+    data = [write_shards(tmp_path / name, half) for name in ("old", "new")]
+
+    summary = train(tiny_recipe(split={"by": "corpus"}), data=data, out=tmp_path / "run", epochs=1, export=False)
+
+    assert sum(summary.clips.values()) == 48
+    assert {name.split("/")[0] for name in read_parts(tmp_path / "run")} == {"old", "new"}
+    table = evaluate(tmp_path / "run", data=tmp_path / "run" / "shards", resamples=20)
+    assert table.part == "the run's validation part"

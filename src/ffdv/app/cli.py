@@ -159,7 +159,9 @@ def audit(
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Option(help="Prepared shards; may be repeated, they are then one corpus.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     recipe: Recipe = "voice",
     epochs: Epochs = None,

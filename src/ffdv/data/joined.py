@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ffdv.data.seen import data_hash
 from ffdv.data.shards import (
     INDEX_NAME,
     EncodedRow,
@@ -25,7 +26,7 @@ from ffdv.data.shards import (
 )
 from ffdv.errors import ShardError
 
-DATASET = "dataset"
+DATASET, JOINED = "dataset", "shards"
 CLIPS_PER_PART = 128
 
 
@@ -48,6 +49,19 @@ def join_shards(folders: Sequence[Path | str], out: Path | str) -> Shards:
             rows = [_copied(sources[which], row, names[which], index) for which, row in _some(places, index, part)]
             write_part(folder, index, part, rows)
     return Shards(folder, index)
+
+
+def folders_of(data: Sequence[Path | str] | Path | str) -> list[Path]:
+    """One folder or several, as a list."""
+    return [Path(data)] if isinstance(data, (str, Path)) else [Path(folder) for folder in data]
+
+
+def open_one_or_joined(data: Sequence[Path | str] | Path | str, out: Path) -> Shards:
+    """One folder's shards as they are, several joined in `out`. Raises ShardError as join_shards, and where none is named."""
+    folders = folders_of(data)
+    if not folders:
+        raise ShardError("no data is named; give prepared shards (--data SHARDS)")
+    return open_shards(folders[0]) if len(folders) == 1 else join_shards(folders, out)
 
 
 def dataset_names(folders: Sequence[Path | str]) -> tuple[str, ...]:
@@ -77,7 +91,10 @@ def _index(sources: Sequence[Shards], names: Sequence[str]) -> ShardIndex:
                 "prepare both with the same settings"
             )
     digest = hashlib.sha256(
-        "\n".join(f"{name} {source.index.fingerprint}" for name, source in zip(names, sources, strict=True)).encode()
+        "\n".join(
+            f"{name} {source.index.fingerprint} {data_hash(source)}"
+            for name, source in zip(names, sources, strict=True)
+        ).encode()  # labels may have changed since
     )
     return ShardIndex(
         extract=first.extract,

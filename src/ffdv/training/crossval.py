@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ffdv.data.joined import DATASET, dataset_names, join_shards
+from ffdv.data.joined import DATASET, JOINED, dataset_names, folders_of, open_one_or_joined
 from ffdv.data.loader import has_any
 from ffdv.data.seen import data_hash, num_named_alike
 from ffdv.data.shards import Shards, open_shards, write_atomically
@@ -124,10 +124,10 @@ def crossval(
     """
     resolved = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
     folder = Path(out)
-    train_on, judge_on = _several(data), _several(test)
+    train_on, judge_on = folders_of(data), folders_of(test)
     _check_request(by, folds, train_on, judge_on)
     begin_plan(folder, _plan(resolved, by=by, folds=folds, data=train_on, test=judge_on))
-    shards = open_shards(train_on[0]) if len(train_on) == 1 else join_shards(train_on, folder / "shards")
+    shards = open_one_or_joined(train_on, folder / JOINED)
     work = _Work(folder, resolved, accelerator, progress)
     try:
         if judge_on:
@@ -276,10 +276,6 @@ def _unjudged(shards: Shards, fold: str, group: HeldOut, reason: str) -> Crossva
     return CrossvalRow(
         group.value, fold, int((labels == 0).sum()), int((labels == 1).sum()), group.against, reason=reason
     )
-
-
-def _several(paths: Sequence[Path | str] | Path | str) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
 
 
 def _check_request(by: str | None, folds: int | None, data: Sequence[Path], test: Sequence[Path]) -> None:

@@ -24,9 +24,10 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from ffdv.augment.guards import Domain, domain_warnings
+from ffdv.data.joined import JOINED, open_one_or_joined
 from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of, read_parts
-from ffdv.data.shards import Shards, open_shards
+from ffdv.data.shards import Shards
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
 from ffdv.metrics.decision import Decision, SeenRange
@@ -111,7 +112,7 @@ class RunSummary:
 def train(
     recipe: Recipe | Path | str,
     *,
-    data: Path | str,
+    data: Path | str | Sequence[Path | str],
     out: Path | str,
     resume: bool = False,
     epochs: int | None = None,
@@ -123,13 +124,15 @@ def train(
 ) -> RunSummary:
     """Train a recipe (its name, a TOML file, or the value) on prepared shards, into the folder `out`.
 
-    resume: go on from `out`'s last state, bit for bit on a CPU; epochs, seed: instead of the recipe's; overrides:
+    data: one folder of shards, or several, which are copied together into `out`/shards: give that to evaluate. resume: go on from `out`'s last state, bit for bit on a CPU; epochs, seed: instead of the recipe's; overrides:
     `model.backbone=efficientnet_b0`. accelerator: cpu, cuda, mps, or what is there;
     export: write model.onnx at the end, what detection runs. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
     recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
-    shards = open_shards(data)
+    if not resume:
+        _refuse_run(Path(out))
+    shards = open_one_or_joined(data, Path(out) / JOINED)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
     given = GivenParts(shards, parts, Path(out))
     return train_given(recipe, given, resume=resume, progress=progress, accelerator=accelerator, export=export)
@@ -520,11 +523,15 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
 
 def _check_folder(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> None:
     """Refuse to write over another run, and to resume something else than what was begun."""
-    begun_already = (folder / LAST_NAME).is_file()
-    if not resume and (begun_already or (folder / BEST_NAME).is_file()):
-        raise CheckpointError(f"{folder} holds a run already; resume it (--resume), or choose another folder (--out)")
-    if begun_already:
+    if not resume:
+        _refuse_run(folder)
+    if (folder / LAST_NAME).is_file():
         _refuse_other(folder / LAST_NAME, recipe, parts)
+
+
+def _refuse_run(folder: Path) -> None:
+    if (folder / LAST_NAME).is_file() or (folder / BEST_NAME).is_file():
+        raise CheckpointError(f"{folder} holds a run already; resume it (--resume), or choose another folder (--out)")
 
 
 def _refuse_other(weights: Path, recipe: Recipe, parts: Parts) -> None:
