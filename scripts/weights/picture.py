@@ -54,7 +54,7 @@ ENCODER = "encoder.net."
 STAGES = 4  # of seven: features of 80 channels, one for every 16 pixels
 MEMBERS, CROP_SETS = 2, 6  # trainings that are averaged, on so many sets of forgeries
 PICTURES_A_CLIP = 10
-EPOCHS, TRIPLETS = 8, 8  # a batch: so many pictures, each real and forged twice
+EPOCHS, TRIPLETS = 6, 8  # a batch: so many pictures, each real and forged twice
 HEAD_RATE, BODY_RATE = 2e-3, 4e-4
 VIEW_SIDE = 136  # pixels: what is trained on, cut out of NET_SIDE anywhere
 STATED_AUC = (0.72, 0.85)  # of all development clips: what a new training should reach (MODEL_CARD.md)
@@ -228,9 +228,8 @@ def train_members(rows: Sequence[Row], work: Path, *, seed: int) -> PastedFaceNe
         return averaged(list(pool.map(partial(train, files), range(seed * MEMBERS, (seed + 1) * MEMBERS))))
 
 
-def averaged(nets: Sequence[PastedFaceNet]) -> PastedFaceNet:
-    """The mean of all weights, of nets that started alike."""
-    states = [net.state_dict() for net in nets]
+def averaged(states: Sequence[Mapping[str, Tensor]]) -> PastedFaceNet:
+    """The net whose weights are the mean of these, of nets that started alike."""
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
         for name, tensor in states[0].items()
@@ -240,8 +239,11 @@ def averaged(nets: Sequence[PastedFaceNet]) -> PastedFaceNet:
     return net.eval()
 
 
-def train(files: Sequence[Path], seed: int) -> PastedFaceNet:
-    """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's. Every seed starts alike."""
+def train(files: Sequence[Path], seed: int) -> dict[str, Tensor]:
+    """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's. Every seed starts alike.
+
+    Returns the net's weights, which are also kept beside the crops after each epoch.
+    """
     torch.set_num_threads(1)
     sets = [np.load(file, mmap_mode="r") for file in files]
     at = [(number, place) for number, crops in enumerate(sets) for place in range(len(crops) // 3)]
@@ -282,7 +284,8 @@ def train(files: Sequence[Path], seed: int) -> PastedFaceNet:
             f"  seed {seed}, epoch {epoch + 1}: loss {total / batches:.3f}, {time.monotonic() - start:.0f} s",
             flush=True,
         )
-    return net.eval()
+        torch.save(net.state_dict(), files[0].parent / f"net-{seed}-epoch-{epoch + 1}.pt")
+    return {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
 
 
 def export(net: PastedFaceNet, path: Path, provenance: Mapping[str, Any]) -> None:

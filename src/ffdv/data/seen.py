@@ -124,6 +124,13 @@ def read_parts(folder: Path) -> dict[str, str]:
     return dict(rows)
 
 
+def is_same_corpus(part_of: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether most of these clips stand, by their whole names, among those that a run was divided into, some of them as its training."""
+    return bool(taught_names(part_of).intersection(names)) and (
+        len(set(part_of).intersection(names)) >= SAME_CORPUS_SHARE * len(names)
+    )
+
+
 def num_named_alike(names: Iterable[str], others: Iterable[str]) -> int:
     """How many of these clips are named, their folders aside, like one of the others."""
     known = {name.rsplit("/", 1)[-1] for name in others}

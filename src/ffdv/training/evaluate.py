@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
-    SAME_CORPUS_SHARE,
     LabelledClips,
     choose_clips,
     data_hash,
     data_hash_of,
+    is_same_corpus,
     num_named_alike,
     read_parts,
     taught_names,
@@ -201,24 +201,23 @@ class TableNames:
 
 
 def own_parts(path: Path, shards: Shards) -> dict[str, str]:
-    """What each clip served for in the run's training, by name; empty when it was trained on other data.
-
-    A corpus that was prepared again, with a clip more or a label less, is the run's own still: half of its names are those of training clips.
-    """
+    """What each clip served for in the run's training, by name; empty when it was trained on other data."""
     parts, known = parts_of_run(path, shards)
-    alike = len(taught_names(parts).intersection(shards.names))
-    return parts if known or alike >= SAME_CORPUS_SHARE * len(shards) else {}
+    return parts if known else {}
 
 
 def parts_of_run(path: Path, shards: Shards) -> tuple[dict[str, str], bool]:
-    """What each clip served for in the training of the checkpoint at `path`, by name, and whether it was trained on these very shards.
+    """What each clip served for in the training of the checkpoint at `path`, by name, and whether it was trained on this corpus.
 
-    Raises CheckpointError when it was and does not say; a lone checkpoint of other data has no parts.
+    That may have been prepared again since, with a clip more, another label, column or rate: most of its names are the run's then. Raises CheckpointError when it was and does not say; a lone checkpoint of other data has no parts.
     """
     from ffdv.models.checkpoint import read_header
 
     known = data_hash_of(read_header(path).provenance) == data_hash(shards)
-    return (read_parts(path.parent) if known else _parts_beside(path)), known
+    if known:
+        return read_parts(path.parent), True
+    parts = _parts_beside(path)
+    return parts, is_same_corpus(parts, shards.names)
 
 
 def warn_of_taught(path: Path, names: Sequence[str], own: Mapping[str, str]) -> tuple[Sentence, ...]:
