@@ -358,3 +358,24 @@ def test_a_group_that_is_alone_in_its_kind_is_not_taken_for_certain(lone: str) -
 
     assert estimate.low == 0.0
     assert estimate.value < estimate.high <= 1.0
+
+
+@pytest.mark.parametrize("clips", [134, 400])
+def test_a_calibration_error_lies_within_its_own_interval(clips: int) -> None:
+    """Resampling adds error of its own; BCa took that for a bias and put the interval beside the value."""
+    rng = np.random.default_rng(clips)
+    for _ in range(20):
+        scores = rng.beta(2, 2, clips)
+        labels = (rng.random(clips) < scores).astype(int)
+        found = bootstrap(labels, scores, metric="ece", resamples=200)
+        assert found.low <= found.value <= found.high
+        assert 0.01 < found.high - found.low < 0.2
+
+
+def test_a_share_of_reals_does_not_ask_how_many_fakes_there_are() -> None:
+    labels, scores = np.array([0] * 300 + [1] * 28), np.array([0.1] * 300 + [0.9] * 28)
+
+    found = bootstrap(labels, scores, metric=share_above(0.5, of_fakes=False), resamples=50)
+
+    assert (found.value, found.low, found.num_groups) == (0.0, 0.0, 300)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 300))

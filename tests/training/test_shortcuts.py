@@ -85,3 +85,18 @@ def test_fingerprints_are_no_shortcut() -> None:
     line = audit_line(labels, {"fingerprint_sound_0": labels.astype(np.float64), "sound_dc": luck})
 
     assert (line.best_probe, line.num_probes) == ("sound_dc", 1)
+
+
+def test_what_luck_alone_reaches_condemns_no_net() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    probes = {f"luck_{k}": rng.standard_normal(40) for k in range(24)}
+
+    line = audit_line(labels, probes, net_auc=0.6)
+
+    assert line.best_auc is not None
+    assert 0.6 < line.best_auc < line.luck < 0.85
+    assert "luck alone" in line.text
+    assert "do not believe" not in line.text
+    leak = audit_line(labels, {**probes, "leak": labels + 0.1 * rng.standard_normal(40)}, net_auc=0.6)
+    assert "do not believe" in leak.text

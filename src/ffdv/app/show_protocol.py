@@ -25,12 +25,13 @@ def show_evaluation(result: EvaluationTable) -> None:
     overall = result.overall
     say(f"{result.part}: {overall.num_real} real, {overall.num_fake} fake")
     if beside is None:
-        table(("measure", "value [95 % interval]"), list(overall.numbers.items()))
+        table(("measure", "value [95 % interval]"), [(name, _number(one)) for name, one in overall.numbers.items()])
     else:
         say(f"neutralised ({', '.join(beside.steps)}): {beside.audit.text}")
         neutral = beside.rows[0].numbers
-        rows = [(name, value, neutral.get(name, "")) for name, value in overall.numbers.items()]
+        rows = [(name, _number(one), _number(neutral.get(name))) for name, one in overall.numbers.items()]
         table(("measure", "raw [95 % interval]", "neutralised"), rows)
+    _say_few(list(overall.numbers.values()))
     if result.by is not None:
         _show_groups(result)
     if result.localisation is not None:
@@ -64,7 +65,8 @@ def _show_groups(result: EvaluationTable) -> None:
             other = result.neutralised.row(row.name)
             cells.append("" if other is None else _number(other.numbers.get("auc")))
     table(headings, rows, right=("real", "fake"))
-    _say_few([estimate for row in result.rows[1:] for estimate in row.numbers.values()])
+    if not any(estimate.few for estimate in result.overall.numbers.values()):  # said already
+        _say_few([estimate for row in result.rows[1:] for estimate in row.numbers.values()])
 
 
 def _number(estimate: Estimate | None) -> str:

@@ -147,6 +147,16 @@ def taught_clips(run: Path) -> frozenset[str]:
     return taught_names(read_parts(run))
 
 
+# What is to be known of numbers on clips of these parts.
+_FLATTERS = {
+    "calibration": Sentence(
+        "the run's calibration was fitted on these clips: AUC, EER and TPR are honest, but log_loss, brier, ece, accuracy "
+        "and verdicts flatter it"
+    ),
+    "validation": Sentence("the run's epoch and calibration were chosen on these clips: the numbers flatter it"),
+}
+
+
 def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> ChosenClips:
     """The test part of the run, or else what chose least: the calibration part, or the validation part, with a warning."""
     test, calibration, validation = (
@@ -155,13 +165,8 @@ def _unseen(parts: npt.NDArray[np.object_], labelled: npt.NDArray[np.int64]) -> 
     if len(test):
         return ChosenClips(test, Sentence("the run's test part"))
     if len(calibration):
-        text = Sentence(
-            "the run's calibration was fitted on these clips: AUC, EER and TPR are honest, but log_loss, brier, ece, accuracy "
-            "and verdicts flatter it"
-        )
-        return ChosenClips(calibration, Sentence("the run's calibration part"), (text,))
-    flatters = Sentence("the run's epoch and calibration were chosen on these clips: the numbers flatter it")
-    return ChosenClips(validation, Sentence("the run's validation part"), (flatters,))
+        return ChosenClips(calibration, Sentence("the run's calibration part"), (_FLATTERS["calibration"],))
+    return ChosenClips(validation, Sentence("the run's validation part"), (_FLATTERS["validation"],))
 
 
 def _named(
@@ -175,7 +180,9 @@ def _named(
     ):
         chosen = labelled[names[labelled] == split]
         if len(chosen):
-            return ChosenClips(chosen, part)
+            served = set(parts[chosen].tolist()).intersection(("validation", "calibration"))
+            told = tuple(text for part_name, text in _FLATTERS.items() if part_name in served)
+            return ChosenClips(chosen, part, told)
     known = sorted({str(name) for names in (named, parts) for name in names if name})
     raise ManifestError(
         f"{clips.where}: there is no labelled clip in a split {split!r}; there are {', '.join(known) or 'none'}"

@@ -25,7 +25,7 @@ Statistic = Callable[[Numbers], Numbers]
 BLOCK_WEIGHTS = 250_000
 # Fewer people (or clips, where none are named) of a class: intervals are too short to be believed (docs/decisions/0006).
 FEWEST_GROUPS = 10
-FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class: the interval is too short to be believed"
+FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class: the interval cannot be relied on"
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
 
@@ -35,7 +35,8 @@ class Metric:
     """A number of labels and scores: prepare(labels, scores) sorts or bins once; it lies in [lowest, highest].
 
     inflated: resampling alone makes it larger (an absolute value does), so its resamples are moved back to its value;
-    fewest_reals: with fewer real clips the number would pretend, and bootstrap and compare refuse it.
+    fewest_reals: with fewer real clips the number would pretend, and bootstrap and compare refuse it; of: the class that it is made
+    of, whose groups alone count then.
     """
 
     prepare: Callable[[npt.ArrayLike, npt.ArrayLike], Statistic]
@@ -43,6 +44,7 @@ class Metric:
     highest: float = 1.0
     inflated: bool = False
     fewest_reals: int = 0
+    of: Literal["both", "real", "fake"] = "both"
 
 
 def _ranked(weighted: Callable[..., Numbers], *, fewest_reals: int = 0, **settings: float) -> Metric:
@@ -79,7 +81,7 @@ def share_above(threshold: float, *, of_fakes: bool) -> Metric:
         above = chosen * (values > threshold)
         return lambda weights: (weights @ above) / (weights @ chosen)
 
-    return Metric(prepare)
+    return Metric(prepare, of="fake" if of_fakes else "real")
 
 
 METRICS: Mapping[str, Metric] = {
@@ -162,15 +164,20 @@ def bootstrap(
     statistic = chosen.prepare(labels, scores)
     plan = _Resampling.of(np.asarray(labels).astype(bool), groups)
     value = float(statistic(np.ones((1, plan.num_clips)))[0])
-    estimate = partial(Estimate, value, confidence=confidence, method=f"bootstrap-{method}", num_groups=plan.num_groups)
-    if plan.num_groups < 2:
+    count = plan.num_groups_of[chosen.of]
+    if chosen.inflated:
+        method = "percentile"  # what BCa corrects is a bias of the estimate, not one of the resampling
+    estimate = partial(Estimate, value, confidence=confidence, method=f"bootstrap-{method}", num_groups=count)
+    if count < 2:
         return estimate(low=chosen.lowest, high=chosen.highest)
     draws = np.concatenate([statistic(weights) for weights in plan.draw(resamples, seed)])
+    if chosen.inflated:
+        draws = np.clip(draws + (value - draws.mean()), chosen.lowest, chosen.highest)
     if np.ptp(draws) == 0 and value in (chosen.lowest, chosen.highest):
-        reach = ((1.0 - confidence) / 2.0) ** (1.0 / plan.num_groups)
+        reach = ((1.0 - confidence) / 2.0) ** (1.0 / count)
         low, high = (reach, 1.0) if value == chosen.highest else (0.0, 1.0 - reach)
         return estimate(low=low, high=high)
-    error = _widened_error(confidence, plan.num_groups)
+    error = _widened_error(confidence, count)
     shares = (
         (error, 1.0 - error)
         if method == "percentile"
@@ -272,7 +279,12 @@ class _Resampling:
 
     group: Indices  # (n,) number of each clip's group
     strata: tuple[Indices, ...]  # numbers of the groups of reals only, fakes only, and both (see `of` for lone groups)
-    num_groups: int  # of the class that has fewer
+    num_groups_of: Mapping[str, int]  # real, fake, and both: of the class that has fewer
+
+    @property
+    def num_groups(self) -> int:
+        """Of the class that has fewer."""
+        return self.num_groups_of["both"]
 
     @classmethod
     def of(cls, fake: Truths, groups: Groups | None) -> _Resampling:
@@ -286,7 +298,8 @@ class _Resampling:
             # and the class that stays apart is in every resample all the same.
             kinds = [real_only, has_fake] if fake_only.sum() == 1 < real_only.sum() else [has_real, fake_only]
         strata = tuple(np.flatnonzero(kind) for kind in kinds if kind.any())
-        return cls(number, strata, int(min(has_fake.sum(), has_real.sum())))
+        counts = {"real": int(has_real.sum()), "fake": int(has_fake.sum())}
+        return cls(number, strata, {**counts, "both": min(counts.values())})
 
     @property
     def num_clips(self) -> int:

@@ -111,6 +111,10 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
         raise ManifestError(
             f"{shards.folder}: all {usable.sum()} clips that can be judged are {one}; training needs {other} ones too"
         )
+    if spec.groups != SplitSpec().groups and (unknown := [by for by in spec.groups if not any(shards.group(by))]):
+        raise ManifestError(
+            f"{shards.folder}: no clip has a {unknown[0]!r} (split.groups); group columns are {', '.join(shards.group_names) or 'none'}"
+        )
     try:
         of_row, notes = _divide(shards, labelled, usable, spec)
     except ManifestError:
