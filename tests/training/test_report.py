@@ -162,7 +162,7 @@ def test_rows_of_few_people_are_marked_and_said_to_be_so(data: ReportData) -> No
         changed = replace(row, numbers={**row.numbers, "auc": replace(auc, num_groups=num_groups)})
         shown = replace(data, by_group={"method": (changed,)})
         marked[num_groups] = [
-            f"{auc} *" in text and "too short to be believed" in text for text in (as_html(shown), as_markdown(shown))
+            f"{auc} *" in text and "cannot be relied on" in text for text in (as_html(shown), as_markdown(shown))
         ]
 
     assert marked == {FEWEST_GROUPS - 1: [True, True], FEWEST_GROUPS: [False, False]}

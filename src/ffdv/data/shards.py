@@ -313,6 +313,10 @@ def open_shards(path: Path | str) -> Shards:
 def read_index(folder: Path) -> ShardIndex | None:
     """What shards.json says, None when there is none. Raises ShardError when it is foreign or of another version."""
     path = folder / INDEX_NAME
+    if folder.is_file():
+        raise ShardError(
+            f"{folder}: is a file, no folder of prepared clips; prepare it first: ffdv prepare {folder} --out SHARDS"
+        )
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

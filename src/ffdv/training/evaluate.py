@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.data.corpus import group_spellings
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
     LabelledClips,
@@ -314,7 +315,9 @@ def _write_report(
 
     clips = _clips_of(judged.scored, shards, judged.calibration, resamples)
     by_group = {} if table.by is None else {table.by: table.rows[1:]}
-    if "method" not in by_group and any(methods := _column(shards, "method", clips.where)):
+    if not set(group_spellings("method")).intersection(by_group) and any(
+        methods := _column(shards, "method", clips.where)
+    ):
         by_group["method"] = tuple(_group_rows(clips, methods, "method"))
     write_report(
         folder,

@@ -36,6 +36,7 @@ PAGE = """{% extends "page" %}
 <div class="grid cards">
 {% for name, value, low, high, means in cards %}<div class="card"><div class="small soft">{{ name }}</div><div class="big">{{ value }}</div>{% if low %}<div class="small">[{{ low }}, {{ high }}]</div>{% endif %}<div class="small soft">{{ means }}</div></div>
 {% endfor %}</div>
+{% if overall.numbers.auc.few %}<p class="soft small">{{ few }}</p>{% endif %}
 {% if table.warnings %}<h2>{{ w.read_first }}</h2>{% for text in table.warnings %}<p class="note">{{ worded(text, lang) }}</p>{% endfor %}{% endif %}
 
 <h2>{{ w.shortcuts }}</h2>
@@ -172,7 +173,7 @@ def _cards(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, str, 
     ][:1]
     cards.append((w["ece"], numbers["ece"], "{:.3f}", w["ece_means"]))
     shown = [
-        (name, *(form.format(getattr(number, part)) for part in ("value", "low", "high")), means)
+        (name + " *" * number.few, *(form.format(getattr(number, part)) for part in ("value", "low", "high")), means)
         for name, number, form, means in cards
     ]
     return [*shown, (w["coverage"], f"{data.confidence.coverage_at_risk:.0%}", "", "", w["coverage_means"])]  # type: ignore[list-item]

@@ -52,6 +52,10 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
         )
     if skipped:
         problems.append(Problem("skipped", _skipped(skipped)))
+    if not clips and (root / "shards.json").is_file():
+        raise ManifestError(
+            f"{folder}: holds prepared clips, no media files; give the folder or the table that they were prepared from"
+        )
     if not clips:
         reasons = " ".join(problem.text for problem in problems[:MANY]) or "it is empty"
         raise ManifestError(f"{folder}: holds no media files: {reasons}")
