@@ -22,6 +22,6 @@ def test_an_interval_over_few_people_is_marked_and_said_to_be_too_short(
     show_crossval(CrossvalTable("voice", ("data",), "method", 1, (row(num_groups),), ()))
 
     shown = capsys.readouterr().out
-    assert ("too short to be believed" in " ".join(shown.split())) == marked
+    assert ("cannot be relied on" in " ".join(shown.split())) == marked
     assert ("*" in shown) == marked
     assert _label(row(num_groups)).endswith(" *") == marked
