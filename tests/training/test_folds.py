@@ -122,16 +122,13 @@ def test_people_of_few_clips_are_held_out_together_a_row_a_fold(tmp_path: Path) 
     judged = [row for fold in planned.folds for group in fold.groups for row in group.rows]
     assert sorted(judged) == list(range(160))
     assert [len(fold.groups) for fold in planned.folds] == [1] * 4
-    assert planned.folds[0].groups[0].value == "fold 1: 10 of few clips"
+    assert planned.folds[0].groups[0].value == "fold 1: 10 together"
     for fold in planned.folds:
         held = {clips[row].groups["identity"] for row in fold.rows}
         used = [row for row, part in enumerate(fold.parts.of_row) if part in {"train", "validation", "calibration"}]
         assert used
         assert not held & {clips[row].groups["identity"] for row in used}
-    assert any(
-        "40 values have fewer than 5 clips of a class and are held out and judged together" in note
-        for note in planned.notes
-    )
+    assert "a row is a fold: all who are held out in it" in planned.notes
     with pytest.raises(ManifestError, match=r"hold them out together \(--folds 5\)"):
         plan(shards, "identity")
     with pytest.raises(ManifestError, match="ask for fewer folds"):

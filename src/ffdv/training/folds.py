@@ -77,7 +77,7 @@ def plan_folds(
     """Hold out each value of the group column `by` (folds=None), or whole values in so many folds.
 
     A value with too few clips to be judged alone is only trained on in the first case; in the second it is held out too, and the small
-    values of a fold are one row together: that is how people of a few clips each are judged.
+    values of a fold are one row together. People in folds are always judged together, a row a fold: one person's AUC says little.
     usable (clips,): labelled clips that the recipe's net can judge; spec: how the rest is divided (its groups, shares and seed; a
     split of the corpus's own is not used). Raises ManifestError when there is no such column, or too little to hold out.
     """
@@ -96,10 +96,13 @@ def plan_folds(
         )
     if folds is not None and not 2 <= folds <= len(values):
         raise ManifestError(f"folds must be 2 to the {len(values)} values of {by!r}, got {folds}")
-    partners = corpus.partners(corpus.values(), spec.seed)
+    together = folds is not None and by in GROUP_SPELLINGS["identity"]
+    alone = [] if together else corpus.values()
+    partners = corpus.partners(alone, spec.seed)
     named = [(value, (value,)) for value in values] if folds is None else corpus.dealt(values, folds, spec.seed)
-    planned = [_fold(corpus, label, held, partners=partners, spec=spec) for label, held in named]
-    return FoldPlan(by, tuple(fold for fold, _ in planned), tuple(_notes(corpus, partners, planned)))
+    planned = [_fold(corpus, label, held, alone=alone, partners=partners, spec=spec) for label, held in named]
+    notes = _notes(corpus, partners, planned, together=together)
+    return FoldPlan(by, tuple(fold for fold, _ in planned), tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -189,15 +192,19 @@ class _Corpus:
         return [(name, tuple(sorted(held[name]))) for name in names]
 
 
-def _fold(corpus: _Corpus, label: str, held: Sequence[str], *, partners: IntArray, spec: SplitSpec) -> tuple[Fold, str]:
-    """One fold, and how its other clips were divided. Raises ManifestError when nothing is left to train on."""
+def _fold(
+    corpus: _Corpus, label: str, held: Sequence[str], *, alone: Sequence[str], partners: IntArray, spec: SplitSpec
+) -> tuple[Fold, str]:
+    """One fold, and how its other clips were divided; values that are not `alone` are judged together. Raises ManifestError when
+    nothing is left to train on, or to judge.
+    """
     test = np.flatnonzero(np.isin(corpus.value, list(held)))
-    alone, few = set(corpus.values()), set(corpus.small_values())
     groups = [_held_out(corpus, value, partners) for value in held if value in alone]
-    together = np.flatnonzero(np.isin(corpus.value, [value for value in held if value in few]))
+    together = np.flatnonzero(np.isin(corpus.value, [value for value in held if value not in alone]))
     if np.bincount(corpus.labels[together], minlength=2).min() >= FEWEST_CLIPS:
         count = len(set(corpus.value[together].tolist()))
-        groups.append(HeldOut(f"{label}: {count} of few clips", tuple(together.tolist()), f"same {corpus.by}"))
+        whose = f"{count} of few clips" if alone else f"{count} together"
+        groups.append(HeldOut(f"{label}: {whose}", tuple(together.tolist()), f"same {corpus.by}"))
     if not groups:
         raise ManifestError(
             f"{label}: the {len(held)} values of {corpus.by!r} in it have fewer than {FEWEST_CLIPS} clips of a class together; ask for fewer folds"
@@ -237,7 +244,7 @@ def _held_out(corpus: _Corpus, value: str, partners: IntArray) -> HeldOut:
     return HeldOut(value, (*own.tolist(), *chosen.tolist()), f"{words}, same source" if same_source else words)
 
 
-def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, str]]) -> list[str]:
+def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, str]], *, together: bool) -> list[str]:
     """How the folds were drawn."""
     by_method = corpus.by in GROUP_SPELLINGS["method"]
     said = [
@@ -252,9 +259,11 @@ def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, st
             f"groups of one class are judged against {counts[REAL]} real and {counts[FAKE]} fake clips {whose}set apart, which no net "
             f"of any fold was trained on; against those of the group's own sources where there are {ENOUGH_REALS}"
         )
-    if small := corpus.small_values():
-        together = any(set(corpus.value[list(group.rows)]) & set(small) for fold, _ in planned for group in fold.groups)
-        what = "are held out and judged together, a row a fold" if together else "are only trained on"
+    if together:
+        said.append("a row is a fold: all who are held out in it")
+    elif small := corpus.small_values():
+        judged = any(set(corpus.value[list(group.rows)]) & set(small) for fold, _ in planned for group in fold.groups)
+        what = "are held out and judged together, a row a fold" if judged else "are only trained on"
         said.append(f"{len(small)} values have fewer than {FEWEST_CLIPS} clips of a class and {what}")
     said += [f"{how} ({count} folds)" for how, count in Counter(how for _, how in planned).most_common()]
     return said
