@@ -35,8 +35,8 @@ FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "stillness": (("stillness", -1),),
     "pasted": (("net_high", 1), ("net_uneven", 1)),
 }
-# Chosen on development clips: flat from 0.3 to 1 for motion and stillness, from 1 to 1.5 for pasted (docs/log.md, 2026-11-25).
-WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "pasted": 1.0}
+# Chosen on development clips: flat from 0.3 to 1 for motion and stillness, from 1 to 2 for pasted (docs/log.md, 2026-11-27).
+WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "pasted": 1.5}
 
 
 @dataclass(frozen=True)
