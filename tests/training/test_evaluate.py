@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from functools import partial
@@ -167,6 +168,22 @@ def test_the_file_for_machines_holds_the_table(run: RunSummary, shards: Path, tm
     assert [row["name"] for row in written["rows"]] == [row.name for row in table.rows]
     assert written["rows"][0]["numbers"]["auc"]["value"] == table.overall.numbers["auc"].value
     assert written["audit"]["text"] == table.audit.text
+
+
+def test_each_judged_clip_can_be_written_and_the_table_says_how_it_came_about(
+    run: RunSummary, shards: Path, tmp_path: Path
+) -> None:
+    table = quick(run.folder, data=shards, scores=tmp_path / "clips.csv")
+
+    with (tmp_path / "clips.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels, scores = [int(row["target"]) for row in rows], [float(row["y_pred"]) for row in rows]
+    assert (labels.count(0), labels.count(1)) == (table.overall.num_real, table.overall.num_fake)
+    assert roc_auc(labels, [float(row["logit"]) for row in rows]) == table.overall.numbers["auc"].value
+    assert np.mean((np.array(scores) - labels) ** 2) == pytest.approx(table.overall.numbers["brier"].value)
+    assert table.about["run"]["seeds"] == {"training": 0, "loader": 0, "split": 0}
+    assert table.about["bootstrap"]["resamples"] == 50
+    assert table.about["run"]["provenance"]["data"]["hash"] == table.about["data_hash"]
 
 
 def test_groups_are_rows_worst_first_each_against_reals(tmp_path: Path) -> None:

@@ -209,6 +209,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the numbers to this file.", show_default=False)
     ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Write a CSV of each judged clip: label, score, logit.", show_default=False)
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Folder for report.html and model_card.md.", show_default=False)
     ] = None,
@@ -228,6 +231,7 @@ def evaluate(
             neutralise=neutralise,
             steps=steps,
             json=json_file,
+            scores=scores,
             report=report,
             lang=lang,
         )

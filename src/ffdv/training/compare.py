@@ -48,7 +48,8 @@ class Comparison:
     def sentence(self) -> str:
         """What to conclude, in one sentence."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        measured = f"{value:+.3f} AUC [{low:+.3f}, {high:+.3f}], DeLong p = {self.delong.p_value:.3g}"
+        # The bootstrap's p belongs to its interval; DeLong's is too sure where one person has many of the clips (docs/log.md).
+        measured = f"{value:+.3f} AUC [{low:+.3f}, {high:+.3f}], p = {self.difference.p_value:.3g} by bootstrap, {self.delong.p_value:.3g} by DeLong"
         if self.difference.num_groups < FEWEST_GROUPS:
             return f"too few to call one better: {self.difference.num_groups} independent groups of a class, it takes {FEWEST_GROUPS}; {measured}"
         if not (self.difference.significant and self.delong.significant):

@@ -8,13 +8,15 @@ Clips that the run was trained on are never part of the table unless they are as
 
 from __future__ import annotations
 
+import csv
+import io
 import json as json_format
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,7 @@ from ffdv.data.seen import (
     read_parts,
     taught_names,
 )
-from ffdv.data.shards import Shards, open_shards
+from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.confidence import Confidence, measure_confidence
@@ -95,7 +97,8 @@ class EvaluationTable:
     warnings: what a reader must know before believing the numbers; audit: the shortcuts on the same clips; confidence: calibration
     before and after, reliability, risk against coverage, and the stored thresholds on these clips, None with one class only;
     neutralised: the same numbers on neutralised clips, None where they were not asked for; localisation: how well forged seconds are
-    found, None where no judged fake has windows and known forged seconds.
+    found, None where no judged fake has windows and known forged seconds; about: how it came about: versions, data, recipe and seed of
+    the run, hash of these shards, and the bootstrap.
     """
 
     model: str
@@ -109,6 +112,7 @@ class EvaluationTable:
     confidence: Confidence | None = None
     neutralised: Neutralised | None = None
     localisation: Localisation | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def overall(self) -> EvaluationRow:
@@ -141,6 +145,7 @@ def evaluate(
     neutralise: bool = False,
     steps: str | Sequence[str] | None = None,
     json: Path | str | None = None,
+    scores: Path | str | None = None,
     report: Path | str | None = None,
     lang: str = "en",
     resamples: int = 1000,
@@ -151,7 +156,7 @@ def evaluate(
     default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
     and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
     loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as
-    well; report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
+    well; scores: a CSV of each judged clip (video_name, target, y_pred, logit); report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
     Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), with the cure.
     """
     taken = neutral_steps(steps) if neutralise or steps is not None else ()
@@ -177,7 +182,13 @@ def evaluate(
         warnings=(*taught, *chosen.warnings, *judged.warnings),
         resamples=resamples,
     )
-    table = replace(table, localisation=_localisation(judged.scored, shards, resamples))
+    table = replace(
+        table,
+        localisation=_localisation(judged.scored, shards, resamples),
+        about=_about(checkpoint_path, shards, resamples),
+    )
+    if scores is not None:
+        _write_clip_scores(Path(scores), judged)
     if taken:
         of_same = _neutralised(checkpoint_path, shards, judged.scored.names, taken, by=by, resamples=resamples)
         table = replace(table, neutralised=of_same)
@@ -190,6 +201,44 @@ def evaluate(
     if report is not None:
         _write_report(Path(report), checkpoint_path, shards, judged=judged, table=table, lang=lang, resamples=resamples)
     return table
+
+
+def _about(path: Path, shards: Shards, resamples: int) -> dict[str, Any]:
+    """What a paper's table needs to be made again."""
+    from ffdv import __version__
+    from ffdv.models.checkpoint import read_header
+
+    header = read_header(path)
+    recipe: Mapping[str, Any] = header.recipe
+    seeds = {
+        name: recipe[name].get("seed") for name in ("training", "loader", "split") if isinstance(recipe.get(name), dict)
+    }
+    return {
+        "ffdv": __version__,
+        "data_hash": data_hash(shards),
+        "run": {"recipe": recipe.get("name"), "seeds": seeds, "provenance": dict(header.provenance)},
+        "bootstrap": {
+            "resamples": resamples,
+            "seed": 0,
+            "method": "BCa, classes kept; calibration errors by percentiles",
+        },
+    }
+
+
+def _write_clip_scores(path: Path, judged: RunOpinions) -> None:
+    """Each judged clip's name, label, calibrated probability and logit, for tables and tests of one's own."""
+    scored = judged.scored
+    probabilities = scored.scores if judged.calibration is None else judged.calibration.apply(scored.logits)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("video_name", "target", "y_pred", "logit"))
+    writer.writerows(
+        (name, label, f"{p:.9g}", f"{logit:.9g}")
+        for name, label, p, logit in zip(
+            scored.names, scored.labels.tolist(), probabilities.tolist(), scored.logits.tolist(), strict=True
+        )
+    )
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True)
