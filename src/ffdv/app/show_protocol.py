@@ -112,7 +112,7 @@ def follow_folds(bar: Progress) -> Callable[[CrossvalProgress], None]:
     def show(now: CrossvalProgress) -> None:
         if now.fold not in begun:
             begun.add(now.fold)
-            err.print(f"fold {now.fold}/{now.folds}: without {now.name}" if now.folds > 1 else now.name, markup=False)
+            err.print(f"fold {now.fold}/{now.folds}: {now.name} held out" if now.folds > 1 else now.name, markup=False)
         told(now.training)
 
     return show
