@@ -379,3 +379,18 @@ def test_a_share_of_reals_does_not_ask_how_many_fakes_there_are() -> None:
 
     assert (found.value, found.low, found.num_groups) == (0.0, 0.0, 300)
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 300))
+
+
+def test_one_person_with_half_of_the_clips_is_no_crowd() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0] * 40 + [1] * 40)
+    even = [f"p{k}" for k in range(80)]
+    lopsided = [*even[:40], *["loud"] * 20, *even[60:]]
+    scores = rng.normal(labels)
+
+    crowd, few = (bootstrap(labels, scores, groups=groups, resamples=50) for groups in (even, lopsided))
+
+    assert (crowd.num_groups, crowd.effective_groups, crowd.few) == (40, 40.0, False)
+    assert few.num_groups == 21
+    assert few.effective_groups == pytest.approx(40**2 / (20**2 + 20))
+    assert few.few

@@ -25,7 +25,7 @@ Statistic = Callable[[Numbers], Numbers]
 BLOCK_WEIGHTS = 250_000
 # Fewer people (or clips, where none are named) of a class: intervals are too short to be believed (docs/decisions/0006).
 FEWEST_GROUPS = 10
-FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class: the interval cannot be relied on"
+FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class, or one has most of the clips: the interval cannot be relied on"
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
 
@@ -100,7 +100,9 @@ METRICS: Mapping[str, Metric] = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval. num_groups: independent groups in the class that has fewer of them."""
+    """A number with its interval. num_groups: independent groups in the class that has fewer of them; effective_groups: as many of equal
+    size would tell as much (Kish 1965), which is far fewer where one person has half of the clips; None: not known.
+    """
 
     value: float
     low: float
@@ -108,11 +110,12 @@ class Estimate:
     confidence: float
     method: str
     num_groups: int
+    effective_groups: float | None = None
 
     @property
     def few(self) -> bool:
         """Whether fewer than FEWEST_GROUPS stand behind it: its interval is then too short."""
-        return self.num_groups < FEWEST_GROUPS
+        return _fewest(self.num_groups, self.effective_groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
         """As tables show it."""
@@ -130,11 +133,21 @@ class Difference:
     confidence: float
     method: str
     num_groups: int
+    effective_groups: float | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether fewer than FEWEST_GROUPS stand behind it."""
+        return _fewest(self.num_groups, self.effective_groups) < FEWEST_GROUPS
 
     @property
     def significant(self) -> bool:
         """Whether the interval leaves zero out."""
         return not self.low <= 0.0 <= self.high
+
+
+def _fewest(num_groups: int, effective: float | None) -> float:
+    return num_groups if effective is None else min(num_groups, effective)
 
 
 def bootstrap(
@@ -167,7 +180,14 @@ def bootstrap(
     count = plan.num_groups_of[chosen.of]
     if chosen.inflated:
         method = "percentile"  # what BCa corrects is a bias of the estimate, not one of the resampling
-    estimate = partial(Estimate, value, confidence=confidence, method=f"bootstrap-{method}", num_groups=count)
+    estimate = partial(
+        Estimate,
+        value,
+        confidence=confidence,
+        method=f"bootstrap-{method}",
+        num_groups=count,
+        effective_groups=plan.effective_of[chosen.of],
+    )
     if count < 2:
         return estimate(low=chosen.lowest, high=chosen.highest)
     draws = np.concatenate([statistic(weights) for weights in plan.draw(resamples, seed)])
@@ -210,7 +230,12 @@ def compare(
     once = np.ones((1, plan.num_clips))
     value = float((second(once) - first(once))[0])
     difference = partial(
-        Difference, value, confidence=confidence, method="bootstrap-paired", num_groups=plan.num_groups
+        Difference,
+        value,
+        confidence=confidence,
+        method="bootstrap-paired",
+        num_groups=plan.num_groups,
+        effective_groups=plan.effective_of["both"],
     )
     if plan.num_groups < 2:
         reach = chosen.highest - chosen.lowest
@@ -234,7 +259,14 @@ def delong(
     """
     areas, covariance, plan = _delong(labels, [scores], groups)
     area = float(areas[0])
-    estimate = partial(Estimate, area, confidence=confidence, method="delong", num_groups=plan.num_groups)
+    estimate = partial(
+        Estimate,
+        area,
+        confidence=confidence,
+        method="delong",
+        num_groups=plan.num_groups,
+        effective_groups=plan.effective_of["both"],
+    )
     if plan.num_groups < 2:
         return estimate(low=0.0, high=1.0)
     if area in (0.0, 1.0):
@@ -260,7 +292,14 @@ def compare_delong(
     """
     areas, covariance, plan = _delong(labels, [scores_a, scores_b], groups)
     value = float(areas[1] - areas[0])
-    difference = partial(Difference, value, confidence=confidence, method="delong-paired", num_groups=plan.num_groups)
+    difference = partial(
+        Difference,
+        value,
+        confidence=confidence,
+        method="delong-paired",
+        num_groups=plan.num_groups,
+        effective_groups=plan.effective_of["both"],
+    )
     if plan.num_groups < 2:
         return difference(low=-1.0, high=1.0, p_value=1.0)
     error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1], 0.0)))
@@ -280,6 +319,7 @@ class _Resampling:
     group: Indices  # (n,) number of each clip's group
     strata: tuple[Indices, ...]  # numbers of the groups of reals only, fakes only, and both (see `of` for lone groups)
     num_groups_of: Mapping[str, int]  # real, fake, and both: of the class that has fewer
+    effective_of: Mapping[str, float]  # likewise, as many of equal size would tell as much
 
     @property
     def num_groups(self) -> int:
@@ -299,7 +339,16 @@ class _Resampling:
             kinds = [real_only, has_fake] if fake_only.sum() == 1 < real_only.sum() else [has_real, fake_only]
         strata = tuple(np.flatnonzero(kind) for kind in kinds if kind.any())
         counts = {"real": int(has_real.sum()), "fake": int(has_fake.sum())}
-        return cls(number, strata, {**counts, "both": min(counts.values())})
+        effective = {}
+        for name, own in (("real", ~fake), ("fake", fake)):
+            sizes = np.bincount(number[own]).astype(np.float64)
+            effective[name] = float(sizes.sum() ** 2 / (sizes**2).sum())
+        return cls(
+            number,
+            strata,
+            {**counts, "both": min(counts.values())},
+            {**effective, "both": min(effective.values())},
+        )
 
     @property
     def num_clips(self) -> int:

@@ -50,8 +50,11 @@ class Comparison:
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         # The bootstrap's p belongs to its interval; DeLong's is too sure where one person has many of the clips (docs/log.md).
         measured = f"{value:+.3f} AUC [{low:+.3f}, {high:+.3f}], p = {self.difference.p_value:.3g} by bootstrap, {self.delong.p_value:.3g} by DeLong"
-        if self.difference.num_groups < FEWEST_GROUPS:
-            return f"too few to call one better: {self.difference.num_groups} independent groups of a class, it takes {FEWEST_GROUPS}; {measured}"
+        if self.difference.few:
+            groups = f"{self.difference.num_groups} independent groups of a class"
+            if self.difference.num_groups >= FEWEST_GROUPS:
+                groups += f", which tell no more than {self.difference.effective_groups:.1f} of equal size"
+            return f"too few to call one better: {groups}, it takes {FEWEST_GROUPS}; {measured}"
         if not (self.difference.significant and self.delong.significant):
             return f"no difference can be shown on these clips: {measured}"
         better, worse = (self.run_b, self.run_a) if value > 0 else (self.run_a, self.run_b)
