@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
+from ffdv.data.seen import read_parts
 from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
 from ffdv.training.engine import Progress
@@ -134,6 +135,27 @@ def test_a_finished_run_is_a_member_as_it_is(data: Path, tmp_path: Path) -> None
     table = evaluate(run, data=data, split="validation", resamples=20)
     assert table.overall.num_real
     assert table.overall.num_fake
+
+
+def test_runs_of_the_same_clips_are_weighed_on_half_of_the_validation_clips(data: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two")):
+        recipe = tiny_recipe(training={"epochs": 2, "seed": seed})
+        train(recipe, data=data, out=tmp_path / "runs" / name, export=False)
+    members = [str(tmp_path / "runs" / name) for name in ("one", "two")]
+    recipe = tiny_recipe(fusion={"members": members}).model_copy(update={"kind": "late"})
+
+    summary = train(recipe, data=data, out=tmp_path / "run", export=False)
+
+    before = choose_parts(open_shards(data), recipe.split).counts()
+    assert summary.clips["train"] + summary.clips["validation"] == before["validation"]
+    assert any("half of the validation clips" in note for note in summary.notes)
+    parts = read_parts(tmp_path / "run")
+    taught = {name for name, part in read_parts(tmp_path / "runs" / "one").items() if part == "train"}
+    assert not taught & {name for name, part in parts.items() if part != "left_out"}
+    person = {clip.name: clip.groups["identity"] for clip in open_shards(data).clips()}
+    sides = [{person[name] for name, part in parts.items() if part == side} for side in ("train", "validation")]
+    assert not sides[0] & sides[1]
+    assert train(recipe, data=data, out=tmp_path / "run", resume=True, export=False).outcome == "finished"
 
 
 def test_a_finished_run_that_knows_the_judging_clips_is_refused(data: Path, tmp_path: Path) -> None:

@@ -91,6 +91,42 @@ def trained_to_its_end(folder: Path) -> bool:
     return outcome in {"finished", "stopped_early"}
 
 
+def parts_beside_members(recipe: Recipe, shards: Shards, parts: Parts, folder: Path) -> Parts:
+    """The parts of a fusion whose members are all finished runs: where these were taught its training clips, half of its validation clips,
+    in whole groups, take their place, for weights can only be fitted on what no member was taught.
+
+    `folder`: of the fusion. The parts as they are where there are training clips enough, or nothing can be divided.
+    """
+    weights = [finished_run(name, Members(folder, ()).path(name)) for name in recipe.fusion.members]
+    runs = [one.parent for one in weights if one is not None and (one.parent / PARTS_NAME).is_file()]
+    if len(runs) < len(recipe.fusion.members):
+        return parts
+    taught = frozenset().union(*map(taught_clips, runs))
+    new = {int(shards.labels[row]) for row in parts.rows("train") if shards.names[row] not in taught}
+    rows, clips = parts.rows("validation"), shards.clips()
+    if new == {REAL, FAKE}:
+        return parts
+    try:
+        halves = split_by_group(
+            [clips[row] for row in rows],
+            by=recipe.split.groups,
+            shares={"fit": 0.5, "judge": 0.5},
+            seed=recipe.split.seed,
+        )
+    except ManifestError:
+        return parts
+    of_row: list[Part] = ["left_out" if part == "train" else part for part in parts.of_row]
+    for row, half in zip(rows, halves, strict=True):
+        of_row[row] = "train" if half == "fit" else "validation"
+    divided = [
+        {int(shards.labels[row]) for row, part in enumerate(of_row) if part == one} for one in ("train", "validation")
+    ]
+    if divided != [{REAL, FAKE}, {REAL, FAKE}]:
+        return parts
+    note = "the members were taught the training clips: their weights are fitted on half of the validation clips"
+    return replace(parts, of_row=tuple(of_row), notes=(*parts.notes, note))
+
+
 TrainMember = Callable[[Recipe, Parts, Path, Callable[[Progress], None] | None], object]
 TakeMember = Callable[[Path, Path], object]
 
@@ -113,12 +149,12 @@ def train_members(
     from ffdv.training.kinds import kind_of
 
     members = Members(folder, recipe.fusion.members)
-    inner = _inner_parts(recipe, shards, parts)
     finished = {name: finished_run(name, members.path(name)) for name in recipe.fusion.members}
     # All of them before the first is trained: a name that is wrong is told at once.
     recipes = {
         name: load_recipe(name, recipe.fusion.member_settings) for name, weights in finished.items() if weights is None
     }
+    inner = _inner_parts(recipe, shards, parts) if recipes else parts
     trained = 0
     for name, weights in finished.items():
         if weights is not None:

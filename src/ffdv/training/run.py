@@ -55,7 +55,7 @@ from ffdv.training.engine import (
 )
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups
 from ffdv.training.kinds import Asked, Kind, kind_of, restore_net
-from ffdv.training.late import METRICS_NAME, Members, take_over, train_members, trained_to_its_end
+from ffdv.training.late import METRICS_NAME, Members, parts_beside_members, take_over, train_members, trained_to_its_end
 from ffdv.training.log import Events, write_log
 from ffdv.training.optimiser import build_optimiser
 from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
@@ -134,6 +134,8 @@ def train(
         _refuse_run(Path(out))
     shards = open_one_or_joined(data, Path(out) / JOINED)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
+    if kind_of(recipe).members:
+        parts = parts_beside_members(recipe, shards, parts, Path(out))
     given = GivenParts(shards, parts, Path(out))
     return train_given(recipe, given, resume=resume, progress=progress, accelerator=accelerator, export=export)
 
