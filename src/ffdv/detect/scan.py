@@ -218,10 +218,14 @@ def apart(clip: Clip, folder: Path) -> Clip:
     """The clip, under its whole path where the report holds another file of its name that is still there."""
     told = _told(_base(clip.name, folder).with_suffix(".json"))
     before = (told or {}).get("request", {}).get("file")
-    path = str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode()
+    path = _whole_path(clip)
     if before is None or before == path or not Path(before).is_file():
         return clip
     return Clip(path, clip.path)
+
+
+def _whole_path(clip: Clip) -> str:
+    return str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode()
 
 
 def page_name(name: str) -> str:
@@ -327,7 +331,7 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
     except OSError:
         facts = None  # it is gone; reading it says so
     return {
-        "file": str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode(),
+        "file": _whole_path(clip),
         "file_bytes": facts.st_size if facts else None,
         "file_modified_ns": facts.st_mtime_ns if facts else None,
         "language": job.lang,
