@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,27 @@ def test_probe_speaks_json_for_each_file(clip: Path, tmp_path: Path) -> None:
     assert good["status"] == "ok"
     assert good["sounds"][0]["rate"] == 16_000
     assert bad["status"] == "failed"
+
+
+def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(40):
+        (tmp_path / "data" / f"{number}.wav").write_bytes(clip.read_bytes())
+    (tmp_path / "tmp").mkdir()
+    job = subprocess.Popen(
+        [sys.executable, "-m", "ffdv", "scan", str(tmp_path / "data"), "--workers", "1"],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+        if list((tmp_path / "tmp").glob("ffdv-scan-*/clips")):
+            break
+        time.sleep(0.1)
+    job.terminate()
+
+    assert job.wait(timeout=60) == 143
+    assert not list((tmp_path / "tmp").glob("ffdv-scan-*"))
 
 
 def test_a_file_whose_name_looks_like_a_flag_or_markup_is_only_a_name(clip: Path, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sys
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -351,6 +352,7 @@ def demo(
 def main() -> None:
     """Run the command; what goes wrong on purpose is one sentence, never a traceback."""
     _show_version()
+    signal.signal(signal.SIGTERM, _end_tidily)
     try:
         app(standalone_mode=True)
     except FfdvError as error:
@@ -377,6 +379,11 @@ def main() -> None:
             f"this command needs {error.name}, which the [{extra}] extra brings: pip install 'ffdv[{extra}]'"
         )
         sys.exit(UNUSABLE)
+
+
+def _end_tidily(number: int, _: object) -> NoReturn:
+    """A service manager's "stop": temporary folders are removed and workers ended on the way out."""
+    sys.exit(128 + number)
 
 
 def _show_version() -> None:
