@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ffdv.cores import keep_to_one_thread
+from ffdv.memory import share_one_arena
 
 
 def scan(
@@ -33,6 +34,7 @@ def scan(
     ] = False,
 ) -> None:
     """How likely a clip is forged, by which sense, in which seconds, and why. A folder is scanned by many processes and resumes."""
+    share_one_arena()
     keep_to_one_thread()  # decoding, faces and sound have threads of their own
     from ffdv.app import console, show_scan
     from ffdv.detect.scan import scan as scan_clips
