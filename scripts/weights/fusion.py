@@ -30,7 +30,7 @@ from stated import exit_status
 
 from ffdv.augment.neutralise import NeutraliseSpec, neutralise, neutralise_frames
 from ffdv.detect.fusion import FILE_NAME, Fusion, set_name, soft_maximum
-from ffdv.detect.judges import Held, hold, write_held
+from ffdv.detect.judges import hold, write_held
 from ffdv.detect.judging import shipped_detector, shipped_weights
 from ffdv.detect.senses import SenseName
 from ffdv.errors import MediaError
@@ -131,7 +131,7 @@ def neutral_copy(path: Path, folder: Path) -> Path:
         for stretch in read():
             yield neutralise_frames(stretch)
 
-    return write_held(Held(held.name, path, sound, None if read is None else encoded, held.fps), folder)
+    return write_held(replace(held, sound=sound, frames=None if read is None else encoded), folder)
 
 
 def languages(data: Path) -> dict[str, str]:

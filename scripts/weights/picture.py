@@ -242,7 +242,7 @@ def averaged(states: Sequence[Mapping[str, Tensor]]) -> PastedFaceNet:
 def train(files: Sequence[Path], seed: int) -> dict[str, Tensor]:
     """Real against forged in batches that hold each picture three times; the batch norms stay ImageNet's. Every seed starts alike.
 
-    Returns the net's weights, which are also kept beside the crops after each epoch.
+    Returns the net's weights.
     """
     torch.set_num_threads(1)
     sets = [np.load(file, mmap_mode="r") for file in files]
@@ -284,7 +284,6 @@ def train(files: Sequence[Path], seed: int) -> dict[str, Tensor]:
             f"  seed {seed}, epoch {epoch + 1}: loss {total / batches:.3f}, {time.monotonic() - start:.0f} s",
             flush=True,
         )
-        torch.save(net.state_dict(), files[0].parent / f"net-{seed}-epoch-{epoch + 1}.pt")
     return {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
 
 

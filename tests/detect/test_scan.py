@@ -22,7 +22,7 @@ from stand_ins import stand_in_detector
 from ffdv.app.show_scan import summary_lines
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
-from ffdv.detect.scan import ScanJob, clips_of, page_name, scan, scan_clips
+from ffdv.detect.scan import ScanJob, clips_of, page_name, page_of, scan, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.scores import read_scores
 from ffdv.detect.senses import SenseOpinion
@@ -170,6 +170,16 @@ def test_a_file_that_changes_while_it_is_looked_at_gets_no_verdict(
 
     assert reason.startswith("the file changed while it was looked at")
     assert not scanning.is_done(clip, tmp_path / "out", plan)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_single_files_of_one_name_have_each_the_page_that_is_told(tmp_path: Path) -> None:
+    for name in ("aa", "bb"):
+        (tmp_path / name).mkdir()
+        verdict = scan(write_media(tmp_path / name / "clip.wav", sound=voice(1.2)), out=tmp_path / "out")
+        assert isinstance(verdict, Verdict)
+        told = json.loads(page_of(verdict, tmp_path / "out").with_suffix(".json").read_text(encoding="utf-8"))
+        assert told["request"]["file"] == str((tmp_path / name / "clip.wav").resolve())
 
 
 @pytest.mark.usefixtures("shipped")

@@ -31,9 +31,9 @@ def show_evaluation(result: EvaluationTable) -> None:
         neutral = beside.rows[0].numbers
         rows = [(name, _number(one), _number(neutral.get(name))) for name, one in overall.numbers.items()]
         table(("measure", "raw [95 % interval]", "neutralised"), rows)
-    _say_few(list(overall.numbers.values()))
     if result.by is not None:
         _show_groups(result)
+    _say_few([estimate for row in result.rows for estimate in row.numbers.values()])
     if result.localisation is not None:
         _show_localisation(result.localisation)
     if result.confidence is not None:
@@ -65,8 +65,6 @@ def _show_groups(result: EvaluationTable) -> None:
             other = result.neutralised.row(row.name)
             cells.append("" if other is None else _number(other.numbers.get("auc")))
     table(headings, rows, right=("real", "fake"))
-    if not any(estimate.few for estimate in result.overall.numbers.values()):  # said already
-        _say_few([estimate for row in result.rows[1:] for estimate in row.numbers.values()])
 
 
 def _number(estimate: Estimate | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ffdv.app import console
 from ffdv.detect.report import MARKS, length_seconds, range_text
-from ffdv.detect.scan import ScanSummary, page_name
+from ffdv.detect.scan import ScanSummary, page_of
 from ffdv.detect.scan_json import LINE_SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
@@ -52,8 +52,7 @@ def show_verdict(verdict: Verdict, lang: Lang, out: Path | None) -> None:
         _lines(say("missing", lang), left)
     console.out.print(f"\n[dim]{console.printable(say('limits', lang))}[/]")
     if out is not None:
-        name = verdict.path.name.encode("utf-8", "backslashreplace").decode()
-        console.say(f"{out / 'clips' / (page_name(name) + '.html')}")
+        console.say(str(page_of(verdict, out)))
 
 
 def show_summary(summary: ScanSummary, lang: Lang) -> None:

@@ -22,7 +22,7 @@ from ffdv.errors import CheckpointError, ManifestError
 from ffdv.sentences import Sentence
 
 PARTS_NAME = "parts.csv"
-# Of the clips' names so many are those of clips that a run was trained on: it is the same corpus, prepared again.
+# Of the clips' names so many stand in a run's parts: it is the run's corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
 LABEL_CURE = "give its folder a label table (label.csv: video_name,target) and run ffdv prepare again, which decodes nothing twice"
 PARTS = ("train", "validation", "calibration", "test", "left_out")

@@ -148,7 +148,7 @@ def scan_clips(
                 tally.take(report)
         except KeyboardInterrupt:
             if job.out is not None:  # what is done is worth a list
-                told = [(clip, _told(_base(clip.name, folder).with_suffix(".json"))) for clip in clips]
+                told = [(clip, _told_of(clip, folder)) for clip in clips]
                 done = [clip for clip, its in told if its is not None and _is_of(its, clip, job)]
                 _write_lists([_read_back(clip, folder, job) for clip in done], job.out, job.lang)
             raise
@@ -205,7 +205,7 @@ def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
 
     One that failed is tried again: it may have been the machine.
     """
-    told = _told(_base(clip.name, folder).with_suffix(".json"))
+    told = _told_of(clip, folder)
     return told is not None and told.get("status") != "failed" and _is_of(told, clip, job)
 
 
@@ -216,7 +216,7 @@ def _is_of(told: Mapping[str, Any], clip: Clip, job: ScanJob) -> bool:
 
 def apart(clip: Clip, folder: Path) -> Clip:
     """The clip, under its whole path where the report holds another file of its name that is still there."""
-    told = _told(_base(clip.name, folder).with_suffix(".json"))
+    told = _told_of(clip, folder)
     before = (told or {}).get("request", {}).get("file")
     path = _whole_path(clip)
     if before is None or before == path or not Path(before).is_file():
@@ -341,16 +341,24 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
 
 
 def _write_single(verdict: Verdict, out: Path, lang: Lang, max_minutes: float) -> None:
-    clip = Clip(verdict.path.name.encode("utf-8", "backslashreplace").decode(), verdict.path)
     job = ScanJob(out=out, lang=lang, max_minutes=max_minutes)
     with _folder(out) as folder:
-        clip = apart(clip, folder)
+        clip = _single_clip(verdict, folder)
         media = None
         if verdict.facts.size_bytes <= MOST_INSIDE_BYTES:
             media = data_link(verdict.path.read_bytes(), verdict.facts.container, is_video=verdict.facts.has_picture)
         link = media or _relative_link(verdict.path, folder / CLIPS, verdict)
         _write_verdict(verdict, clip, folder, job, media=link)
         _write_lists([_read_back(clip, folder, job)], out, lang)
+
+
+def page_of(verdict: Verdict, out: Path) -> Path:
+    """Where scan has written, or would write, the page of a single file."""
+    return _base(_single_clip(verdict, out).name, out).with_suffix(".html")
+
+
+def _single_clip(verdict: Verdict, folder: Path) -> Clip:
+    return apart(Clip(verdict.path.name.encode("utf-8", "backslashreplace").decode(), verdict.path), folder)
 
 
 def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, media: Linked | None) -> None:
@@ -398,6 +406,10 @@ def _known(path: Path, *, pages: bool) -> ScannedClip | None:
         )
     page = path.with_suffix(".html") if pages else None
     return ScannedClip(name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
+
+
+def _told_of(clip: Clip, folder: Path) -> dict[str, Any] | None:
+    return _told(_base(clip.name, folder).with_suffix(".json"))
 
 
 def _told(path: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from ffdv.errors import MetricError
 from ffdv.metrics import calibration, ranking
 from ffdv.metrics.ranking import Groups, Indices, Numbers, Truths
 
+Class = Literal["both", "real", "fake"]
+Result = TypeVar("Result")
 # weights (resamples, n) → the metric of each resample (resamples,)
 Statistic = Callable[[Numbers], Numbers]
 
@@ -44,7 +46,7 @@ class Metric:
     highest: float = 1.0
     inflated: bool = False
     fewest_reals: int = 0
-    of: Literal["both", "real", "fake"] = "both"
+    of: Class = "both"
 
 
 def _ranked(weighted: Callable[..., Numbers], *, fewest_reals: int = 0, **settings: float) -> Metric:
@@ -115,7 +117,7 @@ class Estimate:
     @property
     def few(self) -> bool:
         """Whether fewer than FEWEST_GROUPS stand behind it: its interval is then too short."""
-        return _fewest(self.num_groups, self.effective_groups) < FEWEST_GROUPS
+        return _are_few(self.num_groups, self.effective_groups)
 
     def __str__(self) -> str:
         """As tables show it."""
@@ -138,7 +140,7 @@ class Difference:
     @property
     def few(self) -> bool:
         """Whether fewer than FEWEST_GROUPS stand behind it."""
-        return _fewest(self.num_groups, self.effective_groups) < FEWEST_GROUPS
+        return _are_few(self.num_groups, self.effective_groups)
 
     @property
     def significant(self) -> bool:
@@ -146,8 +148,8 @@ class Difference:
         return not self.low <= 0.0 <= self.high
 
 
-def _fewest(num_groups: int, effective: float | None) -> float:
-    return num_groups if effective is None else min(num_groups, effective)
+def _are_few(num_groups: int, effective: float | None) -> bool:
+    return num_groups < FEWEST_GROUPS or (effective is not None and effective < FEWEST_GROUPS)
 
 
 def bootstrap(
@@ -180,14 +182,7 @@ def bootstrap(
     count = plan.num_groups_of[chosen.of]
     if chosen.inflated:
         method = "percentile"  # what BCa corrects is a bias of the estimate, not one of the resampling
-    estimate = partial(
-        Estimate,
-        value,
-        confidence=confidence,
-        method=f"bootstrap-{method}",
-        num_groups=count,
-        effective_groups=plan.effective_of[chosen.of],
-    )
+    estimate = plan.result(Estimate, value, confidence, f"bootstrap-{method}", of=chosen.of)
     if count < 2:
         return estimate(low=chosen.lowest, high=chosen.highest)
     draws = np.concatenate([statistic(weights) for weights in plan.draw(resamples, seed)])
@@ -229,14 +224,7 @@ def compare(
     plan = _Resampling.of(np.asarray(labels).astype(bool), groups)
     once = np.ones((1, plan.num_clips))
     value = float((second(once) - first(once))[0])
-    difference = partial(
-        Difference,
-        value,
-        confidence=confidence,
-        method="bootstrap-paired",
-        num_groups=plan.num_groups,
-        effective_groups=plan.effective_of["both"],
-    )
+    difference = plan.result(Difference, value, confidence, "bootstrap-paired")
     if plan.num_groups < 2:
         reach = chosen.highest - chosen.lowest
         return difference(low=-reach, high=reach, p_value=1.0)
@@ -259,14 +247,7 @@ def delong(
     """
     areas, covariance, plan = _delong(labels, [scores], groups)
     area = float(areas[0])
-    estimate = partial(
-        Estimate,
-        area,
-        confidence=confidence,
-        method="delong",
-        num_groups=plan.num_groups,
-        effective_groups=plan.effective_of["both"],
-    )
+    estimate = plan.result(Estimate, area, confidence, "delong")
     if plan.num_groups < 2:
         return estimate(low=0.0, high=1.0)
     if area in (0.0, 1.0):
@@ -292,14 +273,7 @@ def compare_delong(
     """
     areas, covariance, plan = _delong(labels, [scores_a, scores_b], groups)
     value = float(areas[1] - areas[0])
-    difference = partial(
-        Difference,
-        value,
-        confidence=confidence,
-        method="delong-paired",
-        num_groups=plan.num_groups,
-        effective_groups=plan.effective_of["both"],
-    )
+    difference = plan.result(Difference, value, confidence, "delong-paired")
     if plan.num_groups < 2:
         return difference(low=-1.0, high=1.0, p_value=1.0)
     error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1], 0.0)))
@@ -349,6 +323,13 @@ class _Resampling:
             {**counts, "both": min(counts.values())},
             {**effective, "both": min(effective.values())},
         )
+
+    def result(
+        self, kind: Callable[..., Result], value: float, confidence: float, method: str, *, of: Class = "both"
+    ) -> Callable[..., Result]:
+        """An Estimate or a Difference on these groups that lacks only what its road finds: low, high, p_value."""
+        behind = {"num_groups": self.num_groups_of[of], "effective_groups": self.effective_of[of]}
+        return partial(kind, value, confidence=confidence, method=method, **behind)
 
     @property
     def num_clips(self) -> int:

@@ -193,11 +193,7 @@ def evaluate(
         of_same = _neutralised(checkpoint_path, shards, judged.scored.names, taken, by=by, resamples=resamples)
         table = replace(table, neutralised=of_same)
     if json is not None:
-        path = Path(json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(table.to_json(), encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(Path(json), table.to_json().encode())
     if report is not None:
         _write_report(Path(report), checkpoint_path, shards, judged=judged, table=table, lang=lang, resamples=resamples)
     return table
@@ -227,8 +223,7 @@ def _about(path: Path, shards: Shards, resamples: int) -> dict[str, Any]:
 
 def _write_clip_scores(path: Path, judged: RunOpinions) -> None:
     """Each judged clip's name, label, calibrated probability and logit, for tables and tests of one's own."""
-    scored = judged.scored
-    probabilities = scored.scores if judged.calibration is None else judged.calibration.apply(scored.logits)
+    scored, probabilities = judged.scored, _probabilities(judged.scored, judged.calibration)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(("video_name", "target", "y_pred", "logit"))
@@ -463,12 +458,17 @@ def _clips_of(scored: ScoredClips, shards: Shards, calibration: Calibration | No
     return _Clips(
         scored.labels,
         scored.logits,
-        scored.scores if calibration is None else calibration.apply(scored.logits),
+        _probabilities(scored, calibration),
         *interval_groups(shards, where),
         _column(shards, "source", where),
         resamples,
         where,
     )
+
+
+def _probabilities(scored: ScoredClips, calibration: Calibration | None) -> npt.NDArray[np.float64]:
+    """Calibrated where the run holds a calibration, else the net's own."""
+    return scored.scores if calibration is None else calibration.apply(scored.logits)
 
 
 def _column(shards: Shards, by: str, where: npt.NDArray[np.int64]) -> list[str | None]:

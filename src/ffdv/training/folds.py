@@ -82,9 +82,9 @@ def plan_folds(
     split of the corpus's own is not used). Raises ManifestError when there is no such column, or too little to hold out.
     """
     corpus = _Corpus.of(shards, usable, by)
-    values = corpus.values()
-    if folds is not None:
-        values = sorted({*values, *corpus.small_values()})
+    large = corpus.values()
+    small = frozenset(corpus.value.tolist()).difference(large, ("",))
+    values = large if folds is None else sorted((*large, *small))
     if len(values) < 2:
         raise ManifestError(
             f"{shards.folder}: {len(values)} values of {by!r} have at least {FEWEST_CLIPS} clips of a class, holding out needs two; "
@@ -97,11 +97,11 @@ def plan_folds(
     if folds is not None and not 2 <= folds <= len(values):
         raise ManifestError(f"folds must be 2 to the {len(values)} values of {by!r}, got {folds}")
     together = folds is not None and by in GROUP_SPELLINGS["identity"]
-    alone = [] if together else corpus.values()
+    alone = [] if together else large
     partners = corpus.partners(alone, spec.seed)
     named = [(value, (value,)) for value in values] if folds is None else corpus.dealt(values, folds, spec.seed)
     planned = [_fold(corpus, label, held, alone=alone, partners=partners, spec=spec) for label, held in named]
-    notes = _notes(corpus, partners, planned, together=together)
+    notes = _notes(corpus, partners, planned, small=small, together=together)
     return FoldPlan(by, tuple(fold for fold, _ in planned), tuple(notes))
 
 
@@ -143,10 +143,6 @@ class _Corpus:
         return [
             value for value in found if max(len(self.of_value(value, label)) for label in (REAL, FAKE)) >= FEWEST_CLIPS
         ]
-
-    def small_values(self) -> list[str]:
-        """Groups that cannot be a row of their own, sorted."""
-        return sorted(set(self.value.tolist()).difference(self.values(), ("",)))
 
     def missing(self, value: str) -> int | None:
         """The class that a group has too few of to be judged by itself; None when it has both."""
@@ -244,7 +240,14 @@ def _held_out(corpus: _Corpus, value: str, partners: IntArray) -> HeldOut:
     return HeldOut(value, (*own.tolist(), *chosen.tolist()), f"{words}, same source" if same_source else words)
 
 
-def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, str]], *, together: bool) -> list[str]:
+def _notes(
+    corpus: _Corpus,
+    partners: IntArray,
+    planned: Sequence[tuple[Fold, str]],
+    *,
+    small: frozenset[str],
+    together: bool,
+) -> list[str]:
     """How the folds were drawn."""
     by_method = corpus.by in GROUP_SPELLINGS["method"]
     said = [
@@ -261,8 +264,8 @@ def _notes(corpus: _Corpus, partners: IntArray, planned: Sequence[tuple[Fold, st
         )
     if together:
         said.append("a row is a fold: all who are held out in it")
-    elif small := corpus.small_values():
-        judged = any(set(corpus.value[list(group.rows)]) & set(small) for fold, _ in planned for group in fold.groups)
+    elif small:
+        judged = any(small.intersection(corpus.value[list(group.rows)]) for fold, _ in planned for group in fold.groups)
         what = "are held out and judged together, a row a fold" if judged else "are only trained on"
         said.append(f"{len(small)} values have fewer than {FEWEST_CLIPS} clips of a class and {what}")
     said += [f"{how} ({count} folds)" for how, count in Counter(how for _, how in planned).most_common()]

@@ -103,28 +103,21 @@ def parts_beside_members(recipe: Recipe, shards: Shards, parts: Parts, folder: P
         return parts
     taught = frozenset().union(*map(taught_clips, runs))
     new = {int(shards.labels[row]) for row in parts.rows("train") if shards.names[row] not in taught}
-    rows, clips = parts.rows("validation"), shards.clips()
+    rows = parts.rows("validation")
     if new == {REAL, FAKE}:
         return parts
     try:
-        halves = split_by_group(
-            [clips[row] for row in rows],
-            by=recipe.split.groups,
-            shares={"fit": 0.5, "judge": 0.5},
-            seed=recipe.split.seed,
+        halves = _halves(recipe, shards, rows, validation_share=0.5)
+        of_row = tuple(
+            half if part == "validation" else "left_out" if part == "train" else part
+            for half, part in zip(halves, parts.of_row, strict=True)
         )
+        divided = replace(parts, of_row=of_row)
+        _check_classes(shards, divided, np.ones(len(shards), np.bool_))
     except ManifestError:
         return parts
-    of_row: list[Part] = ["left_out" if part == "train" else part for part in parts.of_row]
-    for row, half in zip(rows, halves, strict=True):
-        of_row[row] = "train" if half == "fit" else "validation"
-    divided = [
-        {int(shards.labels[row]) for row, part in enumerate(of_row) if part == one} for one in ("train", "validation")
-    ]
-    if divided != [{REAL, FAKE}, {REAL, FAKE}]:
-        return parts
     note = "the members were taught the training clips: their weights are fitted on half of the validation clips"
-    return replace(parts, of_row=tuple(of_row), notes=(*parts.notes, note))
+    return replace(divided, notes=(*parts.notes, note))
 
 
 TrainMember = Callable[[Recipe, Parts, Path, Callable[[Progress], None] | None], object]
@@ -252,19 +245,23 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
 
 def _inner_parts(recipe: Recipe, shards: Shards, parts: Parts) -> Parts:
     """The run's training part divided into the members' train and validation; all other clips are left out."""
-    rows = parts.rows("train")
+    halves = _halves(recipe, shards, parts.rows("train"), validation_share=recipe.fusion.fitting_share)
+    return replace(parts, of_row=tuple(halves), notes=())
+
+
+def _halves(recipe: Recipe, shards: Shards, rows: Sequence[int], *, validation_share: float) -> list[Part]:
+    """A part for every row: `rows` divided into train and validation by whole groups, the others left out."""
     clips = shards.clips()
-    share = recipe.fusion.fitting_share
     halves = split_by_group(
         [clips[row] for row in rows],
         by=recipe.split.groups,
-        shares={"train": 1.0 - share, "validation": share},
+        shares={"train": 1.0 - validation_share, "validation": validation_share},
         seed=recipe.split.seed,
     )
     of_row: list[Part] = ["left_out"] * len(shards)
     for row, half in zip(rows, halves, strict=True):
         of_row[row] = "train" if half == "train" else "validation"
-    return replace(parts, of_row=tuple(of_row), notes=())
+    return of_row
 
 
 def _check_classes(shards: Shards, parts: Parts, usable: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:

@@ -104,6 +104,7 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
     """
     labelled = (shards.labels >= 0) & ~shards.failed
     usable = labelled & has_any(shards, senses)
+    mute = labelled & ~usable
     if not labelled.any():
         raise ManifestError(f"{shards.folder}: no clip has a label; {LABEL_CURE}")
     if len(found := set(shards.labels[usable].tolist())) == 1:
@@ -118,13 +119,13 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
     try:
         of_row, notes = _divide(shards, labelled, usable, spec)
     except ManifestError:
-        if not (labelled & ~usable).any():
+        if not mute.any():
             raise
         of_row, notes = _divide(shards, usable, usable, spec)
         alone = f"split: drawn among the clips with {' or '.join(senses)} alone, so that it differs from that of other senses' runs"
         notes = [*notes, alone]
-    if (labelled & ~usable).any():
-        lost = shards.labels[labelled & ~usable].tolist()
+    if mute.any():
+        lost = shards.labels[mute].tolist()
         without = f"{len(lost)} of {labelled.sum()} labelled clips have no {' or '.join(senses)} and serve for nothing"
         notes = [*notes, f"{without}: {lost.count(0)} real, {lost.count(1)} fake"]
     return Parts(data_hash(shards), shards.names, tuple(of_row), tuple(notes))
@@ -133,15 +134,15 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
 def _divide(shards: Shards, among: Mask, usable: Mask, spec: SplitSpec) -> tuple[list[Part], list[str]]:
     """A part for every row: the clips `among` are divided, and those of them that are not usable left out afterwards."""
     rows = np.flatnonzero(among).tolist()
-    clips = [clip for clip, fit in zip(shards.clips(), among, strict=True) if fit]
+    clips = list(compress(shards.clips(), among))
     able = usable[among].tolist()
     by_corpus = spec.by == "corpus" or (spec.by == "auto" and _corpus_names_both(clips, spec))
     parts, notes = _by_corpus(clips, spec) if by_corpus else _by_group(clips, spec)
     if by_corpus and "validation" not in parts:
         parts, drawn = _with_validation(clips, parts, spec)
         notes = [*notes, drawn]
-    _check([clip for clip, fit in zip(clips, able, strict=True) if fit], list(compress(parts, able)))
-    parts = _set_calibration_apart(clips, parts, spec, able=able)
+    _check(list(compress(clips, able)), list(compress(parts, able)))
+    parts = _set_calibration_apart(clips, parts, spec, able)
     of_row: list[Part] = ["left_out"] * len(shards)
     for row, part, fit in zip(rows, parts, able, strict=True):
         of_row[row] = part if fit else "left_out"
@@ -164,7 +165,7 @@ def draw_parts(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], str]
             if not groups:
                 raise
             continue
-        return _set_calibration_apart(clips, parts, tried), notes[0]
+        return _set_calibration_apart(clips, parts, tried, [True] * len(clips)), notes[0]
     raise AssertionError("the loop ends by return or raise")
 
 
@@ -232,12 +233,12 @@ def _by_group(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[
 
 
 def _set_calibration_apart(
-    clips: Sequence[Clip], parts: list[Part], spec: SplitSpec, *, able: Sequence[bool] | None = None
+    clips: Sequence[Clip], parts: list[Part], spec: SplitSpec, able: Sequence[bool]
 ) -> list[Part]:
     """Validation clips divided in two by whole groups, people and sources if that is possible, else people alone.
 
     The net of the best epoch was chosen on its half, so thresholds promised for new clips must come from the other. able: which
-    clips count where both halves must have enough; all of them when not given.
+    clips count where both halves must have enough.
     """
     places = [place for place, part in enumerate(parts) if part == "validation"]
     inside = [clips[place] for place in places]
@@ -250,7 +251,7 @@ def _set_calibration_apart(
             halves = split_by_group(inside, by=by, shares=shares, seed=spec.seed)
         except ManifestError:  # too few families to divide
             continue
-        counted = [able is None or able[place] for place in places]
+        counted = [able[place] for place in places]
         if _enough_on_both_sides(list(compress(inside, counted)), list(compress(halves, counted))):
             divided = list(parts)
             for place, half in zip(places, halves, strict=True):

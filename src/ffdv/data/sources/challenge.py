@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.sources.folder import MEDIA_SUFFIXES, load_folder
-from ffdv.data.sources.roots import trusted_roots
+from ffdv.data.sources.roots import lies_within, trusted_roots
 from ffdv.data.sources.table import check_rows, has_label_header, read_table, refuse_when_empty
 from ffdv.errors import ManifestError
 from ffdv.records import Clip
@@ -100,7 +100,7 @@ def _folders(root: Path, depth: int) -> Iterator[tuple[Path, list[str]]]:
     for entry in found:
         if entry.name.startswith(".") or not entry.is_dir():
             continue
-        if not entry.is_symlink() or any(Path(entry).resolve().is_relative_to(one) for one in trusted_roots()):
+        if not entry.is_symlink() or lies_within(Path(entry).resolve(), trusted_roots()):
             yield from _folders(root / entry.name, depth - 1)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ffdv.data.corpus import Corpus, Problem
+from ffdv.data.corpus import Corpus, Problem, ProblemKind
 from ffdv.data.sources.roots import leads_outside, lies_within, trusted_roots
 from ffdv.errors import ManifestError
 from ffdv.records import Clip
@@ -28,38 +28,42 @@ def load_folder(folder: Path, *, split: str | None = None) -> Corpus:
     clips: dict[Path, Clip] = {}
     skipped: list[str] = []
     problems: list[Problem] = []
+    trusted = trusted_roots()
+    roots = (root, *trusted)
+
+    def tell(kind: ProblemKind, name: str, why: Sentence) -> None:
+        problems.append(Problem(kind, Sentence("{name}: {problem}", name=repr(name), problem=why), name))
+
     unentered: list[Path] = []
-    for path in _files(root, unentered):
-        # A name whose bytes are no text is shown with backslashes; the path keeps the bytes.
-        name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+    for path in _files(root, trusted, unentered):
+        name, target = _shown(path, root), path.resolve()
         if path.suffix.lower() not in MEDIA_SUFFIXES or path.name.startswith("."):
             skipped.append(name)
-        elif path.is_symlink() and not lies_within(path.resolve(), root):
-            why = leads_outside()
-            problems.append(Problem("outside", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
+        elif not lies_within(target, roots):
+            tell("outside", name, leads_outside())
         elif not path.is_file():
-            why = Sentence("not a regular file")
-            problems.append(Problem("missing", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
-        elif (first := clips.get(path.resolve())) is not None:
-            why = Sentence("the same file as {other}; taken once", other=repr(first.name))
-            problems.append(Problem("duplicate", Sentence("{name}: {problem}", name=repr(name), problem=why), name))
+            tell("missing", name, Sentence("not a regular file"))
+        elif (first := clips.get(target)) is not None:
+            tell("duplicate", name, Sentence("the same file as {other}; taken once", other=repr(first.name)))
         else:
-            clips[path.resolve()] = Clip(name, path.resolve(), split=split)
+            clips[target] = Clip(name, target, split=split)
     for path in unentered:
-        name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
-        problems.append(
-            Problem("outside", Sentence("{name}: {problem}", name=repr(name), problem=leads_outside()), name)
-        )
+        tell("outside", _shown(path, root), leads_outside())
     if skipped:
         problems.append(Problem("skipped", _skipped(skipped)))
-    if not clips and (root / "shards.json").is_file():
-        raise ManifestError(
+    if not clips:
+        raise _empty(folder, problems)
+    return Corpus(root, tuple(clips.values()), tuple(problems))
+
+
+def _empty(folder: Path, problems: Sequence[Problem]) -> ManifestError:
+    """Why there is nothing in a folder."""
+    if (folder / "shards.json").is_file():
+        return ManifestError(
             f"{folder}: holds prepared clips, no media files; give the folder or the table that they were prepared from"
         )
-    if not clips:
-        reasons = " ".join(problem.text for problem in problems[:MANY]) or "it is empty"
-        raise ManifestError(f"{folder}: holds no media files: {reasons}")
-    return Corpus(root, tuple(clips.values()), tuple(problems))
+    reasons = " ".join(problem.text for problem in problems[:MANY]) or "it is empty"
+    return ManifestError(f"{folder}: holds no media files: {reasons}")
 
 
 def load_file(path: Path) -> Corpus:
@@ -67,25 +71,27 @@ def load_file(path: Path) -> Corpus:
     return Corpus(path.parent.resolve(), (Clip(path.name, path.resolve()),))
 
 
-def _files(root: Path, unentered: list[Path]) -> Iterator[Path]:
-    """Every file below; a folder that several links lead to is entered once. unentered: takes the links that lead outside."""
-    trusted = bool(trusted_roots())
+def _files(root: Path, trusted: Sequence[Path], unentered: list[Path]) -> Iterator[Path]:
+    """Every file below; linked folders are entered where they lead into a trusted one, each once; `unentered` takes those that lead outside."""
     entered: set[Path] = set()
-    for folder, folders, files in os.walk(root, followlinks=trusted):
-        linked = {name: target for name in folders if (target := _link(Path(folder, name))) is not None}
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in linked or (trusted and lies_within(linked[name], root) and linked[name] not in entered)
-        )
-        unentered += [Path(folder, name) for name, target in linked.items() if not lies_within(target, root)]
-        entered.update(linked[name] for name in folders if name in linked)
+    for folder, folders, files in os.walk(root, followlinks=True):
+        plain: list[str] = []
+        for name in sorted(folders):
+            path = Path(folder, name)
+            if not path.is_symlink():
+                plain.append(name)
+            elif lies_within(target := path.resolve(), trusted) and target not in entered:
+                entered.add(target)
+                plain.append(name)
+            elif not lies_within(target, (root, *trusted)):
+                unentered.append(path)
+        folders[:] = plain
         yield from (Path(folder, name) for name in sorted(files))
 
 
-def _link(folder: Path) -> Path | None:
-    """Where a linked folder leads; None of one that is no link."""
-    return folder.resolve() if folder.is_symlink() else None
+def _shown(path: Path, root: Path) -> str:
+    """A file's name below the root; bytes that are no text are shown with backslashes, the path keeps them."""
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _skipped(names: list[str]) -> str:

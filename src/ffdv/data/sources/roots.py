@@ -7,6 +7,7 @@ Who keeps clips on another disk names it: FFDV_DATA_ROOTS=/mnt/clips, several wi
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ffdv.errors import ManifestError
@@ -24,9 +25,9 @@ def trusted_roots() -> tuple[Path, ...]:
     return tuple(folder.resolve() for folder in named)
 
 
-def lies_within(path: Path, root: Path) -> bool:
-    """Whether a resolved path lies below the corpus's own root, or below a trusted one."""
-    return path.is_relative_to(root) or any(path.is_relative_to(one) for one in trusted_roots())
+def lies_within(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a resolved path lies below one of the roots."""
+    return any(path.is_relative_to(root) for root in roots)
 
 
 def leads_outside() -> Sentence:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems, forged_seconds, group_spellings
-from ffdv.data.sources.roots import VARIABLE, leads_outside, lies_within
+from ffdv.data.sources.roots import VARIABLE, leads_outside, lies_within, trusted_roots
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 from ffdv.sentences import Sentence, foreign
@@ -313,6 +313,7 @@ class _FileFinder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._roots = (root, *trusted_roots())
         self._listings: dict[str, tuple[Path, dict[str, os.DirEntry[str]]] | None] = {}
 
     def find(self, name: str, folders: Sequence[Path]) -> Path | Sentence:
@@ -322,7 +323,9 @@ class _FileFinder:
             return Sentence("leads outside the data's folder; write names below it, without '..'")
         if "\0" in name:
             return Sentence("no such file (a zero byte in the name)")
-        if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not lies_within(Path(name), self._root):
+        if (Path(name).is_absolute() or (len(name) > 1 and name[1] == ":")) and not lies_within(
+            Path(name), self._roots
+        ):
             return Sentence(
                 "an absolute path outside the data's folder {root}; write names relative to it, or name the file's folder in {variable}",
                 root=self._root,
@@ -336,7 +339,7 @@ class _FileFinder:
         if listing is None:
             return Sentence("no such file in {folder}", folder=path.parent)
         folder, entries = listing
-        if not lies_within(folder, self._root):
+        if not lies_within(folder, self._roots):
             return Sentence(
                 "in a linked folder outside the data's folder; copy the files into it, or name where the link leads in {variable}",
                 variable=VARIABLE,
@@ -347,7 +350,7 @@ class _FileFinder:
         if not entry.is_symlink():
             return folder / path.name if entry.is_file() else Sentence("not a regular file")
         target = (folder / path.name).resolve()
-        if not lies_within(target, self._root):
+        if not lies_within(target, self._roots):
             return leads_outside()
         return target if target.is_file() else Sentence("a link to nothing")
 
