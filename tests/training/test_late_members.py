@@ -37,8 +37,11 @@ def fusion(folder: Path, names: tuple[str, ...] = ("a", "b")) -> Recipe:
 
 
 def test_epochs_reach_the_recipes_that_a_fusion_trains(data: Path, tmp_path: Path) -> None:
-    train(fusion(tmp_path), data=data, out=tmp_path / "run", epochs=2, export=False)
+    told: list[Progress] = []
+    train(fusion(tmp_path), data=data, out=tmp_path / "run", epochs=2, export=False, progress=told.append)
 
+    epochs_of = [now.member for now in told if now.kind == "epoch"]
+    assert epochs_of == ["a", "a", "b", "b", ""]  # the fusion itself is fitted at once
     for member in ("a", "b"):
         epochs = json.loads((tmp_path / "run" / "members" / member / "metrics.json").read_text())["epochs_done"]
         assert epochs == 2  # their recipes say 3

@@ -187,23 +187,24 @@ def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
 
 
 def follow_training(bar: Progress) -> Callable[[TrainingProgress], None]:
-    """A callback for training: the shortcuts first, then Time/Loss/Acc/AUC; every finished epoch stays as a line."""
+    """A callback for training: the shortcuts first, then Time/Loss/Acc/AUC; every finished epoch stays as a line, a fusion's with its member."""
 
     def show(state: TrainingProgress) -> None:
+        whose = f"{printable(state.member)}: " if state.member else ""
         if state.kind == "audit":
-            err.print(printable(state.text), soft_wrap=True)
+            err.print(whose + printable(state.text), soft_wrap=True)
             return
         numbers = f"Loss {state.loss:.4f}  Acc {state.accuracy:.3f}"
         if state.kind == "epoch":
             auc = f"  AUC {state.auc:.4f}" if state.auc is not None else ""
             best = "  best so far" if state.best else ""
             err.print(
-                f"epoch {state.epoch:>3}/{state.epochs}  Time {_clock(state.seconds)}  {numbers}{auc}{best}",
+                f"{whose}epoch {state.epoch:>3}/{state.epochs}  Time {_clock(state.seconds)}  {numbers}{auc}{best}",
                 soft_wrap=True,
             )
             return
         doing = f"epoch {state.epoch}" if state.kind == "step" else f"validate {state.epoch}"
-        bar.update(bar.task_ids[0], description=doing, completed=state.step, total=state.steps, text=numbers)
+        bar.update(bar.task_ids[0], description=whose + doing, completed=state.step, total=state.steps, text=numbers)
 
     return show
 

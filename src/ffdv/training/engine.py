@@ -116,7 +116,8 @@ class Progress:
     kind: `step` after an optimiser step, `validate` after a batch of the validation part, `epoch` at an epoch's end;
     epoch from 1; step of steps of that kind; seconds since the run (re)started; loss and accuracy of the training so far
     in this epoch, at its end those of the validation part, with its AUC; best: the epoch is the best so far. Before all these
-    comes one `audit`: what the shortcuts reach on the validation part, in `text`.
+    comes one `audit`: what the shortcuts reach on the validation part, in `text`. member: the recipe within a fusion that is trained,
+    "" where it is the run itself.
     """
 
     kind: Literal["step", "validate", "epoch", "audit"]
@@ -130,6 +131,7 @@ class Progress:
     auc: float | None = None
     best: bool = False
     text: str = ""
+    member: str = ""
 
 
 ReportProgress = Callable[[Progress], None]

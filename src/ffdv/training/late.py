@@ -160,7 +160,9 @@ def train_members(
             usable = has_any(shards, kind_of(member).senses)
             _check_classes(shards, inner, usable)
             own: list[Part] = ["left_out" if not fit else part for part, fit in zip(inner.of_row, usable, strict=True)]
-            train(member, replace(inner, of_row=tuple(own)), members.path(name), progress)
+            train(
+                member, replace(inner, of_row=tuple(own)), members.path(name), _of_member(progress, member_name(name))
+            )
         except (ShardError, ManifestError) as error:
             log.warning("member %s is left out: %s", name, error)
             continue
@@ -171,6 +173,11 @@ def train_members(
             'clips with all senses, or choose others: --set \'fusion.members=["voice", "motion-histogram"]\''
         )
     return members
+
+
+def _of_member(progress: Callable[[Progress], None] | None, name: str) -> Callable[[Progress], None] | None:
+    """The same callback, told whose progress it is."""
+    return None if progress is None else lambda state: progress(replace(state, member=name))
 
 
 def _refuse_judges(run: Path, shards: Shards, parts: Parts) -> None:

@@ -9,6 +9,7 @@ RUN/last.safetensors     the newest state, for resume       RUN/model.onnx     w
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
@@ -63,6 +64,8 @@ from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from
 from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
+
+log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 FEW_PER_CLASS = 10  # validation clips: with ten of each an AUC of 0.5 lies between 0.25 and 0.75
@@ -130,6 +133,8 @@ def train(
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
     recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
+    if epochs is not None and not (kind_of(recipe).members or kind_of(recipe).loops(recipe)):
+        log.warning("this recipe is fitted at once, without epochs: epochs=%d changes nothing", epochs)
     if not resume:
         _refuse_run(Path(out))
     shards = open_one_or_joined(data, Path(out) / JOINED)
