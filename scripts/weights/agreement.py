@@ -5,9 +5,9 @@
     open speech ─ pocketsphinx ─▶ phones ─▶ phone networks ┐
     open talking faces ─▶ mouths and sounds ───────────────┴▶ canonical maps ─▶ measures ─▶ odds ─▶ agreement.npz
 
-Only rows with open = 1 teach the networks and maps. The odds are fitted on real clips, open ones out of fold, closed ones unseen,
-right pairs against wrong ones. Phones, networks and mouths are kept in --work, so that a second run takes a minute; the
-first takes about half an hour on one core. Needs `pip install '.[train,weights]'`: pocketsphinx (BSD) tells the phones.
+Only rows with open = 1 teach the networks and maps. The odds are fitted on real clips, open ones out of fold, closed ones unseen, as they
+are and worn (agreement_wear.py), right pairs against wrong ones. Phones, networks and mouths are kept in --work, so that a second run
+takes two minutes; the first takes about three quarters of an hour on one core. Needs `pip install '.[train,weights]'`: pocketsphinx (BSD) tells the phones.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
+from agreement_wear import DRAWS, worn_copy
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from stated import exit_status
@@ -34,6 +35,8 @@ from ffdv.features.agreement import (
     FPS,
     MAX_OFFSET,
     MEASURES,
+    WEAR,
+    WEIGHED,
     WEIGHTS_NAME,
     AgreementModel,
     Heard,
@@ -46,7 +49,7 @@ from ffdv.features.agreement import (
 from ffdv.features.faces import FaceSpec
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.speech import speech_track
-from ffdv.features.sync import STANDARD_MOUTH
+from ffdv.features.sync import MIN_SEEN_FRAMES, STANDARD_MOUTH
 from ffdv.models.sync import PHONES, STANDARD_SYNC, PhoneNet, Talking, fit_views
 from ffdv.records import MouthTrack, Samples
 
@@ -57,6 +60,7 @@ PHONE_STEPS = 1000
 FOLLOWS_SOUND = ("talkinghead_", "selfmade_landmark_faceswap_poisson", "selfmade_world_vocoder")
 
 Array = npt.NDArray[np.float64]
+CLEAN_SHARE = 0.6  # of all pairs that the odds are fitted on
 STATED_AUC = (0.92, 1.0)  # of strangers' sounds on closed clips: what a new training should reach (MODEL_CARD.md)
 
 
@@ -204,35 +208,57 @@ def phone_networks(data: Path, work: Path) -> tuple[list[PhoneWeights], list[flo
 
 def talkers(data: Path, kept: Path) -> Iterator[Talker]:
     """Every clip with sound and a mouth in sight; what was read is kept."""
-    folder = data / "video" / "train"
-    kept.mkdir(parents=True, exist_ok=True)
-    with (folder / "manifest.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["has_audio"] == "1"]
-    spec = ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH)
-    for row in rows:
+    for row in rows_with_sound(data):
         place = kept / f"{Path(row['file']).stem}.npz"
         if not place.is_file():
-            features = extract(folder / row["file"], spec)
-            if features.mouth is None or features.sound is None or features.mouth.points is None:
-                continue
-            mouth, sound = features.mouth, features.sound
-            np.savez(
-                place,
-                seconds=mouth.seconds,
-                crops=mouth.crops,
-                opening=mouth.opening,
-                points=mouth.points,
-                sound=sound.values,
-                rate=sound.rate,
-                start=sound.start_seconds,
-            )
-        try:
-            with np.load(place) as stored:
-                mouth = MouthTrack(stored["seconds"], stored["crops"], stored["opening"], stored["points"])
-                sound = Samples(stored["sound"], int(stored["rate"]), float(stored["start"]))
-                yield Talker(row, Talking(mouth, sound))
-        except (zipfile.BadZipFile, ValueError) as error:
-            sys.exit(f"{place}: damaged ({error}); remove it and run again")
+            keep_talking(data / "video" / "train" / row["file"], place)
+        talking = kept_talking(place)
+        if talking is not None:
+            yield Talker(row, talking)
+
+
+def worn_talkers(data: Path, kept: Path, draw: int) -> Iterator[Talker]:
+    """Every real clip with sound and a mouth in sight after one draw of wear (agreement_wear.py); what was read is kept."""
+    for row in rows_with_sound(data):
+        if row["target"] != "0":
+            continue
+        place = kept / f"{Path(row['file']).stem}-{draw}.npz"
+        if not place.is_file():
+            with worn_copy(data / "video" / "train" / row["file"], draw) as copy:
+                keep_talking(copy, place)
+        talking = kept_talking(place)
+        if talking is not None and talking.mouth.in_sight.sum() >= MIN_SEEN_FRAMES:
+            yield Talker(row, talking)
+
+
+def rows_with_sound(data: Path) -> list[dict[str, str]]:
+    """The manifest's rows of clips that are heard."""
+    with (data / "video" / "train" / "manifest.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["has_audio"] == "1"]
+
+
+def keep_talking(path: Path, place: Path) -> None:
+    """Read a clip's mouth and sound into `place`; an empty table where it has not both."""
+    features = extract(path, ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH))
+    mouth, sound = features.mouth, features.sound
+    parts: dict[str, Any] = {}
+    if mouth is not None and sound is not None and mouth.points is not None:
+        parts = {name: getattr(mouth, name) for name in ("seconds", "crops", "opening", "points")}
+        parts |= {"sound": sound.values, "rate": sound.rate, "start": sound.start_seconds}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(place, **parts)
+
+
+def kept_talking(place: Path) -> Talking | None:
+    """What keep_talking wrote; None where there was nothing to compare."""
+    try:
+        with np.load(place) as stored:
+            if "seconds" not in stored.files:
+                return None
+            mouth = MouthTrack(stored["seconds"], stored["crops"], stored["opening"], stored["points"])
+            return Talking(mouth, Samples(stored["sound"], int(stored["rate"]), float(stored["start"])))
+    except (zipfile.BadZipFile, ValueError) as error:
+        sys.exit(f"{place}: damaged ({error}); remove it and run again")
 
 
 def views_of(clips: Sequence[Talker], networks: Sequence[PhoneWeights]) -> tuple[View, ...]:
@@ -292,13 +318,27 @@ def pairs_of(
     return made
 
 
-def fit_weighing(pairs: Sequence[Paired]) -> Weighing:
-    """Odds of 'not belonging together' from all MEASURES, right and wrong pairs weighing the same."""
-    values = np.array([[one.measures[name] for name in MEASURES] for one in pairs])
-    wrong = np.array([not one.is_right for one in pairs])
-    fitted = LogisticRegression(C=3.0, class_weight="balanced", max_iter=1000).fit(values, wrong)
-    weights = {name: float(weight) for name, weight in zip(MEASURES, fitted.coef_[0], strict=True)}
-    return Weighing(weights, float(fitted.intercept_[0]))
+def fit_weighing(pairs: Sequence[Paired], worn: Sequence[Paired]) -> Weighing:
+    """Odds of 'not belonging together' from all that is WEIGHED; right and wrong pairs count the same, clean ones CLEAN_SHARE of all."""
+    every = [*pairs, *worn]
+    values = np.array([[one.measures[name] for name in WEIGHED] for one in every])
+    wrong = np.array([not one.is_right for one in every])
+    counts = np.repeat([CLEAN_SHARE / len(pairs), (1 - CLEAN_SHARE) / max(1, len(worn))], [len(pairs), len(worn)])
+    counts *= np.where(wrong, 0.5 / counts[wrong].sum(), 0.5 / counts[~wrong].sum()) * len(every)
+    # The fit sees wear in deviations from its mean, also within products, so that its ridge treats all alike.
+    place = {name: i for i, name in enumerate(WEIGHED)}
+    turn, shift = np.eye(len(WEIGHED)), np.zeros(len(WEIGHED))
+    for what in WEAR:
+        mean, deviation = values[:, place[what]].mean(), values[:, place[what]].std()
+        turn[place[what], place[what]], shift[place[what]] = 1 / deviation, -mean / deviation
+        for name in MEASURES:
+            product = place.get(f"{name}_{what}")
+            if product is not None:
+                turn[product, product], turn[place[name], product] = 1 / deviation, -mean / deviation
+    fitted = LogisticRegression(C=3.0, max_iter=5000).fit(values @ turn + shift, wrong, sample_weight=counts)
+    weights = turn @ fitted.coef_[0]
+    constant = float(fitted.intercept_[0] + shift @ fitted.coef_[0])
+    return Weighing({name: float(weight) for name, weight in zip(WEIGHED, weights, strict=True)}, constant)
 
 
 def median_lead(pairs: Sequence[Paired]) -> float:
@@ -327,18 +367,29 @@ def out_of_fold(
     return pairs, models
 
 
-def cross_fitted(pairs: Sequence[Paired], folds: int = 5) -> Array:
-    """The logit of each pair by odds that were not fitted on its people (n,)."""
+@dataclass(frozen=True)
+class CrossFitted:
+    """Pairs as they are and worn, and the logit of each by odds that were not fitted on its people (n,)."""
+
+    pairs: Sequence[Paired]
+    worn: Sequence[Paired]
+    logits: Array
+    worn_logits: Array
+
+
+def cross_fitted(pairs: Sequence[Paired], worn: Sequence[Paired], folds: int = 5) -> CrossFitted:
+    """Each fifth of the people judged by odds fitted on the others."""
     people = sorted({one.mouth.identity for one in pairs})
     np.random.default_rng(1).shuffle(people)
     fold = {identity: i % folds for i, identity in enumerate(people)}
-    logits = np.zeros(len(pairs))
+    logits = np.zeros(len(pairs)), np.zeros(len(worn))
     for k in range(folds):
-        weighing = fit_weighing([one for one in pairs if fold[one.mouth.identity] != k])
-        for i, one in enumerate(pairs):
-            if fold[one.mouth.identity] == k:
-                logits[i] = weighing.logit(one.measures)
-    return logits
+        weighing = fit_weighing(*([one for one in part if fold[one.mouth.identity] != k] for part in (pairs, worn)))
+        for part, told in zip((pairs, worn), logits, strict=True):
+            for i, one in enumerate(part):
+                if fold[one.mouth.identity] == k:
+                    told[i] = weighing.logit(one.measures)
+    return CrossFitted(pairs, worn, *logits)
 
 
 def interval(wrong: npt.NDArray[np.bool_], logits: Array, people: Sequence[str]) -> dict[str, float]:
@@ -371,8 +422,31 @@ def shifted(models: Mapping[str, Comparing], clips: Sequence[Talker]) -> dict[st
     }
 
 
-def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Sequence[float], asked: Any) -> float:
-    """Fit the maps and the odds, measure them, write the weights, the report and every clip's logit. Returns the AUC on closed clips."""
+def worn_pairs(
+    model: AgreementModel, models: Mapping[str, AgreementModel], clips: Sequence[Talker], rng: np.random.Generator
+) -> list[Paired]:
+    """Pairs of one draw of worn clips: open ones by the maps that were not taught their source, against strangers as in out_of_fold."""
+    closed = [clip for clip in clips if not clip.is_open]
+    pairs = pairs_of(model, closed, closed, rng)
+    for source in sorted({clip.row["source_repo"] for clip in clips if clip.is_open}):
+        tested = [clip for clip in clips if clip.is_open and clip.row["source_repo"] == source]
+        people = {clip.identity for clip in tested}
+        others = [clip for clip in clips if clip.is_open and clip.identity not in people]
+        pairs += pairs_of(models[tested[0].name], tested, others, rng)
+    return pairs
+
+
+def build(
+    clips: Sequence[Talker],
+    worn: Sequence[Sequence[Talker]],
+    phones: tuple[Sequence[PhoneWeights], Sequence[float]],
+    asked: Any,
+) -> float:
+    """Fit the maps and the odds, measure them, write the weights, the report and every clip's logit. Returns the AUC on closed clips.
+
+    phones: the networks, and their shares of right frames.
+    """
+    networks, rights = phones
     rng = np.random.default_rng(0)
     taught = [clip for clip in clips if clip.teaches]
     opened, closed = [c for c in clips if c.is_open], [c for c in clips if c.is_real and not c.is_open]
@@ -383,14 +457,16 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
     open_pairs, models = out_of_fold(opened, taught, model, rng)
     closed_pairs = pairs_of(model, closed, closed, rng)
     pairs = open_pairs + closed_pairs
+    worn_ones = [pair for draw in worn for pair in worn_pairs(model, models, draw, rng)]
     model = replace(
         model,
-        weighing=fit_weighing(pairs),
+        weighing=fit_weighing(pairs, worn_ones),
         provenance={
             "taught": len(taught),
             "taught_seconds": round(sum(clip.mouth.in_sight.sum() for clip in taught) / FPS),
             "speech_clips": SPEECH_CLIPS,
             "phones_right": [round(right, 3) for right in rights],
+            "worn_copies": sum(map(len, worn)),
             "rows": "open = 1 of audio/train (English) and video/train",
             "script": "scripts/weights/agreement.py",
         },
@@ -398,7 +474,8 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
     every = {id(one): Comparing(one) for one in [model, *models.values()]}
     comparing = {clip.name: every[id(models.get(clip.name, model))] for clip in clips}
     fakes = {clip.name: comparing[clip.name].pair(clip, clip) for clip in clips if not clip.is_real}
-    report = measure(pairs, fakes, model.weighing)
+    crossed = cross_fitted(pairs, worn_ones)
+    report = measure(crossed, fakes, model.weighing)
     report["lead_frames"] = model.lead_frames
     named = ("another's sound, open", "another's sound, closed", "logit that 5 % of real clips exceed", "ece")
     measured = {name: report[name] for name in named}
@@ -409,14 +486,14 @@ def build(clips: Sequence[Talker], networks: Sequence[PhoneWeights], rights: Seq
         for name, part in (("open", [c for c in real if c.is_open]), ("closed", [c for c in real if not c.is_open]))
     }
     (asked.work / "report.json").write_text(json.dumps(report, indent=1))
-    write_logits(asked.work / "video_logits.csv", pairs, fakes, model.weighing)
+    write_logits(asked.work / "video_logits.csv", crossed, fakes, model.weighing)
     print(json.dumps(report, indent=1))
     return float(report["another's sound, closed"]["auc"])
 
 
-def measure(pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weighing) -> dict[str, Any]:
+def measure(crossed: CrossFitted, fakes: Mapping[str, Paired], weighing: Weighing) -> dict[str, Any]:
     """The table of docs/log.md: every kind against the real clips' own sounds, whose logits are cross-fitted."""
-    logits = cross_fitted(pairs)
+    pairs, worn, logits, worn_logits = crossed.pairs, crossed.worn, crossed.logits, crossed.worn_logits
     right = np.array([one.is_right for one in pairs])
     others = np.array([one.mouth is not one.sound for one in pairs])
     people = [one.mouth.identity for one in pairs]
@@ -429,6 +506,15 @@ def measure(pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weig
             report[f"{kind}, {name}"] = interval(
                 wrong[chosen], logits[chosen], [people[i] for i in np.flatnonzero(chosen)]
             )
+    worn_right = np.array([one.is_right for one in worn])
+    above = float(np.percentile(real, 95))
+    report["worn, others' sounds and moved far"] = interval(
+        ~worn_right, worn_logits, [one.mouth.identity for one in worn]
+    )
+    report["worn real clips above what 5 % of clean ones exceed"] = float((worn_logits[worn_right] > above).mean())
+    report["wrong pairs above it, clean and worn"] = [
+        float((told[~is_right] > above).mean()) for told, is_right in ((logits, right), (worn_logits, worn_right))
+    ]
     kinds: dict[str, list[Paired]] = {}
     for one in fakes.values():
         method = one.mouth.row["method"]
@@ -445,7 +531,7 @@ def measure(pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weig
     weight = np.where(right, 1 / right.sum(), 1 / (~right).sum())
     bins = np.digitize(probability, np.linspace(0, 1, 11)[1:-1])
     report["real called wrong at 0.5"] = float((real > 0).mean())
-    report["logit that 5 % of real clips exceed"] = float(np.percentile(real, 95))
+    report["logit that 5 % of real clips exceed"] = above
     report["ece"] = float(
         sum(
             abs((weight * (probability - ~right))[bins == k].sum()) / weight.sum()
@@ -457,9 +543,10 @@ def measure(pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weig
     return report
 
 
-def write_logits(path: Path, pairs: Sequence[Paired], fakes: Mapping[str, Paired], weighing: Weighing) -> None:
+def write_logits(path: Path, crossed: CrossFitted, fakes: Mapping[str, Paired], weighing: Weighing) -> None:
     """file, logit, probability: cross-fitted for real clips, out of fold for all that taught."""
-    logits = {one.mouth.name: logit for one, logit in zip(pairs, cross_fitted(pairs), strict=True) if one.is_right}
+    told = zip(crossed.pairs, crossed.logits, strict=True)
+    logits = {one.mouth.name: logit for one, logit in told if one.is_right}
     logits |= {name: weighing.logit(one.measures) for name, one in fakes.items()}
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -476,9 +563,10 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.work.mkdir(parents=True, exist_ok=True)
-    networks, rights = phone_networks(asked.data, asked.work)
+    phones = phone_networks(asked.data, asked.work)
     clips = list(talkers(asked.data, asked.work / "mouths"))
-    return exit_status(build(clips, networks, rights, asked), STATED_AUC)
+    worn = [list(worn_talkers(asked.data, asked.work / "mouths-worn", draw)) for draw in range(DRAWS)]
+    return exit_status(build(clips, worn, phones, asked), STATED_AUC)
 
 
 if __name__ == "__main__":

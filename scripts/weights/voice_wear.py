@@ -51,6 +51,22 @@ def _at_low_rate(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
     return transcode_sound(samples, rate=RATE, name="mp3" if luck < 0.85 else "aac", kbps=rng.uniform(16, 48))
 
 
+def worn_often(samples: FloatArray, rng: np.random.Generator, rate: int = RATE) -> FloatArray:
+    """Through one to three codecs of low rate, as what chat apps pass on."""
+    for _ in range(int(rng.integers(1, 4))):
+        luck = rng.random()
+        if luck < 0.6:
+            samples = transcode_sound(samples, rate=rate, name="opus", kbps=rng.uniform(8, 28))
+        elif luck < 0.8:
+            samples = transcode_sound(samples, rate=rate, name="aac", kbps=rng.uniform(24, 48))
+        elif luck < 0.9:
+            samples = transcode_sound(samples, rate=rate, name="mp3", kbps=rng.uniform(16, 48))
+        else:
+            called = transcode_sound(samples, rate=rate, name="amr", kbps=12.2)
+            samples = transcode_sound(called, rate=rate, name="opus", kbps=16.0)
+    return samples
+
+
 def _in_noise(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
     return _noisy(_in_room(samples, rng) if rng.random() < 0.2 else samples, rng, cleanest=35)
 

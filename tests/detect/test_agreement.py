@@ -17,7 +17,7 @@ from ffdv.detect.agreement import AgreementSense, chance, shipped_model, spans_o
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.detect.sync import sync
 from ffdv.errors import CheckpointError, StreamMissing
-from ffdv.features.agreement import AgreementModel, Comparison, Weighing, best_offset
+from ffdv.features.agreement import WEAR, WEIGHED, AgreementModel, Comparison, Weighing, best_offset, roughness
 from ffdv.features.faces import FaceSpec
 from ffdv.features.landmarks import MOUTH_POINTS
 from ffdv.features.recipe import ExtractSpec, extract
@@ -39,9 +39,8 @@ def compared(count: int, shift: int, *, seed: int = 0, noise: float = 0.5, max_o
     heard = np.stack([sound[2 * max_offset + k : 2 * max_offset + k + count] for k in lags], axis=1)
     heard += noise * rng.normal(size=heard.shape)
     known = np.ones((count, len(lags)), bool)
-    return Comparison(
-        np.arange(count) / 25, known, ((heard, mouth, np.array([0.5, 0.4, 0.3])),), np.ones(count), max_offset
-    )
+    pairs = ((heard, mouth, np.array([0.5, 0.4, 0.3])),)
+    return Comparison(np.arange(count) / 25, known, pairs, np.ones(count), max_offset, rough=-0.2, clarity=0.4)
 
 
 def talking(seconds: float = 4.0, *, seed: int = 0) -> tuple[MouthTrack, Samples]:
@@ -192,6 +191,45 @@ def test_odds_are_linear_in_the_measures() -> None:
     weighing = Weighing({"near": -2.0, "far": 1.0}, 0.5)
 
     assert weighing.logit({"near": 1.0, "far": 3.0, "seconds": 9.0}) == pytest.approx(1.5)
+
+
+def test_wear_weighs_in_by_itself_and_with_the_correlations_and_no_further_than_it_was_met() -> None:
+    measures = replace(compared(80, 0), rough=0.1, clarity=0.35).measures()
+
+    assert tuple(measures) == WEIGHED
+    assert (measures["rough"], measures["clarity"]) == (0.1, 0.35)
+    assert measures["near_rough"] == pytest.approx(0.1 * measures["near"])
+    assert measures["far_clarity"] == pytest.approx(0.35 * measures["far"])
+    beyond = replace(compared(80, 0), rough=9.0, clarity=0.0).measures()
+    assert (beyond["rough"], beyond["clarity"]) == (WEAR["rough"][1], WEAR["clarity"][0])
+
+
+def test_points_that_tremble_are_rough_and_a_smooth_move_is_not() -> None:
+    mouth, _ = talking()
+    assert mouth.points is not None
+    steady = np.broadcast_to(mouth.points[0], mouth.points.shape).astype(np.float64)
+    moving = steady + np.sin(np.arange(100) / 5)[:, None, None]
+    noise = np.random.default_rng(0).normal(0, 1, mouth.points.shape)
+
+    def of(points: npt.NDArray[np.float64]) -> float:
+        return roughness(replace(mouth, points=points.astype(np.float32)), [slice(0, 100)])
+
+    assert of(moving) < -1
+    assert of(noise) == pytest.approx(0.5 * np.log(3), abs=0.05)  # deviations of the root of 6 against the root of 2
+    assert of(moving) < of(moving + 0.1 * noise) < of(moving + noise) < of(noise)
+    assert of(steady) == 0.5  # nothing moves: nothing to tell
+
+
+def test_lips_that_follow_no_sound_weigh_less_where_the_points_tremble_or_the_phones_are_unclear() -> None:
+    stranger, odds = replace(compared(100, 0, noise=8.0), rough=-0.25, clarity=0.43), shipped_model().weighing
+    assert stranger.measures()["near"] < 0.25
+
+    clear, coarse, muffled = (
+        odds.logit(one.measures()) for one in (stranger, replace(stranger, rough=0.05), replace(stranger, clarity=0.33))
+    )
+
+    assert clear > coarse > 0
+    assert clear > muffled > 0
 
 
 def test_a_file_without_face_or_sound_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ffdv.data.sources.synthetic import RATE, Speaker, speak
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
-from ffdv.detect.voice import HOP, WINDOW, VoiceSense, as_trained, cut_window, stretches, window_starts
+from ffdv.detect.voice import HOP, WEAR_RANGE, WINDOW, VoiceSense, as_trained, cut_window, stretches, window_starts
 from ffdv.errors import CheckpointError
 from ffdv.records import Features, FloatArray, MediaFacts, PictureFacts, Samples, SoundFacts
 
@@ -80,8 +80,12 @@ def test_an_opinion_is_the_weighted_sum_of_both_halves_calibrated(sense: VoiceSe
     facts = sense.machine.facts
     assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net)
     wear, odds = opinion.numbers["wear"], 0.0
-    for share, fitted in ((1 - wear, facts["calibration"]), (wear, facts["worn_calibration"])):
-        odds += share * (fitted["slope"] * opinion.logit + fitted["intercept"])
+    shifted = opinion.logit + facts["wear"]["share"] * np.clip(np.log(wear / (1 - wear)), *WEAR_RANGE)
+    for share, fitted, given in (
+        (1 - wear, facts["calibration"], opinion.logit),
+        (wear, facts["worn_calibration"], shifted),
+    ):
+        odds += share * (fitted["slope"] * given + fitted["intercept"])
     assert opinion.probability == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-6)
     assert opinion.spans[0, 0] == 5.0
     assert opinion.spans[-1, 1] == pytest.approx(5.0 + len(voice()) / RATE)

@@ -48,12 +48,13 @@ def test_numpy_hears_what_torch_hears() -> None:
     torch.manual_seed(0)
     net = PhoneNet().eval()
     bands = np.random.default_rng(0).normal(size=(70, 32)).astype(np.float32)
-    numbers, speech = PhoneWeights(net.layers()).hear(SpeechTrack(bands, 0.0))
+    numbers, speech, clarity = PhoneWeights(net.layers()).hear(SpeechTrack(bands, 0.0))
     with torch.inference_mode():
         x = torch.from_numpy(bands.T[None])
         expected = net.numbers(x)[0].T.numpy()
-        silence = torch.softmax(net(x), dim=1)[0, 0].numpy()
+        chances = torch.softmax(net(x), dim=1)[0].numpy()
 
     assert numbers == pytest.approx(expected, abs=1e-5)
-    assert speech == pytest.approx(1 - silence, abs=1e-5)
+    assert speech == pytest.approx(1 - chances[0], abs=1e-5)
+    assert clarity == pytest.approx(chances[1:].max(axis=0).sum() / speech.sum(), abs=1e-5)
     assert len(PHONES) == 40

@@ -90,3 +90,16 @@ def test_both_of_a_pair_are_disturbed_alike_and_end_at_seven_kilohertz() -> None
     power = torch.fft.rfft(heard).abs().square()
     hz = torch.linspace(0, RATE / 2, power.shape[1])
     assert power[:, hz > TOP_HZ + 60].sum() < 1e-6 * power.sum()
+
+
+def test_worn_clips_are_judged_by_how_worn_they_are() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 4000)
+    wear = rng.uniform(-2, 6, 4000)
+    logits = labels - 0.5 + 0.3 * wear + rng.normal(0, 0.7, 4000)  # wear alone makes a clip seem forged
+
+    slope, intercept, share = script.fit_worn(logits, wear, labels)
+
+    assert share == pytest.approx(-0.3, abs=0.04)
+    assert slope == pytest.approx(1 / 0.7**2, abs=0.3)  # of two Gaussians a unit apart
+    assert abs(slope * np.mean(logits + share * wear) + intercept) < 0.1

@@ -43,6 +43,7 @@ WINDOWS_AT_ONCE = 4
 LEAST_ACTIVE_SECONDS = 0.6
 TRAINED_SECONDS = 2.0  # the shortest training clip
 WORN = 0.5  # above it the sound is told to be worn
+WEAR_RANGE = (-2.0, 6.0)  # of the logit of wear, where it shifts what worn sound is worth: beyond, nothing is known
 LEAST_KBPS = 36.0  # of the sound's stream; the training clips have 40 to 64
 # Nothing within so many dB of the speech between 4.4 and 6.8 kHz: a telephone, or a very low bit rate.
 EMPTY_TOP_DB = -68.0
@@ -81,6 +82,7 @@ class VoiceSense:
         self._span_calibration = Calibration(kind="platt", **facts["span_calibration"])
         self._wear_weights = np.asarray(facts["wear"]["weights"], dtype=np.float64)
         self._wear_bias = float(facts["wear"]["bias"])
+        self._wear_share = float(facts["wear"]["share"])
         self._unlike = float(facts["unlike_above"])
 
     @property
@@ -152,8 +154,13 @@ class VoiceSense:
         return float(sigmoid([scores.mean()])[0])
 
     def _calibrated(self, logits: npt.ArrayLike, clean: Calibration, wear: float) -> npt.NDArray[np.float64]:
-        """Probabilities of logits (n,), between the calibration of clean sound and that of worn sound."""
-        odds = [logit(np.asarray(one.apply(logits), np.float64)) for one in (clean, self._worn_calibration)]
+        """Probabilities of logits (n,), between the calibration of clean sound and that of worn sound, which the wear itself shifts."""
+        how_worn = float(np.clip(logit(np.array([wear])), *WEAR_RANGE)[0])
+        worn = np.asarray(logits, np.float64) + self._wear_share * how_worn
+        odds = [
+            logit(np.asarray(one.apply(given), np.float64))
+            for one, given in ((clean, logits), (self._worn_calibration, worn))
+        ]
         return np.asarray(sigmoid((1.0 - wear) * odds[0] + wear * odds[1]), np.float64)
 
     def _opinion(

@@ -37,7 +37,11 @@ LONGEST_SECONDS = 6.0  # of the clips that the odds were fitted on; more is weig
 LEAST_FRAMES = 20  # a correlation over less is chance
 SMOOTHED = 1.0  # Gaussian deviation in frames of the sound's numbers before they are mapped
 DILATIONS = (1, 2, 2, 1)  # of the phone network's layers
-MEASURES = ("near", "stands_out", "far", "seconds")  # what the verdict is made of, by name
+MEASURES = ("near", "stands_out", "far", "seconds")  # what a pair is weighed by, by name
+# Points that tremble (coarse pictures) and phones that are unclear (telephones, few bits, other tongues) lower every correlation, so that
+# low ones say less: these weigh in by themselves and by their products with the correlations.
+WEAR = {"rough": (-0.5, 0.3), "clarity": (0.28, 0.5)}  # ranges met while fitting: beyond, nothing is known
+WEIGHED = (*MEASURES, *WEAR, *(f"{measure}_{wear}" for wear in WEAR for measure in MEASURES[:3]))
 
 Array = npt.NDArray[np.float64]
 
@@ -50,15 +54,19 @@ class PhoneWeights:
 
     layers: tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], ...]
 
-    def hear(self, track: SpeechTrack) -> tuple[Array, Array]:
-        """Numbers (n, 24) in (-1, 1) and the probability of speech (n,) for every frame."""
+    def hear(self, track: SpeechTrack) -> tuple[Array, Array, float]:
+        """Numbers (n, 24) in (-1, 1) and the probability of speech (n,) for every frame; how sure of its phones the net is where somebody
+        speaks: the mean probability of the likeliest.
+        """
         x = track.bands
         for (weight, bias), dilation in zip(self.layers[:-2], DILATIONS, strict=False):
             x = np.maximum(_convolved(x, weight, bias, dilation), 0.0)
         numbers = np.tanh(_convolved(x, *self.layers[-2], 1))
         phones = _convolved(numbers, *self.layers[-1], 1)
         phones = np.exp(phones - phones.max(axis=1, keepdims=True))
-        return numbers.astype(np.float64), 1.0 - (phones[:, 0] / phones.sum(axis=1)).astype(np.float64)
+        phones /= phones.sum(axis=1, keepdims=True)
+        speech = 1.0 - phones[:, 0].astype(np.float64)
+        return numbers.astype(np.float64), speech, float(phones[:, 1:].max(axis=1).sum() / max(speech.sum(), 1e-6))
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class View:
 
 @dataclass(frozen=True)
 class Weighing:
-    """How the measures become the logit of 'they do not belong together': weights by name of MEASURES, and a constant."""
+    """How the measures become the logit of 'they do not belong together': weights by name of WEIGHED, and a constant."""
 
     weights: Mapping[str, float]
     constant: float
@@ -92,19 +100,21 @@ class Weighing:
 
 @dataclass(frozen=True)
 class Seen:
-    """A mouth's frames in sight: seconds (n,), and for each view its canonical numbers (n, d)."""
+    """A mouth's frames in sight: seconds (n,), for each view its canonical numbers (n, d), and how rough its points move."""
 
     seconds: Array
     numbers: tuple[Array, ...]
+    rough: float
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A sound: its track of m frames, for each view its canonical numbers (m, d), and how likely somebody speaks (m,)."""
+    """A sound: its track of m frames, for each view its canonical numbers (m, d), how likely somebody speaks (m,), and how clear its phones are."""
 
     track: SpeechTrack
     numbers: tuple[Array, ...]
     speech: Array
+    clarity: float
 
 
 @dataclass(frozen=True)
@@ -133,16 +143,17 @@ class AgreementModel:
         for view in self.views if len(rows) else ():
             parts = curves if view.kind == "curves" else [picture @ view.base for picture in pictures]
             numbers.append(np.concatenate([motion(part) for part in parts]) / view.scale @ view.mouth_map)
-        return Seen(mouth.seconds[rows], tuple(numbers))
+        return Seen(mouth.seconds[rows], tuple(numbers), roughness(mouth, stretches))
 
     def hear(self, samples: Samples) -> Heard:
         """What the views hear of a sound."""
         track = speech_track(samples)
         if not len(track.bands):
-            return Heard(track, (), np.zeros(0))
+            return Heard(track, (), np.zeros(0), WEAR["clarity"][0])
         heard = [network.hear(track) for network in self.phones]
         numbers = [in_context(heard[view.phones][0], self.context) @ view.sound_map for view in self.views]
-        return Heard(track, tuple(numbers), np.mean([speech for _, speech in heard], axis=0))
+        speech = np.mean([one[1] for one in heard], axis=0)
+        return Heard(track, tuple(numbers), speech, float(np.mean([one[2] for one in heard])))
 
     def beside(
         self, seen: Seen, heard: Heard, *, late_seconds: float = 0.0, max_offset: int = MAX_OFFSET
@@ -160,7 +171,7 @@ class AgreementModel:
         spoken = (
             np.where(known[:, max_offset], heard.speech[frames[:, max_offset]], 0.0) if count else np.zeros(len(frames))
         )
-        return Comparison(seen.seconds, known, pairs, spoken, max_offset)
+        return Comparison(seen.seconds, known, pairs, spoken, max_offset, seen.rough, heard.clarity)
 
     def save(self, path: Path) -> None:
         """Write everything as one .npz without pickles."""
@@ -248,6 +259,21 @@ def curves_and_pictures(mouth: MouthTrack, stretches: Sequence[slice]) -> tuple[
     return curves, pictures
 
 
+def roughness(mouth: MouthTrack, stretches: Sequence[slice]) -> float:
+    """How much of the points' movement is trembling: the logarithm of their mean second difference against the mean move over two frames.
+
+    About -0.2 in good pictures, 0 and more in coarse ones; noise alone gives 0.5, and so do too few frames to tell.
+    """
+    assert mouth.points is not None
+    bends = moves = 0.0
+    for part in stretches:
+        points = mouth.points[part][mouth.in_sight[part]].astype(np.float64)
+        if len(points) > 2:
+            bends += float(np.abs(points[2:] - 2 * points[1:-1] + points[:-2]).sum())
+            moves += float(np.abs(points[2:] - points[:-2]).sum())
+    return math.log(bends / moves) if bends > 0 and moves > 0 else 0.5
+
+
 def packaged_model() -> AgreementModel:
     """The model inside the package. Raises CheckpointError when its weights are missing or damaged."""
     with as_file(files("ffdv").joinpath("detect", "weights", WEIGHTS_NAME)) as path:
@@ -258,7 +284,7 @@ def packaged_model() -> AgreementModel:
 class Comparison:
     """A mouth beside a sound: seconds (n,) of frames that show the mouth; known (n, 2 max_offset + 1), whether there is sound at
     each offset; pairs: for each view the sound's numbers (n, 2 max_offset + 1, d), the mouth's (n, d) and their weights (d,);
-    spoken (n,): how likely somebody speaks at each frame.
+    spoken (n,): how likely somebody speaks at each frame; rough, clarity: of Seen and Heard.
     """
 
     seconds: Array
@@ -266,6 +292,8 @@ class Comparison:
     pairs: tuple[tuple[Array, Array, Array], ...]
     spoken: Array
     max_offset: int
+    rough: float
+    clarity: float
 
     def curve(self, chosen: slice = slice(None)) -> Array:
         """Correlation at offsets -max_offset … max_offset (2 max_offset + 1,) over chosen frames; 0 where too few are known."""
@@ -286,18 +314,23 @@ class Comparison:
         return np.where(enough, total / max(weight_sum, 1e-12), 0.0)
 
     def measures(self, chosen: slice = slice(None)) -> dict[str, float]:
-        """MEASURES of the chosen frames: the best correlation near an offset of 0, by how much it stands out from the median,
-        the best far from it, and the root of the seconds that were compared.
+        """WEIGHED of the chosen frames: the best correlation near an offset of 0, by how much it stands out from the median, and from the
+        best far from it; the root of the seconds that were compared; WEAR of the clip, and its products with the three correlations.
         """
         curve = self.curve(chosen)
         offsets = np.abs(np.arange(-self.max_offset, self.max_offset + 1))
         near = float(curve[offsets <= NEAR_FRAMES].max())
-        return {
+        correlations = {
             "near": near,
             "stands_out": near - float(np.median(curve)),
             "far": near - float(curve[offsets >= FAR_FRAMES].max()),
-            "seconds": math.sqrt(min(self.known[chosen, self.max_offset].sum() / FPS, LONGEST_SECONDS)),
         }
+        seconds = math.sqrt(min(self.known[chosen, self.max_offset].sum() / FPS, LONGEST_SECONDS))
+        wear = {name: float(np.clip(getattr(self, name), *WEAR[name])) for name in WEAR}
+        products = {
+            f"{name}_{what}": value * much for what, much in wear.items() for name, value in correlations.items()
+        }
+        return {**correlations, "seconds": seconds, **wear, **products}
 
 
 def best_offset(curve: Array) -> float:
