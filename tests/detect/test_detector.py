@@ -167,6 +167,33 @@ def test_a_stopped_job_goes_on_where_it_was(
     assert (tmp_path / "scores.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
 
 
+def test_clips_that_came_or_changed_since_a_stop_leave_the_other_scores(
+    tmp_path: Path, tone: Samples, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "scores.csv"
+    folder.mkdir()
+    for number in (1, 3, 5):
+        write_media(folder / f"{number}.wav", sound=Samples(tone.values * number, RATE))
+    monkeypatch.setattr(detector, "CLIPS_PER_PART", 1)
+
+    def stop_after_the_second(state: ClipsProgress) -> None:
+        if state.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(folder, model=net, out=out, workers=1, progress=stop_after_the_second)
+    write_media(folder / "0.wav", sound=tone)  # before all others
+    write_media(folder / "3.wav", sound=Samples(tone.values * 2, RATE))
+
+    summary = predict(folder, model=net, out=out, workers=1)
+    fresh = predict(folder, model=net, out=tmp_path / "fresh.csv", workers=2)
+
+    assert summary.resumed == 1  # of the two that were done one has changed
+    assert [score.name for score in summary.scores] == ["0.wav", "1.wav", "3.wav", "5.wav"]
+    assert summary.scores == fresh.scores
+    assert not list(tmp_path.glob(".scores.csv*"))
+
+
 def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "voice"
     run.mkdir(parents=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from ffdv.records import Clip, Score
 CLIPS_PER_PART = 16
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 CLIP_TIMEOUT_SECONDS = 900.0
+_STATES = ".states"  # beside a part's scores: of which files, a line each
 # Rows of a table that name no usable file are inputs too; these were only told apart while loading.
 _NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
 
@@ -66,26 +67,30 @@ def predict(
     network, target = find_network(Path(model)), Path(out)
     Network(network)  # a model that cannot be used is told at once, not by every clip
     corpus = load_every_clip(data)
-    parts = [
-        Part(number, corpus.clips[first : first + CLIPS_PER_PART])
-        for number, first in enumerate(range(0, len(corpus.clips), CLIPS_PER_PART))
-    ]
-    folder = target.with_name(f".{target.name}.{_fingerprint(corpus, network)[:16]}.parts")
+    folder = target.with_name(f".{target.name}.{hashlib.sha256(network.read_bytes()).hexdigest()[:16]}.parts")
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [part for part in parts if not _part_path(folder, part.number).is_file()]
-    resumed = len(corpus.clips) - sum(len(part.items) for part in todo)
-    tally = ProgressTally(len(corpus.clips), resumed, progress)
+    # Clips that came, went or changed since a job was stopped leave what was said of the others as it is.
+    asked = [_Asked(clip, _state_of(clip)) for clip in corpus.clips]
+    known = _known(folder)
+    todo = [one for one in asked if one.state not in known]
+    first = 1 + max((int(path.stem.removeprefix("part-")) for path in folder.glob("part-*.csv")), default=-1)
+    parts = [
+        Part(first + number, tuple(todo[start : start + CLIPS_PER_PART]))
+        for number, start in enumerate(range(0, len(todo), CLIPS_PER_PART))
+    ]
+    tally = ProgressTally(len(asked), len(asked) - len(todo), progress)
     for report in run_parts(
-        todo,
+        parts,
         PartScorer(network, folder),
         workers=workers or num_cores(),
         item_timeout_seconds=CLIP_TIMEOUT_SECONDS,
     ):
         tally.take(report)
-    scores = (*_collect(folder, parts), *_unusable_rows(corpus))
+    known = _known(folder)
+    scores = (*(known[one.state] for one in asked), *_unusable_rows(corpus))
     write_scores(target, scores)
     shutil.rmtree(folder)
-    return PredictSummary(target, scores, resumed, time.monotonic() - began)
+    return PredictSummary(target, scores, len(asked) - len(todo), time.monotonic() - began)
 
 
 def _predict_shipped(
@@ -119,6 +124,14 @@ def score_clip(clip: Clip, network: Network) -> Score:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """A clip, and the state of its file that it is scored in."""
+
+    clip: Clip
+    state: str
+
+
+@dataclass(frozen=True)
 class PartScorer:
     """Scores one part in a worker process and writes its rows; picklable, the net is loaded once a process."""
 
@@ -128,12 +141,15 @@ class PartScorer:
     def __call__(self, part: Part, tell: Callable[[int, str], None]) -> None:
         """Score the part and tell of every clip as it is finished."""
         scores = []
-        for position, clip in enumerate(part.items):
-            given_up = part.given_up.get(position)
+        for position, asked in enumerate(part.items):
+            clip, given_up = asked.clip, part.given_up.get(position)
             score = Score(clip.name, None, "failed", given_up) if given_up else score_clip(clip, _load(self.network))
             scores.append(score)
             tell(position, score.failure)
-        write_scores(_part_path(self.folder, part.number), scores)
+        path = _part_path(self.folder, part.number)
+        states = "".join(f"{asked.state}\n" for asked in part.items)
+        path.with_suffix(_STATES).write_text(states, encoding="ascii")  # first: a part counts once its scores are there
+        write_scores(path, scores)
 
 
 @lru_cache(maxsize=1)
@@ -145,9 +161,13 @@ def _part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06d}.csv"
 
 
-def _collect(folder: Path, parts: list[Part]) -> Iterator[Score]:
-    for part in parts:
-        yield from read_scores(_part_path(folder, part.number))
+def _known(folder: Path) -> dict[str, Score]:
+    """What finished parts say, by the state of the file it was said of."""
+    known: dict[str, Score] = {}
+    for path in sorted(folder.glob("part-*.csv")):
+        states = path.with_suffix(_STATES).read_text(encoding="ascii").split()
+        known |= zip(states, read_scores(path), strict=True)
+    return known
 
 
 def _unusable_rows(corpus: Corpus) -> list[Score]:
@@ -160,10 +180,8 @@ def _unusable_rows(corpus: Corpus) -> list[Score]:
     return list(rows.values())
 
 
-def _fingerprint(corpus: Corpus, network: Path) -> str:
-    """What a resumed job must agree in: the clips with their sizes and dates, and the net."""
-    digest = hashlib.sha256(network.read_bytes())
-    for clip in corpus.clips:
-        facts = clip.path.stat()
-        digest.update(f"{clip.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
+def _state_of(clip: Clip) -> str:
+    """What a score that was kept must agree in: the clip's name, and its file's size and date."""
+    facts = clip.path.stat()
+    told = f"{clip.name}\0{facts.st_size}\0{facts.st_mtime_ns}"
+    return hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()
