@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,8 +60,19 @@ def test_the_sense_that_suspects_most_leads() -> None:
     assert fused.measured
 
 
+def test_a_sense_counts_as_far_as_it_is_trusted() -> None:
+    doubted = replace(fusion(sharpness=1.0), trust={"agreement": 0.9})
+
+    assert doubted.probability({"agreement": 1.0}) == pytest.approx(1 / (1 + np.exp(1 - 0.8 * np.log(9))))
+    assert doubted.probability({"voice": 0.8}) == fusion(sharpness=1.0).probability({"voice": 0.8})
+    opinions: dict[SenseName, SenseOpinion] = {"voice": opinion("voice", 0.95), "agreement": opinion("agreement", 1.0)}
+    assert doubted.fuse(opinions).leading == "voice"
+
+
 def test_a_fusion_survives_its_file() -> None:
-    assert Fusion.from_json(fusion(voice=0.25).to_json()) == fusion(voice=0.25)
+    told = replace(fusion(voice=0.25), trust={"agreement": 0.9})
+
+    assert Fusion.from_json(told.to_json()) == told
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 9}', "null"])
@@ -71,6 +84,8 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_a_fusion_that_could_not_judge_every_set_is_refused() -> None:
     with pytest.raises(MetricError, match="positive"):
         Fusion(0.0, 1.0, {"all": 0.0}, {"all": BAND})
+    with pytest.raises(MetricError, match="trusts its senses"):
+        replace(fusion(), trust={"agreement": 1.5})
     with pytest.raises(MetricError, match="set 'all'"):
         Fusion(1.0, 1.0, {"voice": 0.0}, {"all": BAND})
 

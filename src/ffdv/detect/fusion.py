@@ -3,8 +3,8 @@
     log-odds of voice, picture, agreement, as far as they are there ─ soft maximum ─ slope, and an offset for each set of senses ─▶ p(any)
 
 A clip is forged when its voice, its picture or their pairing is, so the sense that suspects most counts most: the soft maximum is the
-log of the sum of odds at sharpness 1, and the largest log-odds as sharpness grows. A sense that is absent adds nothing, and the
-offset of the set of senses that did judge puts right what more senses add by chance. Numbers: weights/fusion.json, fitted by
+log of the sum of odds at sharpness 1, and the largest log-odds as sharpness grows. What a sense says counts as far as it is trusted: lips
+that are not those heard are a forgery only mostly, for there are narrators. A sense that is absent adds nothing, and the offset of the set of senses that did judge puts right what more senses add by chance. Numbers: weights/fusion.json, fitted by
 scripts/weights/fusion.py on development clips on which no sense was trained. Without that file the sense that suspects most
 decides, and nothing is promised.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -46,31 +46,40 @@ class Fused:
 class Fusion:
     """What is fitted: sharpness of the soft maximum, slope, and offset and band of each set of senses that may be there together.
 
-    sets are named by `set_name`; one that was not fitted takes that of `all`.
+    sets are named by `set_name`; one that was not fitted takes that of `all`. trust: what a sense's probability is multiplied by; 1 for
+    senses that it does not name.
     """
 
     sharpness: float
     slope: float
     offsets: Mapping[str, float]
     bands: Mapping[str, AbstentionBand]
+    trust: Mapping[SenseName, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a fusion that could not judge every set of senses."""
         if not self.sharpness > 0 or not self.slope > 0:
             raise MetricError(f"sharpness {self.sharpness} and slope {self.slope} of a fusion must be positive")
+        if any(name not in SENSES or not 0 < share <= 1 for name, share in self.trust.items()):
+            raise MetricError(f"a fusion trusts its senses between 0 and 1, got {dict(self.trust)}")
         if "all" not in self.offsets or "all" not in self.bands:
             raise MetricError("fusion needs an offset and a band for the set 'all'")
 
     def probability(self, probabilities: Mapping[SenseName, float]) -> float:
         """That the clip is forged in any way, of at least one sense."""
         offset = self.offsets.get(set_name(probabilities), self.offsets["all"])
-        evidence = soft_maximum(list(probabilities.values()), sharpness=self.sharpness)
+        evidence = soft_maximum(list(self.trusted(probabilities).values()), sharpness=self.sharpness)
         return float(sigmoid([self.slope * evidence + offset])[0])
+
+    def trusted(self, probabilities: Mapping[SenseName, float]) -> dict[SenseName, float]:
+        """What each sense's probability comes to."""
+        return {name: self.trust.get(name, 1.0) * one for name, one in probabilities.items()}
 
     def fuse(self, opinions: Mapping[SenseName, SenseOpinion]) -> Fused:
         """One probability of all opinions that there are, at least one; the sense that suspects most leads."""
         each = {name: one.probability for name, one in opinions.items()}
-        leading = max(each, key=lambda name: each[name])
+        counted = self.trusted(each)
+        leading = max(counted, key=lambda name: counted[name])
         band = self.bands.get(set_name(each), self.bands["all"])
         return Fused(self.probability(each), band, leading)
 
@@ -81,6 +90,7 @@ class Fusion:
             "sharpness": self.sharpness,
             "slope": self.slope,
             "offsets": dict(self.offsets),
+            "trust": dict(self.trust),
             "bands": {name: json.loads(band.to_json()) for name, band in self.bands.items()},
         }
         return json.dumps(content, indent=1)
@@ -94,7 +104,7 @@ class Fusion:
                 raise MetricError(f"fusion has version {content['version']}, this ffdv reads {FORMAT_VERSION}")
             bands = {name: AbstentionBand.from_json(json.dumps(band)) for name, band in content["bands"].items()}
             offsets = {name: float(offset) for name, offset in content["offsets"].items()}
-            return cls(float(content["sharpness"]), float(content["slope"]), offsets, bands)
+            return cls(float(content["sharpness"]), float(content["slope"]), offsets, bands, content["trust"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MetricError(f"this is no fusion that ffdv wrote ({error})") from error
 
