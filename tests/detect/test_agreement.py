@@ -232,6 +232,26 @@ def test_lips_that_follow_no_sound_weigh_less_where_the_points_tremble_or_the_ph
     assert clear > muffled > 0
 
 
+def test_a_clip_whose_points_tremble_or_whose_phones_are_unclear_is_unlike_its_teachers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mouth, sound = talking()  # points that are noise
+    opinion = AgreementSense().judge(looked(mouth, sound))
+    assert isinstance(opinion, SenseOpinion)
+    assert any("trembles" in reason for reason in opinion.outside)
+    assert mouth.points is not None
+    slow = mouth.points[:1] + 0.3 * np.sin(np.arange(100) / 5)[:, None, None].astype(np.float32)
+    steady = AgreementSense().judge(looked(replace(mouth, points=slow), sound))
+    assert isinstance(steady, SenseOpinion)
+    assert not any("trembles" in reason for reason in steady.outside)
+
+    compare = AgreementModel.compare
+    monkeypatch.setattr(AgreementModel, "compare", lambda *given: replace(compare(*given), clarity=0.3))
+    unclear = AgreementSense().judge(looked(replace(mouth, points=slow), sound))
+    assert isinstance(unclear, SenseOpinion)
+    assert any("hard to make out" in reason for reason in unclear.outside)
+
+
 def test_a_file_without_face_or_sound_is_refused_with_the_reason(tmp_path: Path) -> None:
     grey = (np.full((64, 64, 3), 90, np.uint8) for _ in range(30))
     silent = write_media(tmp_path / "silent.mp4", frames=grey, fps=25)

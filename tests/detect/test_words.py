@@ -12,7 +12,7 @@ from stand_ins import stand_in_detector
 
 from ffdv.detect.fusion import Fused
 from ffdv.detect.judging import CAUTION, asked_band
-from ffdv.detect.senses import nobody_speaks
+from ffdv.detect.senses import SenseOpinion, nobody_speaks
 from ffdv.detect.verdict import Reason, Verdict
 from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, how_sure, note_text, reasons, say, unit_word
 from ffdv.features.cues import CUE_KINDS
@@ -83,6 +83,19 @@ def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) ->
         "This clip is unlike the clips that the detector was trained on, so its limits are stricter: fake above 85 %, no sign below 15 %."
     ]
     assert fused.band.widened(CAUTION).high == pytest.approx(0.85)
+
+
+def test_each_strange_sense_that_counts_asks_for_more_and_one_that_says_real_does_not(verdict: Verdict) -> None:
+    fused = Fused(0.73, AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99), "agreement")
+    strange = replace(verdict.opinions["voice"], outside=(Sentence("the sound is silent"),))
+    usual = replace(strange, outside=(), probability=0.8)
+
+    def high(voice: float, *, leader: SenseOpinion = usual) -> float:
+        return asked_band(fused, {"agreement": leader, "voice": replace(strange, probability=voice)}).high
+
+    assert high(0.2) == pytest.approx(0.7)
+    assert high(0.6) == pytest.approx(0.85)
+    assert high(0.6, leader=replace(usual, outside=strange.outside)) == pytest.approx(0.925)
 
 
 def test_lips_and_speech_are_spoken_of_as_a_pair(verdict: Verdict) -> None:

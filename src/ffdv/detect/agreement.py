@@ -19,6 +19,8 @@ from ffdv.sentences import Sentence
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
 LEAST_SPEECH_SECONDS = 0.5
 DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
+# Beyond lie five, and two, of a hundred genuine clips as they are, and every third that a chat app passed on often (docs/log.md, 2026-11-27).
+DOUBTED_ROUGHNESS, DOUBTED_CLARITY = 0.04, 0.32
 
 
 class AgreementSense:
@@ -69,13 +71,6 @@ class AgreementSense:
         inside = [chance(self._model.weighing.logit(comparison.measures(part))) for part in parts]
         curve = comparison.curve()
         faces = looked.features.faces
-        outside: tuple[Sentence, ...] = ()
-        if speech_seconds < DOUBTED_SPEECH_SECONDS:
-            outside = (
-                Sentence(
-                    "only {seconds:.1f} s of speech are heard while the mouth is in sight", seconds=speech_seconds
-                ),
-            )
         return SenseOpinion(
             "agreement",
             logit,
@@ -83,7 +78,7 @@ class AgreementSense:
             np.array(spans, np.float64).reshape(-1, 2),
             np.array(inside, np.float64),
             track_id=faces.tracks[0].track_id if faces is not None and faces.tracks else None,
-            outside=outside,
+            outside=_outside(comparison, speech_seconds),
             numbers={
                 "offset_frames": best_offset(curve),
                 "offset_ms": best_offset(curve) / FPS * 1000,
@@ -93,6 +88,24 @@ class AgreementSense:
                 "speech_seconds": speech_seconds,
             },
         )
+
+
+def _outside(comparison: Comparison, speech_seconds: float) -> tuple[Sentence, ...]:
+    """How the clip is unlike those that taught."""
+    told = []
+    if speech_seconds < DOUBTED_SPEECH_SECONDS:
+        told.append(
+            Sentence("only {seconds:.1f} s of speech are heard while the mouth is in sight", seconds=speech_seconds)
+        )
+    if comparison.rough > DOUBTED_ROUGHNESS:
+        told.append(
+            Sentence(
+                "the outline of the face trembles, as in coarse pictures, so that lips seem to follow the sound less"
+            )
+        )
+    if comparison.clarity < DOUBTED_CLARITY:
+        told.append(Sentence("what is said is hard to make out, so that lips seem to follow the sound less"))
+    return tuple(told)
 
 
 @cache

@@ -39,7 +39,8 @@ SAID = {"fake": "sense_suspects", "unsure": "sense_open", "real": "sense_clear"}
 # must not accuse the whole.
 COUNTED_SHARE = 0.25
 LEAST_SECONDS = 1.0  # of sound or of a visible face: below that no verdict is given
-# How far the band is widened (abstention) where the leading sense says that the clip is unlike what it was trained on.
+# How far the band is widened (abstention) for each sense that counts and says that the clip is unlike what it was trained on: the share of
+# the way to 0 and 1 that is left.
 CAUTION = 0.5
 
 # What each sense looks at, and the share of damaged packets from which on that is unlike what taught.
@@ -241,8 +242,11 @@ def beside_damage(
 
 
 def asked_band(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> AbstentionBand:
-    """The band that a clip must leave to be called: wider where the leading sense says that the clip is unlike its training."""
-    return fused.band.widened(CAUTION) if judged[fused.leading].outside else fused.band
+    """The band that a clip must leave to be called: wider for each sense that says that the clip is unlike its training, of the one that
+    leads and those that suspect as well.
+    """
+    doubted = [one for name, one in judged.items() if name == fused.leading or one.probability >= 0.5]
+    return fused.band.widened(1 - (1 - CAUTION) ** sum(bool(one.outside) for one in doubted))
 
 
 def decide(
@@ -260,11 +264,11 @@ def decide(
     longest = max(looked_at.sound_seconds, looked_at.frames_with_face and looked_at.picture_seconds)
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
-    strange = bool(judged[fused.leading].outside)
-    word = asked_band(fused, judged).verdict(fused.probability)
+    asked = asked_band(fused, judged)
+    word = asked.verdict(fused.probability)
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
-    if strange and fused.band.verdict(fused.probability) != "cannot tell":
+    if asked != fused.band and fused.band.verdict(fused.probability) != "cannot tell":
         return word, (*outside, *told, *absent)
     sides = {leaning(one.probability) for one in judged.values()}
     why = Reason("senses_disagree") if {"fake", "real"} <= sides else Reason("undecided")
