@@ -121,8 +121,9 @@ CHINESE: Mapping[str, str] = {
     "the face is darker than the faces in training": "人脸比训练所用的更暗",
     "the face is softer or more compressed than the faces in training": "人脸比训练所用的更模糊，或压缩得更厉害",
     "the face is harsher or noisier than the faces in training": "人脸比训练所用的更锐利，或噪点更多",
-    "the outline of the face trembles, as in coarse pictures, so that lips seem to follow the sound less": "面部轮廓在抖动（画面粗糙时常见），因此嘴唇显得与声音不太吻合",
-    "what is said is hard to make out, so that lips seem to follow the sound less": "话语难以听清，因此嘴唇显得与声音不太吻合",
+    "the face is coarse or moves unevenly, so that its lips are hard to follow and seem to fit the sound less": "人脸画面粗糙或动作不连贯，难以准确跟踪嘴唇，口型因此显得与声音不太吻合",
+    "several people are in sight, and the lips of one at a time alone were compared": "画面中有多人，每次只比较了其中一人的口型",
+    "what is said is hard to make out, so that lips seem to fit the sound less": "话语难以听清，口型因此显得与声音不太吻合",
     "only {seconds:.1f} s of speech are heard while the mouth is in sight": "能看到嘴部的时间里只有 {seconds:.1f} 秒语音",
     # which clips were judged, and what to know of the choice
     "all labelled clips": "全部有标签的片段",

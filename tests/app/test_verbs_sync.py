@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ffdv.app.cli import app
 from ffdv.detect.sync import SyncEstimate, SyncMoment
 from ffdv.media.write import write_media
 from ffdv.records import Samples
+from ffdv.sentences import Sentence
 
 
 def estimate(*, offset_frames: float = 0.0, mismatch: float = 0.1) -> SyncEstimate:
@@ -37,6 +39,12 @@ def test_the_first_line_says_it_in_words(found: SyncEstimate, words: str, capsys
     assert words in shown.splitlines()[0]
     assert f"{found.offset_frames:+.1f}" in shown
     assert "0.0–2.0 s" in shown
+
+
+def test_what_makes_it_doubtful_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    show_sync.show_sync(replace(estimate(), doubts=(Sentence("what is said is hard to make out"),)))
+
+    assert "note: what is said is hard to make out" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_a_line_with_its_reason_and_status_1(tmp_path: Path, tone: Samples) -> None:

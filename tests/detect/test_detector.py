@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from ffdv.data.corpus import Corpus
 from ffdv.data.pool import ClipsProgress
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
@@ -192,6 +194,52 @@ def test_clips_that_came_or_changed_since_a_stop_leave_the_other_scores(
     assert [score.name for score in summary.scores] == ["0.wav", "1.wav", "3.wav", "5.wav"]
     assert summary.scores == fresh.scores
     assert not list(tmp_path.glob(".scores.csv*"))
+
+
+def test_what_was_kept_is_of_the_same_files_and_a_damaged_part_is_scored_again(
+    tmp_path: Path, tone: Samples, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores.csv"
+    monkeypatch.setattr(detector, "CLIPS_PER_PART", 1)
+    for folder, loud in (("a", 1), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            path = write_media(tmp_path / folder / f"{number}.wav", sound=Samples(tone.values * loud, RATE))
+            os.utime(path, (0, 0))  # as unpacked archives have it: only the place differs
+
+    def stop_at_the_third(state: ClipsProgress) -> None:
+        if state.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(tmp_path / "a", model=net, out=out, workers=1, progress=stop_at_the_third)
+    others = predict(tmp_path / "b", model=net, out=out, workers=1)
+    (kept,) = tmp_path.glob(".scores.csv*")
+    first = min(kept.glob("*.json"))
+    first.write_text(first.read_text()[:20])
+    summary = predict(tmp_path / "a", model=net, out=out, workers=1)
+
+    assert others.resumed == 0
+    assert summary.resumed == 1  # of two that were done, one of which was damaged
+    assert summary.scores == predict(tmp_path / "a", model=net, out=tmp_path / "fresh.csv", workers=1).scores
+
+
+def test_a_file_that_goes_while_it_is_asked_for_is_a_row(
+    tmp_path: Path, tone: Samples, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clips").mkdir()
+    paths = [write_media(tmp_path / "clips" / f"{number}.wav", sound=tone) for number in range(2)]
+    listed = detector.load_every_clip
+
+    def gone(data: Path) -> Corpus:
+        corpus = listed(data)
+        paths[1].unlink()
+        return corpus
+
+    monkeypatch.setattr(detector, "load_every_clip", gone)
+    summary = predict(tmp_path / "clips", model=net, out=tmp_path / "scores.csv", workers=1)
+
+    assert [score.status for score in summary.scores] == ["ok", "failed"]
 
 
 def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:

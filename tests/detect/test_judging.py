@@ -49,6 +49,31 @@ def test_the_word_follows_from_the_band(probability: float, word: str) -> None:
     assert decided([opinion("voice", probability)])[0] == word
 
 
+def test_one_reason_of_two_senses_widens_the_band_once() -> None:
+    damaged, other = ("the sound is damaged",), ("it is sung",)
+
+    assert decided([opinion("voice", 0.86, outside=damaged), opinion("agreement", 0.6, outside=damaged)])[0] == "fake"
+    assert (
+        decided([opinion("voice", 0.86, outside=damaged), opinion("agreement", 0.6, outside=other)])[0] == "cannot tell"
+    )
+
+
+def test_only_what_the_verdict_stands_on_is_said_to_be_unlike_training() -> None:
+    judged = {one.sense: one for one in (opinion("picture", 0.1, outside=("it is dark",)), opinion("voice", 0.9))}
+
+    _, reasons = decide(Fused(0.9, BAND, "voice"), judged, judged, PLENTY)
+
+    assert [reason.code for reason in reasons] == ["sense_suspects", "sense_clear"]
+
+
+def test_a_band_of_other_senses_asks_for_more() -> None:
+    silent = {"picture": opinion("picture", 0.75)}
+
+    assert decide(Fused(0.75, BAND, "picture"), silent, silent, PLENTY)[0] == "fake"
+    assert decide(Fused(0.75, BAND, "picture", of_all=True), silent, silent, PLENTY)[0] == "cannot tell"
+    assert decide(Fused(0.2, BAND, "picture", of_all=True), silent, silent, PLENTY)[0] == "cannot tell"
+
+
 def test_every_cannot_tell_says_why_first() -> None:
     assert decided([])[1][0] == "nothing_judged"
     assert decided([opinion("voice", 0.5)])[1][0] == "undecided"
@@ -56,7 +81,7 @@ def test_every_cannot_tell_says_why_first() -> None:
     assert decided([opinion("voice", 0.55), opinion("picture", 0.1)])[1][0] == "undecided"
     assert decided([opinion("voice", 0.9)], LookedAt(0.4, sound_seconds=0.4))[1][0] == "too_short"
     assert decided([opinion("voice", 0.75, outside=("it is sung",))]) == (
-        "cannot tell", ["outside", "sense_suspects", "absent"],
+        "cannot tell", ["outside", "absent", "sense_suspects"],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ffdv.detect.sync import SyncEstimate
 
 CONFIDENT = 0.4  # of 86 real clips, whose sound mostly is in step, 14 of the 23 below are found within 1.5 frames of it, 47 of the 60 above (3 are called)
-CALLED = 0.71  # one of 20 real development clips is above (docs/log.md, 2026-11-25)
+CALLED = 0.69  # one of 20 real development clips is above (docs/log.md, 2026-11-27)
 
 
 def show_sync(found: SyncEstimate) -> None:
@@ -20,6 +20,8 @@ def show_sync(found: SyncEstimate) -> None:
         f"offset {found.offset_frames:+.1f} frames of 40 ms ({found.offset_ms:+.0f} ms) · distance {found.distance:.2f} · "
         f"confidence {found.confidence:.2f} · chance that they do not belong together {found.mismatch_probability:.2f}"
     )
+    for doubt in found.doubts:
+        console.warn(doubt)
     rows = [
         (
             f"{one.start_seconds:.1f}–{one.stop_seconds:.1f} s",

@@ -6,6 +6,7 @@ dub with the same timing) belongs to them as far as this sense can see; the sens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -14,13 +15,19 @@ import numpy.typing as npt
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.features.agreement import FPS, AgreementModel, Comparison, best_offset, packaged_model
 from ffdv.features.sync import MIN_SEEN_FRAMES
+from ffdv.records import FaceTrack
 from ffdv.sentences import Sentence
 
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
 LEAST_SPEECH_SECONDS = 0.5
 DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
-# Beyond lie five, and two, of a hundred genuine clips as they are, and every third that a chat app passed on often (docs/log.md, 2026-11-27).
+# Beyond lie five, and two, of a hundred genuine clips as they are, every third that a chat app passed on often (docs/log.md, 2026-11-27), and
+# most with 15 pictures a second.
 DOUBTED_ROUGHNESS, DOUBTED_CLARITY = 0.04, 0.32
+TOGETHER = (
+    0.2  # share of the time in which several people are in sight, from which on any of them may be the one who speaks
+)
+SEVERAL = Sentence("several people are in sight, and the lips of one at a time alone were compared")
 
 
 class AgreementSense:
@@ -71,14 +78,15 @@ class AgreementSense:
         inside = [chance(self._model.weighing.logit(comparison.measures(part))) for part in parts]
         curve = comparison.curve()
         faces = looked.features.faces
+        several = faces is not None and seen_together(faces.tracks) >= TOGETHER
         return SenseOpinion(
             "agreement",
             logit,
             chance(logit),
             np.array(spans, np.float64).reshape(-1, 2),
             np.array(inside, np.float64),
-            track_id=faces.tracks[0].track_id if faces is not None and faces.tracks else None,
-            outside=_outside(comparison, speech_seconds),
+            track_id=None if several or faces is None or not faces.tracks else faces.tracks[0].track_id,
+            outside=(*doubts(comparison), *((SEVERAL,) if several else ())),
             numbers={
                 "offset_frames": best_offset(curve),
                 "offset_ms": best_offset(curve) / FPS * 1000,
@@ -90,9 +98,18 @@ class AgreementSense:
         )
 
 
-def _outside(comparison: Comparison, speech_seconds: float) -> tuple[Sentence, ...]:
+def seen_together(tracks: Sequence[FaceTrack]) -> float:
+    """The share of the half seconds that show a face which show two and more."""
+    cells = [np.unique((track.seconds * 2).astype(np.int64)) for track in tracks if len(track.seconds)]
+    if not cells:
+        return 0.0
+    _, counts = np.unique(np.concatenate(cells), return_counts=True)
+    return float((counts > 1).mean())
+
+
+def doubts(comparison: Comparison) -> tuple[Sentence, ...]:
     """How the clip is unlike those that taught."""
-    told = []
+    told, speech_seconds = [], float(comparison.spoken.sum()) / FPS
     if speech_seconds < DOUBTED_SPEECH_SECONDS:
         told.append(
             Sentence("only {seconds:.1f} s of speech are heard while the mouth is in sight", seconds=speech_seconds)
@@ -100,11 +117,11 @@ def _outside(comparison: Comparison, speech_seconds: float) -> tuple[Sentence, .
     if comparison.rough > DOUBTED_ROUGHNESS:
         told.append(
             Sentence(
-                "the outline of the face trembles, as in coarse pictures, so that lips seem to follow the sound less"
+                "the face is coarse or moves unevenly, so that its lips are hard to follow and seem to fit the sound less"
             )
         )
     if comparison.clarity < DOUBTED_CLARITY:
-        told.append(Sentence("what is said is hard to make out, so that lips seem to follow the sound less"))
+        told.append(Sentence("what is said is hard to make out, so that lips seem to fit the sound less"))
     return tuple(told)
 
 

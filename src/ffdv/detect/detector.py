@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
-from ffdv.detect.scores import read_scores, write_scores
+from ffdv.detect.scores import write_scores
 from ffdv.errors import MediaError, SubmissionError
 from ffdv.features.recipe import extract
 from ffdv.records import Clip, Score
@@ -24,7 +27,6 @@ from ffdv.records import Clip, Score
 CLIPS_PER_PART = 16
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 CLIP_TIMEOUT_SECONDS = 900.0
-_STATES = ".states"  # beside a part's scores: of which files, a line each
 # Rows of a table that name no usable file are inputs too; these were only told apart while loading.
 _NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
 
@@ -67,15 +69,14 @@ def predict(
     network, target = find_network(Path(model)), Path(out)
     Network(network)  # a model that cannot be used is told at once, not by every clip
     corpus = load_every_clip(data)
-    folder = target.with_name(f".{target.name}.{hashlib.sha256(network.read_bytes()).hexdigest()[:16]}.parts")
+    folder = target.with_name(f".{target.name}.{_fingerprint(data, network)[:16]}.parts")
     folder.mkdir(parents=True, exist_ok=True)
     # Clips that came, went or changed since a job was stopped leave what was said of the others as it is.
     asked = [_Asked(clip, _state_of(clip)) for clip in corpus.clips]
     known = _known(folder)
     todo = [one for one in asked if one.state not in known]
-    first = 1 + max((int(path.stem.removeprefix("part-")) for path in folder.glob("part-*.csv")), default=-1)
     parts = [
-        Part(first + number, tuple(todo[start : start + CLIPS_PER_PART]))
+        Part(number, tuple(todo[start : start + CLIPS_PER_PART]))
         for number, start in enumerate(range(0, len(todo), CLIPS_PER_PART))
     ]
     tally = ProgressTally(len(asked), len(asked) - len(todo), progress)
@@ -146,10 +147,7 @@ class PartScorer:
             score = Score(clip.name, None, "failed", given_up) if given_up else score_clip(clip, _load(self.network))
             scores.append(score)
             tell(position, score.failure)
-        path = _part_path(self.folder, part.number)
-        states = "".join(f"{asked.state}\n" for asked in part.items)
-        path.with_suffix(_STATES).write_text(states, encoding="ascii")  # first: a part counts once its scores are there
-        write_scores(path, scores)
+        _keep(self.folder, [asked.state for asked in part.items], scores)
 
 
 @lru_cache(maxsize=1)
@@ -157,16 +155,23 @@ def _load(path: Path) -> Network:
     return Network(path)
 
 
-def _part_path(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:06d}.csv"
+def _keep(folder: Path, states: Sequence[str], scores: Sequence[Score]) -> None:
+    """Write what was said of files in these states, whole or not at all; a part is named by its states."""
+    name = hashlib.sha256("".join(states).encode()).hexdigest()[:16]
+    rows = [{"state": state, "score": asdict(score)} for state, score in zip(states, scores, strict=True)]
+    temporary = folder / f".{name}-{os.getpid()}"
+    temporary.write_text(json.dumps(rows), encoding="utf-8")
+    temporary.replace(folder / f"{name}.json")
 
 
 def _known(folder: Path) -> dict[str, Score]:
-    """What finished parts say, by the state of the file it was said of."""
+    """What finished parts say, by the state of the file it was said of; a damaged part says nothing."""
     known: dict[str, Score] = {}
-    for path in sorted(folder.glob("part-*.csv")):
-        states = path.with_suffix(_STATES).read_text(encoding="ascii").split()
-        known |= zip(states, read_scores(path), strict=True)
+    for path in folder.glob("*.json"):
+        try:
+            known |= {row["state"]: Score(**row["score"]) for row in json.loads(path.read_text(encoding="utf-8"))}
+        except (OSError, ValueError, TypeError, KeyError):
+            path.unlink(missing_ok=True)
     return known
 
 
@@ -180,8 +185,16 @@ def _unusable_rows(corpus: Corpus) -> list[Score]:
     return list(rows.values())
 
 
+def _fingerprint(data: Path | str, network: Path) -> str:
+    """What the jobs that share their parts agree in: where the clips are, and the net."""
+    place = str(Path(data).resolve()).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(network.read_bytes() + place).hexdigest()
+
+
 def _state_of(clip: Clip) -> str:
-    """What a score that was kept must agree in: the clip's name, and its file's size and date."""
-    facts = clip.path.stat()
-    told = f"{clip.name}\0{facts.st_size}\0{facts.st_mtime_ns}"
+    """What a score that was kept must agree in: the clip's name and place, and its file's size and date; of one that is gone its name."""
+    told = f"{clip.name}\0{clip.path.resolve()}"
+    with contextlib.suppress(OSError):  # gone since it was listed: reading it says so
+        facts = clip.path.stat()
+        told += f"\0{facts.st_size}\0{facts.st_mtime_ns}"
     return hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()

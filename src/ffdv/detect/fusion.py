@@ -3,8 +3,9 @@
     log-odds of voice, picture, agreement, as far as they are there ─ soft maximum ─ slope, and an offset for each set of senses ─▶ p(any)
 
 A clip is forged when its voice, its picture or their pairing is, so the sense that suspects most counts most: the soft maximum is the
-log of the sum of odds at sharpness 1, and the largest log-odds as sharpness grows. What a sense says counts as far as it is trusted: lips
-that are not those heard are a forgery only mostly, for there are narrators. A sense that is absent adds nothing, and the offset of the set of senses that did judge puts right what more senses add by chance. Numbers: weights/fusion.json, fitted by
+log of the sum of odds at sharpness 1, and the largest log-odds as sharpness grows. What a sense says counts as far as it is trusted:
+lips that are not those heard are a forgery only mostly, for there are narrators. A sense that is absent adds nothing, and the offset of
+the set of senses that did judge puts right what more senses add by chance. Numbers: weights/fusion.json, fitted by
 scripts/weights/fusion.py on development clips on which no sense was trained. Without that file the sense that suspects most
 decides, and nothing is promised.
 """
@@ -24,7 +25,7 @@ from ffdv.errors import CheckpointError, MetricError
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.metrics.calibration import logit, sigmoid
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "fusion.json"
 # Without a measured band nothing is promised: only what seems clear is called.
 UNMEASURED = AbstentionBand(0.25, 0.75, 1.0, 1.0, 0, 0)
@@ -33,13 +34,15 @@ UNMEASURED = AbstentionBand(0.25, 0.75, 1.0, 1.0, 0, 0)
 @dataclass(frozen=True)
 class Fused:
     """probability in [0, 1] that the clip is forged in any way; band: below low "real", above high "fake", in between "cannot
-    tell"; leading: the sense that says so most. measured: whether the band's rates were measured on development clips.
+    tell"; leading: the sense that says so most. measured: whether the band's rates were measured on development clips; of_all: on clips
+    of other senses, for there were too few of these.
     """
 
     probability: float
     band: AbstentionBand
     leading: SenseName
     measured: bool = True
+    of_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,10 @@ class Fusion:
         each = {name: one.probability for name, one in opinions.items()}
         counted = self.trusted(each)
         leading = max(counted, key=lambda name: counted[name])
-        band = self.bands.get(set_name(each), self.bands["all"])
-        return Fused(self.probability(each), band, leading)
+        name = set_name(each)
+        return Fused(
+            self.probability(each), self.bands.get(name, self.bands["all"]), leading, of_all=name not in self.bands
+        )
 
     def to_json(self) -> str:
         """All numbers, with the format's version."""

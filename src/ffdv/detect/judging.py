@@ -191,7 +191,7 @@ def merge(pieces: Sequence[SenseOpinion | SenseAbsent]) -> SenseOpinion | SenseA
         return judged[0]
     ranked = sorted(judged, key=lambda one: -one.probability)
     counted = ranked[: math.ceil(COUNTED_SHARE * len(ranked))]
-    outside = list(dict.fromkeys(text for one in judged for text in one.outside))
+    outside = list(dict.fromkeys(text for one in counted for text in one.outside))
     return replace(
         ranked[0],
         logit=float(np.mean([one.logit for one in counted])),
@@ -210,6 +210,14 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
     fused = fuse(judged) if judged else None
     word, reasons = decide(fused, judged, opinions, look.looked_at)
     timeline = _timeline(judged, look.looked_at)
+    ranges = _top_ranges(timeline)
+    suspected = {one.sense for one in ranges}
+    reasons = tuple(
+        replace(one, code="sense_clear_in_part")
+        if one.code == SAID["real"] and one.values["sense"] in suspected
+        else one
+        for one in reasons
+    )
     return Verdict(
         path=look.facts.path,
         word=word,
@@ -217,7 +225,7 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
         opinions=opinions,
         reasons=reasons,
         timeline=timeline,
-        top_ranges=_top_ranges(timeline),
+        top_ranges=ranges,
         evidence=gathering.evidence(),
         looked_at=look.looked_at,
         facts=look.facts,
@@ -243,10 +251,16 @@ def beside_damage(
 
 def asked_band(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> AbstentionBand:
     """The band that a clip must leave to be called: wider for each sense that says that the clip is unlike its training, of the one that
-    leads and those that suspect as well.
+    leads and those that suspect as well, and where the band is not of these senses.
     """
-    doubted = [one for name, one in judged.items() if name == fused.leading or one.probability >= 0.5]
-    return fused.band.widened(1 - (1 - CAUTION) ** sum(bool(one.outside) for one in doubted))
+    told = [set(one.outside) for one in counting(fused, judged).values()]
+    news = [texts.difference(*told[:place]) for place, texts in enumerate(told)]  # one damaged stream is one reason
+    return fused.band.widened(1 - (1 - CAUTION) ** (sum(map(bool, news)) + fused.of_all))
+
+
+def counting(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> dict[SenseName, SenseOpinion]:
+    """The opinions that a verdict stands on: that of the sense that leads, and those that suspect as well."""
+    return {name: one for name, one in judged.items() if name == fused.leading or one.probability >= 0.5}
 
 
 def decide(
@@ -258,9 +272,13 @@ def decide(
         return "cannot tell", (Reason("nothing_judged"), *absent)
     told = [
         Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability})
-        for name, one in sorted(judged.items(), key=lambda pair: -pair[1].probability)
+        for name, one in sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
     ]
-    outside = [Reason("outside", {"sense": name, "text": text}) for name, one in judged.items() for text in one.outside]
+    outside = [
+        Reason("outside", {"sense": name, "text": text})
+        for name, one in counting(fused, judged).items()
+        for text in one.outside
+    ]
     longest = max(looked_at.sound_seconds, looked_at.frames_with_face and looked_at.picture_seconds)
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
@@ -269,7 +287,7 @@ def decide(
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
     if asked != fused.band and fused.band.verdict(fused.probability) != "cannot tell":
-        return word, (*outside, *told, *absent)
+        return word, (*outside, *absent, *told)
     sides = {leaning(one.probability) for one in judged.values()}
     why = Reason("senses_disagree") if {"fake", "real"} <= sides else Reason("undecided")
     return word, (why, *told, *outside, *absent)

@@ -422,8 +422,13 @@ def _told(path: Path) -> dict[str, Any] | None:
 
 
 def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
-    """The most suspicious first, failures last."""
-    return tuple(sorted(scanned, key=lambda one: (one.status == "failed", -(one.fake_probability or -1.0), one.name)))
+    """What is called fake first, then what cannot be told, then the rest, each the most suspicious first; failures last."""
+    order = {word: place for place, word in enumerate(("fake", "cannot tell", "real"))}
+
+    def place(one: ScannedClip) -> tuple[bool, int, float, str]:
+        return one.status == "failed", order.get(one.word, len(order)), -(one.fake_probability or -1.0), one.name
+
+    return tuple(sorted(scanned, key=place))
 
 
 def _earlier(out: Path, scanned: Sequence[ScannedClip]) -> list[ScannedClip]:

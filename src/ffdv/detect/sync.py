@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ffdv.detect.agreement import chance, shipped_model, spans_of
+from ffdv.detect.agreement import chance, doubts, shipped_model, spans_of
 from ffdv.errors import StreamMissing
 from ffdv.features.agreement import FPS, Array, Comparison, Weighing, best_offset
 from ffdv.features.faces import FaceSpec
 from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.sync import MIN_SEEN_FRAMES, STANDARD_MOUTH
+from ffdv.sentences import Sentence
 
 # Notes that say why there is no sound or no face.
 _WHY = frozenset({"no_sound", "short_sound", "low_rate", "damaged_sound", "no_picture", "damaged_picture", "no_face"})
@@ -39,7 +40,8 @@ class SyncEstimate:
 
     offset_frames (25 a second) and offset_ms: positive when the sound is late. distance: 1 − the correlation there, in [0, 2].
     confidence: by how much that correlation stands out from the median over all offsets. mismatch_probability: that they do not
-    belong together, calibrated on development clips. curve: the correlation at offsets −max_offset … max_offset.
+    belong together, calibrated on development clips. curve: the correlation at offsets −max_offset … max_offset. doubts: how the clip is
+    unlike those that taught, a sentence each.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class SyncEstimate:
     max_offset: int
     curve: tuple[float, ...]
     moments: tuple[SyncMoment, ...]
+    doubts: tuple[Sentence, ...] = ()
 
 
 def sync(
@@ -89,6 +92,7 @@ def sync(
         max_offset=max_offset,
         curve=tuple(float(value) for value in curve),
         moments=moments(comparison, parts, model.weighing),
+        doubts=doubts(comparison),
     )
 
 

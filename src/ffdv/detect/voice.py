@@ -328,8 +328,9 @@ def _stitched(heard: _Heard, length: int) -> FloatArray:
 
 def _load(folder: Path) -> tuple[KernelMachine, Any]:
     machine = load_kernel_machine(folder / STATISTICS_NAME)
-    if list(machine.facts.get("statistics", ())) != list(statistic_names()) or "wear" not in machine.facts:
-        raise CheckpointError(f"{folder / STATISTICS_NAME}: was made for other statistics; reinstall ffdv")
+    told = machine.facts
+    if list(told.get("statistics", ())) != list(statistic_names()) or "share" not in dict(told.get("wear", {})):
+        raise CheckpointError(f"{folder / STATISTICS_NAME}: was made by another version; reinstall ffdv")
     path = folder / NET_NAME
     try:
         session = open_session(path)

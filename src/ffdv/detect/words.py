@@ -18,18 +18,18 @@ COLONS: Mapping[Lang, str] = {"en": ": ", "zh": "："}
 # code → (English, Chinese); {names} are filled by say().
 WORDS: Mapping[str, tuple[str, str]] = {
     # the verdict
-    "fake": ("Probably fake", "很可能是伪造"),
+    "fake": ("Probably fake", "疑似伪造"),
     "real": ("No sign of forgery found", "未发现伪造迹象"),
     "cannot tell": ("Cannot tell", "无法判断"),
     "word_fake": ("fake", "伪造"),
-    "word_real": ("no sign found", "未见伪造"),
+    "word_real": ("no sign found", "未发现伪造迹象"),
     "word_cannot tell": ("cannot tell", "无法判断"),
     "voice": ("voice", "声音"),
     "picture": ("picture", "画面"),
     "agreement": ("agreement", "声画一致性"),
     "voice_asks": ("Does the voice sound synthetic?", "声音像合成的吗？"),
     "picture_asks": ("Does the face look manipulated?", "人脸像被改动过吗？"),
-    "agreement_asks": ("Do lips and speech belong together?", "口型与语音相配吗？"),
+    "agreement_asks": ("Do lips and speech fail to match?", "口型与语音不相配吗？"),
     # reasons
     "nothing_judged": (
         "Nothing in this file could be judged: it shows no face that can be followed and holds no speech that can be heard.",
@@ -50,7 +50,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "sense_suspects": ("The {sense} seems forged rather than not ({p}).", "{sense}更像是伪造的（{p}）。"),
     "sense_open": ("The {sense} could be either ({p}).", "{sense}两种可能都有（{p}）。"),
     "sense_clear": ("The {sense} shows no clear sign of forgery ({p}).", "{sense}没有明显的伪造迹象（{p}）。"),
-    "sense_suspects_agreement": ("Lips and speech seem not to belong together ({p}).", "口型与语音似乎不相配（{p}）。"),
+    "sense_clear_in_part": (
+        "On the whole the {sense} shows no clear sign of forgery ({p}), but there are seconds in which it does.",
+        "{sense}整体上没有明显的伪造迹象（{p}），但部分时间段可疑。",
+    ),
+    "sense_suspects_agreement": (
+        "Lips and speech seem not to belong together ({p}); so it is as well when the person heard is not the one in sight.",
+        "口型与语音似乎不相配（{p}）；说话的人不在画面中时（例如旁白）也会如此。",
+    ),
+    "sense_clear_in_part_agreement": (
+        "On the whole lips and speech show no clear mismatch ({p}), but there are seconds in which they do.",
+        "口型与语音整体上没有明显的不相配（{p}），但部分时间段可疑。",
+    ),
     "sense_open_agreement": (
         "Lips and speech may or may not belong together ({p}).",
         "口型与语音可能相配，也可能不相配（{p}）。",
@@ -88,8 +99,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "在与测试材料相似的伪造片段中，最多{rate}会像本片段这样被放过（在 {count} 个独立来源上测得）；对于未见过的伪造方法和换脸，漏判要多得多。",
     ),
     "asked_more": (
-        "This clip is unlike the clips that the detector was trained on, so its limits are stricter: fake above {high}, no sign below {low}.",
-        "该片段与训练材料不同，因此要求更严：高于 {high} 才判为伪造，低于 {low} 才判为未发现伪造迹象。",
+        "These limits are stricter than usual ({high} and {low}): the clip is unlike the clips that the detector was trained on, or not every sense could judge it.",
+        "以上界线比通常（{high} 和 {low}）更严：该片段与训练材料不同，或者并非各项都能判断。",
     ),
     "threshold_unmeasured": (
         "This threshold has not been measured yet; take it as a rough line.",
@@ -189,7 +200,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "index_title": ("Clips, most suspicious first", "片段列表（按可疑程度排序）"),
     "index_summary": (
         "{total} clips: {fake} probably fake, {cannot} cannot tell, {real} without sign of forgery, {failed} not readable.",
-        "共 {total} 个片段：{fake} 个很可能是伪造，{cannot} 个无法判断，{real} 个未发现伪造迹象，{failed} 个无法读取。",
+        "共 {total} 个片段：{fake} 个疑似伪造，{cannot} 个无法判断，{real} 个未发现伪造迹象，{failed} 个无法读取。",
     ),
     "filter": ("Filter by name", "按名称筛选"),
     "all": ("all", "全部"),
@@ -389,16 +400,15 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     fused = verdict.fused
     if fused is None:
         return (say("no_probability", lang),)
-    first = say(
-        "how_sure", lang, p=percent(fused.probability), low=percent(fused.band.low), high=percent(fused.band.high)
-    )
-    said = [first]
-    if verdict.asked is not None and verdict.asked != fused.band:
-        low, high = percent(verdict.asked.low), percent(verdict.asked.high)
-        said.append(say("asked_more", lang, low=low, high=high))
+    asked = verdict.asked or fused.band
+    said = [say("how_sure", lang, p=percent(fused.probability), low=percent(asked.low), high=percent(asked.high))]
+    if asked != fused.band:
+        said.append(say("asked_more", lang, low=percent(fused.band.low), high=percent(fused.band.high)))
     if not fused.measured:
         return (*said, say("threshold_unmeasured", lang))
     band = fused.band
+    if verdict.word == "cannot tell":
+        return tuple(said)
     if verdict.word == "real":
         return (*said, say("threshold_missed", lang, rate=_share(band.miss_rate, lang), count=band.num_fake_groups))
     return (*said, say("threshold", lang, rate=_share(band.false_alarm_rate, lang), count=band.num_real_groups))

@@ -40,7 +40,9 @@ DILATIONS = (1, 2, 2, 1)  # of the phone network's layers
 MEASURES = ("near", "stands_out", "far", "seconds")  # what a pair is weighed by, by name
 # Points that tremble (coarse pictures) and phones that are unclear (telephones, few bits, other tongues) lower every correlation, so that
 # low ones say less: these weigh in by themselves and by their products with the correlations.
-WEAR = {"rough": (-0.5, 0.3), "clarity": (0.28, 0.5)}  # ranges met while fitting: beyond, nothing is known
+WEAR = {"rough": (-0.5, 0.15), "clarity": (0.33, 0.5)}  # where nine of ten worn clips lie: beyond, too little is known
+USUAL = {"rough": -0.2, "clarity": 0.42}  # medians of genuine clips as they are
+STILL = 0.002  # mean move of the points over two frames: 0.001 in a photograph, 0.003 and more in 216 talking faces
 WEIGHED = (*MEASURES, *WEAR, *(f"{measure}_{wear}" for wear in WEAR for measure in MEASURES[:3]))
 
 Array = npt.NDArray[np.float64]
@@ -259,19 +261,39 @@ def curves_and_pictures(mouth: MouthTrack, stretches: Sequence[slice]) -> tuple[
     return curves, pictures
 
 
+def worn_as_met(rough: float, clarity: float) -> dict[str, float]:
+    """WEAR within what was met while fitting: each in its range, and no more than about one of them in full.
+
+    >>> worn_as_met(-0.3, 0.42), worn_as_met(9.0, 0.42)
+    ({'rough': -0.3, 'clarity': 0.42}, {'rough': 0.15, 'clarity': 0.42})
+    """
+    wear = {"rough": rough, "clarity": clarity}
+    wear = {name: float(np.clip(value, *WEAR[name])) for name, value in wear.items()}
+    worst = {"rough": WEAR["rough"][1], "clarity": WEAR["clarity"][0]}
+    gone = {name: max(0.0, (wear[name] - USUAL[name]) / (worst[name] - USUAL[name])) for name in wear}
+    excess = sum(gone.values())
+    if excess <= 1:
+        return wear
+    return {
+        name: value if gone[name] == 0 else USUAL[name] + (value - USUAL[name]) / excess for name, value in wear.items()
+    }
+
+
 def roughness(mouth: MouthTrack, stretches: Sequence[slice]) -> float:
     """How much of the points' movement is trembling: the logarithm of their mean second difference against the mean move over two frames.
 
-    About -0.2 in good pictures, 0 and more in coarse ones; noise alone gives 0.5, and so do too few frames to tell.
+    About -0.2 in good pictures, 0 and more in coarse ones and where there are few pictures a second; noise alone gives 0.5. A face that
+    does not move, as a photograph's, tells nothing of it: then it is that of good pictures.
     """
     assert mouth.points is not None
-    bends = moves = 0.0
+    bends, moves, count = 0.0, 0.0, 0
     for part in stretches:
         points = mouth.points[part][mouth.in_sight[part]].astype(np.float64)
         if len(points) > 2:
             bends += float(np.abs(points[2:] - 2 * points[1:-1] + points[:-2]).sum())
             moves += float(np.abs(points[2:] - points[:-2]).sum())
-    return math.log(bends / moves) if bends > 0 and moves > 0 else 0.5
+            count += points[2:].size
+    return math.log(bends / moves) if bends > 0 and moves > STILL * count else USUAL["rough"]
 
 
 def packaged_model() -> AgreementModel:
@@ -326,7 +348,7 @@ class Comparison:
             "far": near - float(curve[offsets >= FAR_FRAMES].max()),
         }
         seconds = math.sqrt(min(self.known[chosen, self.max_offset].sum() / FPS, LONGEST_SECONDS))
-        wear = {name: float(np.clip(getattr(self, name), *WEAR[name])) for name in WEAR}
+        wear = worn_as_met(self.rough, self.clarity)
         products = {
             f"{name}_{what}": value * much for what, much in wear.items() for name, value in correlations.items()
         }
