@@ -122,7 +122,7 @@ CHINESE: Mapping[str, str] = {
     "the face is softer or more compressed than the faces in training": "人脸比训练所用的更模糊，或压缩得更厉害",
     "the face is harsher or noisier than the faces in training": "人脸比训练所用的更锐利，或噪点更多",
     "the face is coarse or moves unevenly, so that its lips are hard to follow and seem to fit the sound less": "人脸画面粗糙或动作不连贯，难以准确跟踪嘴唇，口型因此显得与声音不太吻合",
-    "several people are in sight, and the lips of one at a time alone were compared": "画面中有多人，每次只比较了其中一人的口型",
+    "several people are in sight, so that lips which do not fit may be those of a listener": "画面中有多人，不相配的口型可能属于听话的人",
     "what is said is hard to make out, so that lips seem to fit the sound less": "话语难以听清，口型因此显得与声音不太吻合",
     "only {seconds:.1f} s of speech are heard while the mouth is in sight": "能看到嘴部的时间里只有 {seconds:.1f} 秒语音",
     # which clips were judged, and what to know of the choice

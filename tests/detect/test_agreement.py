@@ -276,6 +276,8 @@ def test_where_several_people_are_in_sight_nobody_knows_whose_lips_were_heard() 
     assert isinstance(first, SenseOpinion)
     assert isinstance(second, SenseOpinion)
     assert (first.track_id, second.track_id) == (3, None)
+    assert first.probability > 0.5 >= second.probability
+    assert second.span_probabilities.max() <= 0.5
     assert SEVERAL in second.outside
     assert SEVERAL not in first.outside
 

@@ -27,7 +27,7 @@ DOUBTED_ROUGHNESS, DOUBTED_CLARITY = 0.04, 0.32
 TOGETHER = (
     0.2  # share of the time in which several people are in sight, from which on any of them may be the one who speaks
 )
-SEVERAL = Sentence("several people are in sight, and the lips of one at a time alone were compared")
+SEVERAL = Sentence("several people are in sight, so that lips which do not fit may be those of a listener")
 
 
 class AgreementSense:
@@ -72,13 +72,14 @@ class AgreementSense:
 
     def _opinion(self, looked: Looked, comparison: Comparison, speech_seconds: float) -> SenseOpinion:
         measures = comparison.measures()
-        logit = self._model.weighing.logit(measures)
-        parts = spans_of(comparison)
-        spans = [(comparison.seconds[part.start], comparison.seconds[part.stop - 1] + 1 / FPS) for part in parts]
-        inside = [chance(self._model.weighing.logit(comparison.measures(part))) for part in parts]
-        curve = comparison.curve()
         faces = looked.features.faces
         several = faces is not None and seen_together(faces.tracks) >= TOGETHER
+        most = 0.0 if several else np.inf  # one listener's lips prove nothing, one speaker's do
+        logit = min(most, self._model.weighing.logit(measures))
+        parts = spans_of(comparison)
+        spans = [(comparison.seconds[part.start], comparison.seconds[part.stop - 1] + 1 / FPS) for part in parts]
+        inside = [chance(min(most, self._model.weighing.logit(comparison.measures(part)))) for part in parts]
+        curve = comparison.curve()
         return SenseOpinion(
             "agreement",
             logit,
