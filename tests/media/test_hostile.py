@@ -91,6 +91,18 @@ def test_scripts_are_no_media(
     assert knocks == []
 
 
+@pytest.mark.parametrize(
+    ("ending", "says"), [("jpeg", "is a picture"), ("png", "is a picture"), ("pdf", "is a document")]
+)
+def test_a_picture_or_a_document_is_called_what_it_is(tmp_path: Path, ending: str, says: str) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "clip.mp4", format=ending)
+
+    with pytest.raises(MediaUnreadable, match=says):
+        read_all(tmp_path / "clip.mp4")
+
+
 @pytest.mark.parametrize("address", [
     "http://127.0.0.1:{port}/a.mp4", "file:{secret}", "concat:{secret}|{secret}", "subfile,,start,0,end,0,,:{secret}",
     "data:video/mp4;base64,AAAA", "pipe:0", "crypto:{secret}", "{secret}\0.mp4", "lavfi:testsrc",

@@ -158,7 +158,8 @@ class Look:
         self._count(samples, seen, mouth, (start, picture.reached_seconds))
         if sound.ended and picture.ended:
             self._conclude(sound, picture)
-        both = agreement_cues(mouth, samples) if mouth is not None and samples is not None else ()
+        audible = samples is not None and bool(samples.values.any())  # digital silence moves with nothing
+        both = agreement_cues(mouth, samples) if mouth is not None and samples is not None and audible else ()
         features = Features(self.facts, samples, faces=seen, notes=self.notes, mouth=mouth)
         return Looked(features, mouth, (*voice_cues, *cues, *both), head)
 

@@ -26,7 +26,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "word_cannot tell": ("cannot tell", "无法判断"),
     "voice": ("voice", "声音"),
     "picture": ("picture", "画面"),
-    "agreement": ("agreement", "声画一致性"),
+    "agreement": ("lip mismatch", "声画不一致"),
     "voice_asks": ("Does the voice sound synthetic?", "声音像合成的吗？"),
     "picture_asks": ("Does the face look manipulated?", "人脸像被改动过吗？"),
     "agreement_asks": ("Do lips and speech fail to match?", "口型与语音不相配吗？"),

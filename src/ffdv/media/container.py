@@ -156,6 +156,10 @@ def open_demuxer(file: RegularFile, limits: Limits, *, lean: bool = False, layou
     return Demuxer(container, layout, view)
 
 
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # what files begin with
+_DOCUMENTS = (b"%PDF", b"PK\x03\x04", b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"Rar!", b"7z\xbc\xaf")
+
+
 def _head(path: Path) -> bytes:
     """The file's first 12 bytes: enough to know a WAV or an MP4."""
     try:
@@ -177,6 +181,11 @@ def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
         )
     if isinstance(error, av.error.PermissionError):
         return MediaUnreadable(path, Sentence("no permission to read the file; change its permissions"))
+    head = _head(path)
+    if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
+        return MediaUnreadable(path, Sentence("is a picture, no video or sound; give the clip itself"))
+    if head.startswith(_DOCUMENTS):
+        return MediaUnreadable(path, Sentence("is a document or an archive, no video or sound; give the clip itself"))
     return MediaUnreadable(
         path,
         Sentence("not readable as sound or video ({why}); re-export it, for example as MP4", why=_reason(error)),
