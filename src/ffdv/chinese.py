@@ -25,6 +25,7 @@ CHINESE: Mapping[str, str] = {
     "the file has {size:.3g} GB, the limit is {most:.3g} GB; raise it (FFDV_MAX_GB) or cut the file": "文件有 {size:.3g} GB，上限为 {most:.3g} GB；请提高上限（FFDV_MAX_GB）或截短文件",
     "opening took longer than open_seconds {most:g} s; raise the limit or copy the file nearer": "打开文件超过了 open_seconds 规定的 {most:g} 秒；请提高上限，或把文件复制到本机",
     "no permission to read the file; change its permissions": "没有读取该文件的权限；请修改文件权限",
+    "{count} files without a media suffix were not looked at ({shown}); name them in a table to have them read": "有 {count} 个文件没有媒体后缀，未作检查（{shown}）；如需读取，请在表格中列出",
     "is a picture, no video or sound; give the clip itself": "是图片，不是视频或音频；请提供片段本身",
     "is a document or an archive, no video or sound; give the clip itself": "是文档或压缩包，不是视频或音频；请提供片段本身",
     "not readable as sound or video ({why}); re-export it, for example as MP4": "无法作为声音或视频读取（{why}）；请重新导出，例如导出为 MP4",

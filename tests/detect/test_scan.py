@@ -58,7 +58,7 @@ def job(out: Path | None, **changes: object) -> ScanJob:
 
 
 def scanned(data: Path, plan: ScanJob) -> scanning.ScanSummary:
-    clips, unusable = clips_of(data)
+    clips, unusable, _ = clips_of(data)
     return scan_clips(clips, plan, unusable=unusable, workers=1)
 
 
@@ -101,7 +101,7 @@ def test_a_scan_goes_on_where_it_was_and_looks_again_at_what_changed(folder: Pat
 def test_no_table_in_a_folder_hides_its_other_clips(folder: Path, table: str) -> None:
     (folder / "labels.csv").write_text(table)
 
-    clips, _ = clips_of(folder)
+    clips = clips_of(folder).clips
 
     assert sorted(clip.name for clip in clips) == sorted([*NAMES, "broken.mp4"])
 
@@ -109,7 +109,7 @@ def test_no_table_in_a_folder_hides_its_other_clips(folder: Path, table: str) ->
 def test_a_table_of_clips_to_judge_needs_no_labels(folder: Path) -> None:
     (folder / "template.csv").write_text("video_name,y_pred\nquiet.wav,\nsub/loud.wav,0.5\n")
 
-    clips, unusable = clips_of(folder / "template.csv")
+    clips, unusable, _ = clips_of(folder / "template.csv")
 
     assert [clip.name for clip in clips] == ["quiet.wav", "sub/loud.wav"]
     assert unusable == {}
@@ -120,7 +120,7 @@ def test_clips_of_several_folders_are_named_by_their_folder(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         write_media(tmp_path / name / "clip.wav", sound=voice(1.2))
 
-    clips, _ = clips_of([tmp_path / "aa", tmp_path / "bb"])
+    clips, *_ = clips_of([tmp_path / "aa", tmp_path / "bb"])
 
     assert [clip.name for clip in clips] == ["aa/clip.wav", "bb/clip.wav"]
 
@@ -218,7 +218,7 @@ def test_failures_have_a_code_and_lines_a_schema_of_their_own(folder: Path) -> N
 def test_a_folder_without_clips_among_others_is_a_row(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
-    clips, unusable = clips_of([folder, tmp_path / "empty"])
+    clips, unusable, _ = clips_of([folder, tmp_path / "empty"])
 
     assert len(clips) == 4
     assert "holds no media files" in unusable[str(tmp_path / "empty")]
@@ -429,3 +429,20 @@ print(verdict.word, sorted(one.code for one in verdict.absent))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in {"real", "fake", "cannot"}
     assert "No module" not in done.stdout
+
+
+def test_files_that_a_folder_holds_beside_its_clips_are_told_in_either_language(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_clip(folder / "a.mp4", seconds=0.6)
+    (folder / "WA0003").write_bytes((folder / "a.mp4").read_bytes())
+
+    told = {lang: scanning.scan(folder, lang=lang, workers=1) for lang in ("en", "zh")}
+
+    assert isinstance(told["en"], scanning.ScanSummary)
+    assert isinstance(told["zh"], scanning.ScanSummary)
+    assert told["en"].skipped == (
+        "1 files without a media suffix were not looked at ('WA0003'); name them in a table to have them read",
+    )
+    assert "'WA0003'" in told["zh"].skipped[0]
+    assert "媒体后缀" in told["zh"].skipped[0]

@@ -72,6 +72,8 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
         console.say(say("more_clips", lang, count=judged - len(rows)))
     for clip in summary.failures[: console.MANY]:
         console.warn(f"{clip.name}{COLONS[lang]}{clip.reason}", label=say("note_label", lang))
+    for text in summary.skipped:
+        console.warn(text, label=say("note_label", lang))
     words = [clip.word for clip in summary.clips]
     console.say(
         say(

@@ -19,10 +19,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from ffdv.data.manifest import load_every_clip
@@ -66,12 +66,15 @@ class ScannedClip:
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan of many clips found, most suspicious first; out: the folder of its pages, None when none were asked for."""
+    """What a scan of many clips found, most suspicious first; out: the folder of its pages, None when none were asked for; skipped: what was
+    not looked at in the folders, a sentence each.
+    """
 
     clips: tuple[ScannedClip, ...]
     out: Path | None
     resumed: int
     seconds: float
+    skipped: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[ScannedClip, ...]:
@@ -107,9 +110,10 @@ def scan(
         if out is not None:
             _write_single(verdict, Path(out), speech, max_minutes)
         return verdict
-    clips, problems = clips_of(data)
+    clips, problems, skipped = clips_of(data)
     job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
-    return scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
+    summary = scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
+    return replace(summary, skipped=tuple(worded(text, speech) for text in skipped))
 
 
 @dataclass(frozen=True)
@@ -273,13 +277,22 @@ def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
     return path
 
 
-def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[str, str]]:
-    """All clips by unique names, and the inputs without a file."""
+class Inputs(NamedTuple):
+    """Clips by unique names, inputs without a file with the reason, and a sentence for what was not looked at in each folder."""
+
+    clips: list[Clip]
+    unusable: dict[str, str]
+    skipped: tuple[str, ...]
+
+
+def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
+    """All that is to be scanned. Raises ManifestError when there is nothing."""
     items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
     if not items:
         raise ManifestError("nothing to scan; give a file, a folder or a table of clips")
     clips: dict[str, Clip] = {}
     unusable: dict[str, str] = {}
+    skipped: list[str] = []
     seen: set[Path] = set()
     for item in items:
         if len(items) > 1 and not item.exists():
@@ -299,10 +312,12 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> tuple[list[Clip], dict[
             seen.add(clip.path)
             name = inside + clip.name if inside + clip.name not in clips else str(clip.path)
             clips[name] = Clip(name, clip.path)
+        skipped += [problem.text for problem in corpus.problems if problem.kind == "skipped"]
         for problem in corpus.problems:
             if problem.kind not in {"skipped", "duplicate", "unlabelled"} and problem.name:
                 unusable.setdefault(inside + problem.name, problem.text)
-    return list(clips.values()), {name: text for name, text in unusable.items() if name not in clips}
+    unusable = {name: text for name, text in unusable.items() if name not in clips}
+    return Inputs(list(clips.values()), unusable, tuple(skipped))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def score_shipped(
     A clip that no sense could judge is a failed row with the reason; a stopped job goes on when started again. Raises what scan
     raises for a folder.
     """
-    clips, unusable = clips_of(data)
+    clips, unusable, _ = clips_of(data)
     place = hashlib.sha256(str(Path(data).resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     keep = out.with_name(f".{out.name}.{place}.scans")
     summary = scan_clips(

@@ -94,7 +94,10 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
-def _skipped(names: list[str]) -> str:
+def _skipped(names: list[str]) -> Sentence:
     shown = ", ".join(repr(name) for name in names[:MANY])
-    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return f"{len(names)} files without a media suffix were not looked at ({shown}{more}); name them in a table to have them read"
+    return Sentence(
+        "{count} files without a media suffix were not looked at ({shown}); name them in a table to have them read",
+        count=len(names),
+        shown=shown + (", ..." if len(names) > MANY else ""),
+    )
