@@ -24,9 +24,8 @@ DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
 # Beyond lie five, and two, of a hundred genuine clips as they are, every third that a chat app passed on often (docs/log.md, 2026-11-27), and
 # most with 15 pictures a second.
 DOUBTED_ROUGHNESS, DOUBTED_CLARITY = 0.04, 0.32
-TOGETHER = (
-    0.2  # share of the time in which several people are in sight, from which on any of them may be the one who speaks
-)
+# Several people in sight for so large a share of the time: any of them may be the one who speaks.
+TOGETHER = 0.2
 SEVERAL = Sentence("several people are in sight, so that lips which do not fit may be those of a listener")
 
 
