@@ -32,9 +32,9 @@ from sklearn.metrics import roc_auc_score
 from stated import exit_status
 
 from ffdv.features.agreement import (
+    CORRELATIONS,
     FPS,
     MAX_OFFSET,
-    MEASURES,
     WEAR,
     WEIGHED,
     WEIGHTS_NAME,
@@ -331,10 +331,9 @@ def fit_weighing(pairs: Sequence[Paired], worn: Sequence[Paired]) -> Weighing:
     for what in WEAR:
         mean, deviation = values[:, place[what]].mean(), values[:, place[what]].std()
         turn[place[what], place[what]], shift[place[what]] = 1 / deviation, -mean / deviation
-        for name in MEASURES:
-            product = place.get(f"{name}_{what}")
-            if product is not None:
-                turn[product, product], turn[place[name], product] = 1 / deviation, -mean / deviation
+        for name in CORRELATIONS:
+            product = place[f"{name}_{what}"]
+            turn[product, product], turn[place[name], product] = 1 / deviation, -mean / deviation
     fitted = LogisticRegression(C=3.0, max_iter=5000).fit(values @ turn + shift, wrong, sample_weight=counts)
     weights = turn @ fitted.coef_[0]
     constant = float(fitted.intercept_[0] + shift @ fitted.coef_[0])
@@ -350,14 +349,19 @@ def median_lead(pairs: Sequence[Paired]) -> float:
     return round(4 * float(np.median([np.median(offsets) for offsets in by_source.values()]))) / 4
 
 
+def by_source(clips: Sequence[Talker]) -> Iterator[tuple[str, list[Talker], set[str]]]:
+    """Each source in order, its clips, and who is in them."""
+    for source in sorted({clip.row["source_repo"] for clip in clips}):
+        tested = [clip for clip in clips if clip.row["source_repo"] == source]
+        yield source, tested, {clip.identity for clip in tested}
+
+
 def out_of_fold(
     clips: Sequence[Talker], taught: Sequence[Talker], model: AgreementModel, rng: np.random.Generator
 ) -> tuple[list[Paired], dict[str, AgreementModel]]:
     """Pairs of open clips, each by maps that were not taught its source nor its people; and the maps of each clip by name."""
     pairs, models = [], {}
-    for source in sorted({clip.row["source_repo"] for clip in clips}):
-        tested = [clip for clip in clips if clip.row["source_repo"] == source]
-        people = {clip.identity for clip in tested}
+    for source, tested, people in by_source(clips):
         rest = [clip for clip in taught if clip.row["source_repo"] != source and clip.identity not in people]
         part = replace(model, views=views_of(rest, model.phones))
         models |= {clip.name: part for clip in tested}
@@ -426,12 +430,10 @@ def worn_pairs(
     model: AgreementModel, models: Mapping[str, AgreementModel], clips: Sequence[Talker], rng: np.random.Generator
 ) -> list[Paired]:
     """Pairs of one draw of worn clips: open ones by the maps that were not taught their source, against strangers as in out_of_fold."""
-    closed = [clip for clip in clips if not clip.is_open]
+    opened, closed = [clip for clip in clips if clip.is_open], [clip for clip in clips if not clip.is_open]
     pairs = pairs_of(model, closed, closed, rng)
-    for source in sorted({clip.row["source_repo"] for clip in clips if clip.is_open}):
-        tested = [clip for clip in clips if clip.is_open and clip.row["source_repo"] == source]
-        people = {clip.identity for clip in tested}
-        others = [clip for clip in clips if clip.is_open and clip.identity not in people]
+    for _, tested, people in by_source(opened):
+        others = [clip for clip in opened if clip.identity not in people]
         pairs += pairs_of(models[tested[0].name], tested, others, rng)
     return pairs
 

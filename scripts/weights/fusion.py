@@ -146,7 +146,7 @@ def languages(data: Path) -> dict[str, str]:
 def fit(clips: Sequence[Judged], sharpness: float) -> tuple[float, dict[str, float]]:
     """Slope and offsets of least balanced log loss, held near what the senses say of themselves."""
     bare = Fusion(sharpness, 1.0, {"all": 0.0}, {"all": NO_BAND}, TRUST)
-    evidence = logit(np.array([bare.probability(clip.senses) for clip in clips]))
+    evidence = np.array([bare.evidence(clip.senses) for clip in clips])
     sets = [set_name(clip.senses) for clip in clips]
     often = [name for name in sorted(set(sets)) if sets.count(name) >= FEWEST_FOR_A_SET]
     member = np.array([[float(mine == name) for name in often] for mine in sets]).reshape(len(clips), -1)

@@ -60,16 +60,15 @@ class AgreementSense:
                 seconds=compared / FPS,
             )
             return SenseAbsent("agreement", "too_short", text)
-        speech_seconds = float(comparison.spoken.sum()) / FPS
-        if speech_seconds < LEAST_SPEECH_SECONDS:
+        if comparison.speech_seconds < LEAST_SPEECH_SECONDS:
             return SenseAbsent(
                 "agreement",
                 "no_speech_in_sight",
                 Sentence("hardly any speech is heard while the mouth is in sight"),
             )
-        return self._opinion(looked, comparison, speech_seconds)
+        return self._opinion(looked, comparison)
 
-    def _opinion(self, looked: Looked, comparison: Comparison, speech_seconds: float) -> SenseOpinion:
+    def _opinion(self, looked: Looked, comparison: Comparison) -> SenseOpinion:
         measures = comparison.measures()
         faces = looked.features.faces
         several = faces is not None and seen_together(faces.tracks) >= TOGETHER
@@ -93,7 +92,7 @@ class AgreementSense:
                 "correlation": measures["near"],
                 "stands_out": measures["stands_out"],
                 "mouth_seconds": len(comparison.seconds) / FPS,
-                "speech_seconds": speech_seconds,
+                "speech_seconds": comparison.speech_seconds,
             },
         )
 
@@ -109,10 +108,13 @@ def seen_together(tracks: Sequence[FaceTrack]) -> float:
 
 def doubts(comparison: Comparison) -> tuple[Sentence, ...]:
     """How the clip is unlike those that taught."""
-    told, speech_seconds = [], float(comparison.spoken.sum()) / FPS
-    if speech_seconds < DOUBTED_SPEECH_SECONDS:
+    told = []
+    if comparison.speech_seconds < DOUBTED_SPEECH_SECONDS:
         told.append(
-            Sentence("only {seconds:.1f} s of speech are heard while the mouth is in sight", seconds=speech_seconds)
+            Sentence(
+                "only {seconds:.1f} s of speech are heard while the mouth is in sight",
+                seconds=comparison.speech_seconds,
+            )
         )
     if comparison.rough > DOUBTED_ROUGHNESS:
         told.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_pa
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
 from ffdv.detect.scores import write_scores
+from ffdv.detect.tables import write_whole
 from ffdv.errors import MediaError, SubmissionError
 from ffdv.features.recipe import extract
 from ffdv.records import Clip, Score
@@ -159,9 +159,7 @@ def _keep(folder: Path, states: Sequence[str], scores: Sequence[Score]) -> None:
     """Write what was said of files in these states, whole or not at all; a part is named by its states."""
     name = hashlib.sha256("".join(states).encode()).hexdigest()[:16]
     rows = [{"state": state, "score": asdict(score)} for state, score in zip(states, scores, strict=True)]
-    temporary = folder / f".{name}-{os.getpid()}"
-    temporary.write_text(json.dumps(rows), encoding="utf-8")
-    temporary.replace(folder / f"{name}.json")
+    write_whole(folder / f"{name}.json", json.dumps(rows).encode())
 
 
 def _known(folder: Path) -> dict[str, Score]:

@@ -71,8 +71,11 @@ class Fusion:
     def probability(self, probabilities: Mapping[SenseName, float]) -> float:
         """That the clip is forged in any way, of at least one sense."""
         offset = self.offsets.get(set_name(probabilities), self.offsets["all"])
-        evidence = soft_maximum(list(self.trusted(probabilities).values()), sharpness=self.sharpness)
-        return float(sigmoid([self.slope * evidence + offset])[0])
+        return float(sigmoid([self.slope * self.evidence(probabilities) + offset])[0])
+
+    def evidence(self, probabilities: Mapping[SenseName, float]) -> float:
+        """The soft maximum of what the senses say, as far as they are trusted."""
+        return soft_maximum(list(self.trusted(probabilities).values()), sharpness=self.sharpness)
 
     def trusted(self, probabilities: Mapping[SenseName, float]) -> dict[SenseName, float]:
         """What each sense's probability comes to."""

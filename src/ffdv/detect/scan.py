@@ -14,7 +14,6 @@ import json
 import math
 import os
 import re
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from ffdv.detect.report import Linked, clip_page, data_link, thumbnail
 from ffdv.detect.scan_json import SCHEMA, as_text, failure_json, verdict_json
 from ffdv.detect.scores import write_scores
 from ffdv.detect.senses import SENSES
+from ffdv.detect.tables import write_whole
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import ManifestError, MediaError, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
@@ -381,16 +381,18 @@ def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, 
     if job.out is not None:
         small = thumbnail(verdict)
         if small is not None:
-            _write(base.with_suffix(".jpg"), small)
+            write_whole(base.with_suffix(".jpg"), small)
         page = clip_page(verdict, clip.name, lang=job.lang, media=media, back="../index.html")
-        _write(base.with_suffix(".html"), page.encode("utf-8", "backslashreplace"))
+        write_whole(base.with_suffix(".html"), page.encode("utf-8", "backslashreplace"))
     told = verdict_json(verdict, clip.name, lang=job.lang) | {"request": _request(clip, job)}
-    _write(base.with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
+    write_whole(base.with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
 
 
 def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str, *, code: str) -> str:
     told = failure_json(clip.name, reason, code=code, lang=job.lang) | {"request": _request(clip, job)}
-    _write(_base(clip.name, folder).with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
+    write_whole(
+        _base(clip.name, folder).with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace")
+    )
     return reason
 
 
@@ -464,7 +466,7 @@ def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
         rows.append(
             IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
         )
-    _write(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
+    write_whole(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
     write_scores(out / "scores.csv", [as_score(one, lang) for one in scanned], all_senses=True)
 
 
@@ -484,15 +486,3 @@ def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:
         return None
     # "./" keeps a name with a colon from being taken for an address of its own.
     return Linked("./" + quote_from_bytes(os.fsencode(relative.replace(os.sep, "/"))), verdict.facts.has_picture)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # several may write at once
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -92,6 +92,18 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
     return path
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """A file that appears whole or not at all. Raises SubmissionError when it cannot be written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # several may write at once
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         plain = csv.writer(stream, lineterminator="\n")

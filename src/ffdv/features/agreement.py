@@ -43,7 +43,8 @@ MEASURES = ("near", "stands_out", "far", "seconds")  # what a pair is weighed by
 WEAR = {"rough": (-0.5, 0.15), "clarity": (0.33, 0.5)}  # where nine of ten worn clips lie: beyond, too little is known
 USUAL = {"rough": -0.2, "clarity": 0.42}  # medians of genuine clips as they are
 STILL = 0.002  # mean move of the points over two frames: 0.001 in a photograph, 0.003 and more in 216 talking faces
-WEIGHED = (*MEASURES, *WEAR, *(f"{measure}_{wear}" for wear in WEAR for measure in MEASURES[:3]))
+CORRELATIONS = MEASURES[:3]
+WEIGHED = (*MEASURES, *WEAR, *(f"{measure}_{wear}" for wear in WEAR for measure in CORRELATIONS))
 
 Array = npt.NDArray[np.float64]
 
@@ -316,6 +317,11 @@ class Comparison:
     max_offset: int
     rough: float
     clarity: float
+
+    @property
+    def speech_seconds(self) -> float:
+        """How long somebody speaks while the mouth is in sight."""
+        return float(self.spoken.sum()) / FPS
 
     def curve(self, chosen: slice = slice(None)) -> Array:
         """Correlation at offsets -max_offset … max_offset (2 max_offset + 1,) over chosen frames; 0 where too few are known."""
