@@ -28,7 +28,7 @@ CHINESE: Mapping[str, str] = {
     "{count} files without a media suffix were not looked at ({shown}); name them in a table to have them read": "有 {count} 个文件没有媒体后缀，未作检查（{shown}）；如需读取，请在表格中列出",
     "is a picture, no video or sound; give the clip itself": "是图片，不是视频或音频；请提供片段本身",
     "is a document or an archive, no video or sound; give the clip itself": "是文档或压缩包，不是视频或音频；请提供片段本身",
-    "not readable as sound or video ({why}); re-export it, for example as MP4": "无法作为声音或视频读取（{why}）；请重新导出，例如导出为 MP4",
+    "not readable as sound or video ({why}); copy or download it again, or re-export it as MP4": "无法作为声音或视频读取（{why}）；请重新复制或下载，或重新导出为 MP4",
     "the tracks are encrypted (DRM); give a copy without protection": "文件已加密（DRM）；请提供没有加密保护的副本",
     "the file holds neither sound nor moving pictures; give a sound or video file": "文件既没有声音也没有活动画面；请提供声音或视频文件",
     "the file has no sound track; give one with sound": "文件没有音轨；请提供有声音的文件",

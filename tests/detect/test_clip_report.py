@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
@@ -17,8 +18,8 @@ from stand_ins import LoudVoice, stand_in_detector
 
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector
-from ffdv.detect.report import Linked, clip_page, data_link, page_file, range_text, script_hash, thumbnail
-from ffdv.detect.verdict import TimeRange, Verdict
+from ffdv.detect.report import Linked, clip_page, data_link, page_file, script_hash, thumbnail
+from ffdv.detect.verdict import CueView, Verdict
 from ffdv.media.write import write_media
 
 EVIL = "<img src=x onerror=alert(1)>\n\"'&.mp4"
@@ -214,14 +215,6 @@ def test_a_browser_draws_the_page_without_complaint(verdict: Verdict, tmp_path: 
     assert abs(measured["head"] - measured["lanes"][0]) <= 4
 
 
-def test_seconds_worth_a_look_end_with_the_clip() -> None:
-    """A timeline's last step reaches beyond a clip of 1.76 s; what is shown does not."""
-    one = TimeRange("voice", 0.0, 2.0, 0.8)
-
-    assert range_text(one, 1.76, "en") == "0–1.8 s"
-    assert range_text(one, 2.0, "zh") == "0–2 秒"
-
-
 def test_few_bars_leave_no_gap_that_looks_like_missing_seconds(verdict: Verdict) -> None:
     """The gap between two bars of a short clip was a twentieth of the whole lane."""
     page = clip_page(verdict, "a.mp4")
@@ -230,3 +223,12 @@ def test_few_bars_leave_no_gap_that_looks_like_missing_seconds(verdict: Verdict)
     widths = [float(width) for width in re.findall(r'<rect class="(?:low|)" x="\d+" y="[\d.]+" width="([\d.]+)"', page)]
     assert lanes
     assert min(widths) >= 1 - 0.0041 * float(lanes[0])
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.5, "usual"), (9.0, "unusual"), (-9.0, "rare, but no sign of forgery")])
+def test_a_cue_beyond_real_clips_is_a_sign_on_one_side_only(verdict: Verdict, value: float, said: str) -> None:
+    cue = CueView("face_flicker", "picture", value, "share", (0.0, 0.5, 1.0), "high", separates=True, auc=0.7)
+
+    page = clip_page(replace(verdict, evidence=replace(verdict.evidence, cues=(cue,))), "clip.mp4")
+
+    assert f'<span class="small">{said}</span>' in page

@@ -11,10 +11,11 @@ from stand_ins import BrightPicture, LoudVoice, ShyAgreement, stand_in_detector
 
 from ffdv.detect import looking
 from ffdv.detect.fusion import Fused, fuse, shipped_fusion
-from ffdv.detect.judging import Detector, UnloadedSense, decide, merge
+from ffdv.detect.judging import Detector, UnloadedSense, asked_band, decide, merge
 from ffdv.detect.looking import LookedAt
+from ffdv.detect.report import range_text
 from ffdv.detect.senses import SenseAbsent, SenseName, SenseOpinion
-from ffdv.detect.verdict import Verdict
+from ffdv.detect.verdict import TimeRange, Verdict
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
 
@@ -33,7 +34,8 @@ def decided(opinions: list[SenseOpinion], looked_at: LookedAt = PLENTY) -> tuple
     absent = {"agreement": SenseAbsent("agreement", "no_mouth", "no mouth")} if "agreement" not in judged else {}
     leading = max(judged, key=lambda name: judged[name].probability, default="voice")
     fused = Fused(judged[leading].probability, BAND, leading) if judged else None
-    word, reasons = decide(fused, judged, {**judged, **absent}, looked_at)
+    asked = asked_band(fused, judged) if fused else None
+    word, reasons = decide(fused, asked, {**judged, **absent}, looked_at)
     return word, [reason.code for reason in reasons]
 
 
@@ -61,7 +63,8 @@ def test_one_reason_of_two_senses_widens_the_band_once() -> None:
 def test_only_what_the_verdict_stands_on_is_said_to_be_unlike_training() -> None:
     judged = {one.sense: one for one in (opinion("picture", 0.1, outside=("it is dark",)), opinion("voice", 0.9))}
 
-    _, reasons = decide(Fused(0.9, BAND, "voice"), judged, judged, PLENTY)
+    fused = Fused(0.9, BAND, "voice")
+    _, reasons = decide(fused, asked_band(fused, judged), judged, PLENTY)
 
     assert [reason.code for reason in reasons] == ["sense_suspects", "sense_clear"]
 
@@ -69,9 +72,12 @@ def test_only_what_the_verdict_stands_on_is_said_to_be_unlike_training() -> None
 def test_a_band_of_other_senses_asks_for_more() -> None:
     silent = {"picture": opinion("picture", 0.75)}
 
-    assert decide(Fused(0.75, BAND, "picture"), silent, silent, PLENTY)[0] == "fake"
-    assert decide(Fused(0.75, BAND, "picture", of_all=True), silent, silent, PLENTY)[0] == "cannot tell"
-    assert decide(Fused(0.2, BAND, "picture", of_all=True), silent, silent, PLENTY)[0] == "cannot tell"
+    def word(fused: Fused) -> str:
+        return decide(fused, asked_band(fused, silent), silent, PLENTY)[0]
+
+    assert word(Fused(0.75, BAND, "picture")) == "fake"
+    assert word(Fused(0.75, BAND, "picture", of_all=True)) == "cannot tell"
+    assert word(Fused(0.2, BAND, "picture", of_all=True)) == "cannot tell"
 
 
 def test_every_cannot_tell_says_why_first() -> None:
@@ -165,6 +171,19 @@ def test_loud_seconds_stand_out_where_they_are(tmp_path: Path) -> None:
     verdict = Detector((LoudVoice(),), threads=1).judge(path)
 
     assert [(one.start_seconds, one.stop_seconds) for one in verdict.top_ranges] == [(3.0, 4.0)]
+
+
+def test_seconds_worth_a_look_end_with_the_clip(tmp_path: Path) -> None:
+    """A timeline's last step reaches beyond a clip of 1.76 s; what is told does not."""
+    sound = voice(1.76)
+    sound.values[:, 16_000:] *= 4
+
+    (last,) = Detector((LoudVoice(),), threads=1).judge(write_media(tmp_path / "voice.wav", sound=sound)).top_ranges
+
+    assert last.start_seconds == 1.0
+    assert last.stop_seconds == pytest.approx(1.76, abs=0.01)
+    assert range_text(last, "en") == "1–1.8 s"
+    assert range_text(TimeRange("voice", 0.0, 2.0, 0.8), "zh") == "0–2 秒"
 
 
 def test_a_clip_in_pieces_tells_the_same_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

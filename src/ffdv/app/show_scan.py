@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ffdv.app import console
-from ffdv.detect.report import MARKS, length_seconds, range_text
+from ffdv.detect.report import MARKS, range_text
 from ffdv.detect.scan import ScanSummary, page_of
 from ffdv.detect.scan_json import LINE_SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
@@ -26,8 +26,7 @@ def show_verdict(verdict: Verdict, lang: Lang, out: Path | None) -> None:
     console.out.print(f"[{COLOURS[verdict.word]}]{MARKS[verdict.word]} {say(verdict.word, lang)}{overall}[/]")
     console.table(("", "", ""), [_sense_row(verdict, sense, lang) for sense in SENSES], right=())
     ranges = [
-        f"{range_text(one, length_seconds(verdict), lang)} · {say(one.sense, lang)} · {percent(one.probability)}"
-        for one in verdict.top_ranges
+        f"{range_text(one, lang)} · {say(one.sense, lang)} · {percent(one.probability)}" for one in verdict.top_ranges
     ]
     _lines(say("ranges", lang), ranges or [say("no_ranges", lang)])
     _lines(say("why", lang), reasons(verdict, lang))

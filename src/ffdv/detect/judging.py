@@ -208,9 +208,11 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
     opinions = {name: beside_damage(one, look.notes, sense=name) for name, one in opinions.items()}
     judged = {name: one for name, one in opinions.items() if isinstance(one, SenseOpinion)}
     fused = fuse(judged) if judged else None
-    word, reasons = decide(fused, judged, opinions, look.looked_at)
-    timeline = _timeline(judged, look.looked_at)
-    ranges = _top_ranges(timeline)
+    asked = None if fused is None else asked_band(fused, judged)
+    word, reasons = decide(fused, asked, opinions, look.looked_at)
+    length = max(look.looked_at.sound_seconds, look.looked_at.picture_seconds)
+    timeline = _timeline(judged, length)
+    ranges = _top_ranges(timeline, length)
     suspected = {one.sense for one in ranges}
     reasons = tuple(
         replace(one, code="sense_clear_in_part")
@@ -231,7 +233,7 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
         facts=look.facts,
         notes=look.notes,
         weights=shipped_weights(),
-        asked=None if fused is None else asked_band(fused, judged),
+        asked=asked,
     )
 
 
@@ -264,11 +266,12 @@ def counting(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> dict[Sen
 
 
 def decide(
-    fused: Fused | None, judged: Mapping[SenseName, SenseOpinion], opinions: Opinions, looked_at: LookedAt
+    fused: Fused | None, asked: AbstentionBand | None, opinions: Opinions, looked_at: LookedAt
 ) -> tuple[Word, tuple[Reason, ...]]:
-    """The word and why. "cannot tell" always has a reason of its own, first."""
+    """The word by the band that must be left, and why. "cannot tell" always has a reason of its own, first."""
+    judged = {name: one for name, one in opinions.items() if isinstance(one, SenseOpinion)}
     absent = [Reason("absent", {"sense": name}) for name, one in opinions.items() if isinstance(one, SenseAbsent)]
-    if fused is None:
+    if fused is None or asked is None:
         return "cannot tell", (Reason("nothing_judged"), *absent)
     told = [
         Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability})
@@ -282,7 +285,6 @@ def decide(
     longest = max(looked_at.sound_seconds, looked_at.frames_with_face and looked_at.picture_seconds)
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
-    asked = asked_band(fused, judged)
     word = asked.verdict(fused.probability)
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
@@ -293,9 +295,8 @@ def decide(
     return word, (why, *told, *outside, *absent)
 
 
-def _timeline(judged: Mapping[SenseName, SenseOpinion], looked_at: LookedAt) -> Timeline:
+def _timeline(judged: Mapping[SenseName, SenseOpinion], length: float) -> Timeline:
     """The mean of the spans over each second, weighted by how much of it they cover; what reaches beyond the clip is cut."""
-    length = max(looked_at.sound_seconds, looked_at.picture_seconds)
     steps = max(1, math.ceil(length / STEP_SECONDS - 0.05))
     lanes = {name: _lane(judged[name], steps) for name in SENSES if name in judged}
     return Timeline(0.0, STEP_SECONDS, lanes)
@@ -314,8 +315,8 @@ def _lane(opinion: SenseOpinion, steps: int) -> npt.NDArray[np.float64]:
         return np.asarray(np.where(weight > 0, total / weight, np.nan), np.float64)
 
 
-def _top_ranges(timeline: Timeline) -> tuple[TimeRange, ...]:
-    """Runs of seconds that lean to forged, most suspicious first."""
+def _top_ranges(timeline: Timeline, length: float) -> tuple[TimeRange, ...]:
+    """Runs of seconds that lean to forged, most suspicious first; the last ends with the clip."""
     ranges = []
     for sense, lane in timeline.probabilities.items():
         step = 0
@@ -325,7 +326,7 @@ def _top_ranges(timeline: Timeline) -> tuple[TimeRange, ...]:
                 stop += 1
             if stop > step:
                 start = timeline.start_seconds + step * timeline.step_seconds
-                end = timeline.start_seconds + stop * timeline.step_seconds
+                end = min(timeline.start_seconds + stop * timeline.step_seconds, max(length, start))
                 ranges.append(TimeRange(sense, start, end, float(lane[step:stop].mean())))
             step = max(stop, step + 1)
     return tuple(sorted(ranges, key=lambda one: -one.probability)[:MOST_RANGES])

@@ -87,7 +87,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         spectrogram=_spectrogram(verdict.evidence.spectrogram, length),
         strip=[_strip_shot(shot, length) for shot in verdict.evidence.strip],
         ticks=_ticks(length, lang),
-        ranges=[_range(one, length, lang) for one in verdict.top_ranges],
+        ranges=[_range(one, lang) for one in verdict.top_ranges],
         suspects=[_suspect(shot, lang) for shot in verdict.evidence.suspects],
         cues=[_cue(cue, lang) for cue in judged_cues],
         other_cues=[_cue(cue, lang) for cue in other_cues],
@@ -266,14 +266,14 @@ def _suspect(shot: FaceShot, lang: Lang) -> dict[str, Any]:
     return {"seconds": round(shot.seconds, 2), "text": text, "picture": picture, "overlay": overlay}
 
 
-def _range(one: TimeRange, length: float, lang: Lang) -> dict[str, Any]:
-    text = range_text(one, length, lang)
+def _range(one: TimeRange, lang: Lang) -> dict[str, Any]:
+    text = range_text(one, lang)
     return {"start": one.start_seconds, "text": text, "sense": one.sense, "probability": one.probability}
 
 
-def range_text(one: TimeRange, length: float, lang: Lang) -> str:
-    """From when to when, never beyond the clip's length in seconds."""
-    stop = f"{min(one.stop_seconds, length):.1f}".removesuffix(".0")
+def range_text(one: TimeRange, lang: Lang) -> str:
+    """From when to when."""
+    stop = f"{one.stop_seconds:.1f}".removesuffix(".0")
     return f"{one.start_seconds:.0f}–{stop} {say('seconds_unit', lang)}"
 
 
@@ -293,7 +293,7 @@ def _clock(seconds: float, lang: Lang) -> str:
 
 CUE_PLOT = """<svg viewBox="0 0 144 18" role="img" aria-label="{{ text }}"><line x1="2" y1="9" x2="142" y2="9" stroke="var(--line)"/><rect x="{{ low }}" y="3" width="{{ width }}" height="12" rx="2" fill="var(--real)" opacity="0.35"/><line x1="{{ middle }}" y1="3" x2="{{ middle }}" y2="15" stroke="var(--real)" stroke-width="2"/><circle cx="{{ place }}" cy="9" r="5" fill="var(--{{ "fake" if unusual else "ink" }})" stroke="var(--paper)"/></svg>"""
 CUE_TABLE = """<div class="wide"><table class="full"><thead><tr><th>{{ t("cue") }}</th><th class="number">{{ t("value") }}</th><th></th><th class="number hide-small">{{ t("usual") }}</th></tr></thead><tbody>
-{% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number cue-value{{ " unusual" if cue.unusual }}">{{ cue.value }} <span class="unit">{{ cue.unit }}</span><br><span class="small">{{ t("unusual" if cue.unusual else "as_usual") }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
+{% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number cue-value{{ " unusual" if cue.unusual }}">{{ cue.value }} <span class="unit">{{ cue.unit }}</span><br><span class="small">{{ t(cue.standing) }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
 </tbody></table></div>"""
 
 
@@ -324,6 +324,7 @@ def _cue(cue: CueView, lang: Lang) -> dict[str, Any]:
         "usual": usual,
         "plot": plot,
         "unusual": cue.unusual,
+        "standing": "unusual" if cue.unusual else "harmless" if cue.beyond else "as_usual",
         "informative": cue.separates,
     }
 

@@ -68,6 +68,7 @@ def verdict_json(verdict: Verdict, name: str, *, lang: Lang = "en") -> dict[str,
                 "real_clips": dict(zip(("p05", "p50", "p95"), cue.usual, strict=True)),
                 "suspicious_side": cue.suspicious,
                 "unusual": cue.unusual,
+                "beyond": cue.beyond,
                 "informative": cue.separates,
             }
             for cue in verdict.evidence.cues

@@ -122,6 +122,11 @@ class CueView:
         """Whether fewer than 1 in 20 real clips lie that far on the suspicious side."""
         return self.value < self.usual[0] if self.suspicious == "low" else self.value > self.usual[2]
 
+    @property
+    def beyond(self) -> bool:
+        """Whether fewer than 1 in 20 real clips lie that far, on either side."""
+        return not self.usual[0] <= self.value <= self.usual[2]
+
 
 @dataclass(frozen=True)
 class Evidence:

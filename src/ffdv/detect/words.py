@@ -172,6 +172,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "informative": ("informative", "有参考价值"),
     "unusual": ("unusual", "不寻常"),
     "as_usual": ("usual", "正常"),
+    "harmless": ("rare, but no sign of forgery", "少见，但不是伪造迹象"),
     "looked_at": ("What was looked at", "检查了什么"),
     "looked_length": ("length by the file's header", "文件标明的长度"),
     "looked_sound": ("sound heard", "分析的声音"),
@@ -295,8 +296,11 @@ CUE_WORDS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("音高微颤", "真实嗓音的细微不规则。"),
     ),
     "lip_sound_offset": (
-        ("offset of lips and sound", "How far lips and sound seem shifted against each other."),
-        ("口型与声音错位", "口型与声音之间的时间差。"),
+        (
+            "lips later or earlier than loudness",
+            "The shift at which lip opening follows loudness best; rough, and not the offset that the lip sense measures by speech sounds.",
+        ),
+        ("口型与音量错位", "嘴唇开合与音量最吻合时的时间差；较粗略，与口型项按语音测得的偏移不是一回事。"),
     ),
     "lip_sound_correlation": (
         ("lips move with the sound", "How closely lip opening follows loudness."),

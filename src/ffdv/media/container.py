@@ -188,7 +188,10 @@ def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
         return MediaUnreadable(path, Sentence("is a document or an archive, no video or sound; give the clip itself"))
     return MediaUnreadable(
         path,
-        Sentence("not readable as sound or video ({why}); re-export it, for example as MP4", why=_reason(error)),
+        Sentence(
+            "not readable as sound or video ({why}); copy or download it again, or re-export it as MP4",
+            why=_reason(error),
+        ),
     )
 
 
