@@ -3,8 +3,9 @@
     python scripts/weights/voice.py --data ../shared/data --work weights-work --out src/ffdv/detect/weights
 
     open rows of audio/train ─┬─ voice_statistics ─ kernel ridge ─▶ voice.npz
+                              ├─ frame_lines of the genuine ones ─ what speech shows ─▶ voice.npz
                               └─ pairs, also of copies by our vocoders ─ VoiceNet (voice_training.py) ─▶ voice.onnx
-    closed rows ─ never taught, only judged ─▶ calibration, threshold, tables
+    closed rows ─ never taught, only judged ─▶ calibration, what lines are worth, threshold, tables
 
 Only rows with open = 1 are taught; anything else is refused. Copies by our vocoders are taught where vocoders.py has left them in --work,
 as for the net that ships; without them (65 hours of a core to make, not proven to help: decision 0018) the net takes fewer steps. Sound,
@@ -55,9 +56,11 @@ from ffdv.detect.voice import (
     WINDOW,
     as_trained,
     cut_window,
+    stretch_lines,
     top_band_db,
     window_starts,
 )
+from ffdv.features.frame_lines import LineScale, frame_lines
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.ranking import roc_auc
@@ -95,6 +98,14 @@ def measure(sound: Sound, count: int, work: Path) -> FloatArray:
             values[place] = measured.values
     np.savez(kept, names=names, values=values)
     return values
+
+
+def genuine_scale(sound: Sound, rows: Sequence[Row], places: Sequence[int]) -> LineScale:
+    """The frame lines that open genuine clips show."""
+    reals = [place for place in places if rows[place].label == REAL]
+    check_open([rows[place] for place in reals])
+    measured = [frame_lines(as_trained(sound[place])) for place in reals]
+    return LineScale.of_genuine(np.stack([lines for lines in measured if lines is not None]))
 
 
 # --- statistics' half ------------------------------------------------------------------------------------------------------------
@@ -169,25 +180,51 @@ def fit_wear(machine: KernelMachine, clean: FloatArray, worn: FloatArray) -> dic
 
 
 def worn_development(
-    sound: Sound, rows: Sequence[Row], places: Sequence[int], net: WindowNet
+    sound: Sound, rows: Sequence[Row], places: Sequence[int], hear: Callable[[FloatArray], tuple[float, float]]
 ) -> tuple[FloatArray, Floats, npt.NDArray[np.int64]]:
     """Closed clips, all reals and about as many fakes, each worn somehow and once more as by chat apps; those that sound like a telephone,
-    on which the sense is silent, left out. Statistics (k, n), the net's logits (k,), whose they are (k,).
+    on which the sense is silent, left out. Statistics (k, n), what `hear` says of the sounds (k, 2), whose they are (k,).
     """
     rng = np.random.default_rng(11)
     reals = [place for place in places if rows[place].label == REAL]
     fakes = [place for place in places if rows[place].label == FAKE]
-    values, logits, owners = [], [], []
+    values, heard, owners = [], [], []
     for place in (*reals, *rng.choice(fakes, WORN_FAKES, replace=False)):
         for wear in (worn_somehow, worn_often):
             worn = wear(sound[int(place)], rng)
             samples = as_trained(worn)
             measured = voice_statistics(samples)
             if measured is not None and top_band_db(worn) >= EMPTY_TOP_DB:
-                logits.append(float(window_logits(net, samples).mean()))
+                heard.append(hear(samples))
                 values.append(measured.values)
                 owners.append(int(place))
-    return np.stack(values), np.array(logits), np.array(owners)
+    return np.stack(values), np.array(heard), np.array(owners)
+
+
+def fit_share(logits: Floats, lines: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """What the evidence of frame lines (k,) is worth in logits (k,) of the others."""
+    fitted = LogisticRegression(C=1e4).fit(np.stack([logits, lines], axis=1), labels, sample_weight=balance(labels))
+    return float(fitted.coef_[0, 1] / fitted.coef_[0, 0])
+
+
+def span_calibration(
+    stretch_logits: Floats, windows: Sequence[Floats], labels: npt.NDArray[np.int64]
+) -> dict[str, float]:
+    """Slope and intercept of single windows: logits of the stretch (k,) that holds them, and of the net."""
+    local = np.concatenate([one + NET_SHARE * each for one, each in zip(stretch_logits, windows, strict=True)])
+    local_labels = np.repeat(labels, [len(each) for each in windows])
+    slope, intercept = fit_platt(local, local_labels, balance(local_labels))
+    return {"slope": slope, "intercept": intercept}
+
+
+def worn_calibration(
+    logits: Floats, how_worn: Floats, labels: npt.NDArray[np.int64], wear: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the machine's facts hold of worn sound, from logits of worn closed clips (k,) and of their wear (k,)."""
+    clipped = np.clip(how_worn, *WEAR_RANGE)
+    slope, intercept, share = fit_worn(logits, clipped, labels)
+    print(f"worn closed clips: AUC {roc_auc(labels, logits + share * clipped):.3f} ({len(labels)})")
+    return {"worn_calibration": {"slope": slope, "intercept": intercept}, "wear": {**wear, "share": share}}
 
 
 def fit_worn(logits: Floats, wear: Floats, labels: npt.NDArray[np.int64]) -> tuple[float, float, float]:
@@ -398,21 +435,22 @@ def main() -> int:
     sites = [rows[place].source for place in held]
     statistics = machine.logits(values[held])
     windows = net_logits(net, sound, held)
-    logits = statistics + NET_SHARE * np.array([one.mean() for one in windows])
+    others = statistics + NET_SHARE * np.array([one.mean() for one in windows])
+    scale = genuine_scale(sound, rows, taught)
+    lines = scale.evidence(np.stack([stretch_lines(as_trained(sound[place]), scale) for place in held]))
+    line_share = fit_share(others, lines, labels)
+    print(f"frame lines: share {line_share:.3f}; AUC without them {roc_auc(labels, others):.3f}")
+    logits = others + line_share * lines
     slope, intercept = fit_platt(logits, labels, balance(labels))
-    local = np.concatenate([one + NET_SHARE * each for one, each in zip(statistics, windows, strict=True)])
-    local_labels = np.repeat(labels, [len(each) for each in windows])
-    span_slope, span_intercept = fit_platt(local, local_labels, balance(local_labels))
 
-    worn_values, worn_net, worn_places = worn_development(sound, rows, held, net)
-    worn_logits = machine.logits(worn_values) + NET_SHARE * worn_net
+    def hear(samples: FloatArray) -> tuple[float, float]:
+        return float(window_logits(net, samples).mean()), float(scale.evidence(stretch_lines(samples, scale))[0])
+
+    worn_values, worn_heard, worn_places = worn_development(sound, rows, held, hear)
+    worn_logits = machine.logits(worn_values) + worn_heard @ np.array([NET_SHARE, line_share])
     worn_labels = np.array([rows[place].label for place in worn_places], dtype=np.int64)
     wear = fit_wear(machine, values[taught], worn)
     how_worn = machine.standings(worn_values) @ np.array(wear["weights"]) + wear["bias"]
-    how_worn = np.clip(how_worn, *WEAR_RANGE)
-    worn_slope, worn_intercept, wear_share = fit_worn(worn_logits, how_worn, worn_labels)
-    told_worn = worn_logits + wear_share * how_worn
-    print(f"worn closed clips: AUC {roc_auc(worn_labels, told_worn):.3f} ({len(worn_labels)})")
 
     told = {
         **facts,
@@ -424,9 +462,15 @@ def main() -> int:
             "num_real": int((labels == REAL).sum()),
             "num_fake": int(labels.sum()),
         },
-        "span_calibration": {"slope": span_slope, "intercept": span_intercept},
-        "worn_calibration": {"slope": worn_slope, "intercept": worn_intercept},
-        "wear": {**wear, "share": wear_share},
+        "span_calibration": span_calibration(statistics + line_share * lines, windows, labels),
+        **worn_calibration(worn_logits, how_worn, worn_labels, wear),
+        "lines": {
+            "share": line_share,
+            **{
+                name: [round(float(one), 5) for one in getattr(scale, name)]
+                for name in ("centre", "spread", "rate_spread")
+            },
+        },
         "unlike_above": float(np.quantile(machine.unlikeness(values[held]), 0.99)),
     }
     save_kernel_machine(replace(machine, facts=told), asked.out / STATISTICS_NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ffdv.detect.senses import SenseAbsent, SenseName, SenseOpinion
 from ffdv.detect.verdict import TimeRange, Verdict
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
+from ffdv.sentences import Sentence
 
 BAND = AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99)
 PLENTY = LookedAt(5.0, sound_seconds=5.0, picture_seconds=5.0, frames=40, frames_with_face=40, faces=1)
@@ -67,6 +69,20 @@ def test_only_what_the_verdict_stands_on_is_said_to_be_unlike_training() -> None
     _, reasons = decide(fused, asked_band(fused, judged), judged, PLENTY)
 
     assert [reason.code for reason in reasons] == ["sense_suspects", "sense_clear"]
+
+
+def test_a_trace_of_forging_is_told_beside_its_sense() -> None:
+    trace = replace(opinion("voice", 0.9), signs=(Sentence("it beats"),))
+    judged = {one.sense: one for one in (opinion("picture", 0.95), trace)}
+
+    fused = Fused(0.97, BAND, "picture")
+    _, reasons = decide(fused, asked_band(fused, judged), judged, PLENTY)
+
+    assert [(one.code, one.values["sense"]) for one in reasons] == [
+        ("sense_suspects", "picture"),
+        ("sense_suspects", "voice"),
+        ("sign", "voice"),
+    ]
 
 
 def test_a_band_of_other_senses_asks_for_more() -> None:

@@ -72,13 +72,14 @@ def test_a_telephone_leaves_nothing_to_judge(sense: VoiceSense) -> None:
     assert opinion.code == "telephone_band"
 
 
-def test_an_opinion_is_the_weighted_sum_of_both_halves_calibrated(sense: VoiceSense) -> None:
+def test_an_opinion_is_the_weighted_sum_of_its_parts_calibrated(sense: VoiceSense) -> None:
     opinion = sense.judge(looked(voice(), start_seconds=5.0))
 
     assert isinstance(opinion, SenseOpinion)
     statistics, net = opinion.numbers["statistics_logit"], opinion.numbers["net_logit"]
     facts = sense.machine.facts
-    assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net)
+    lines = opinion.numbers["frame_lines"]
+    assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net + facts["lines"]["share"] * lines)
     wear, odds = opinion.numbers["wear"], 0.0
     shifted = opinion.logit + facts["wear"]["share"] * np.clip(np.log(wear / (1 - wear)), *WEAR_RANGE)
     for share, fitted, given in (
@@ -92,6 +93,27 @@ def test_an_opinion_is_the_weighted_sum_of_both_halves_calibrated(sense: VoiceSe
     assert (opinion.spans[1:, 0] == opinion.spans[:-1, 1]).all()
     assert opinion.activation is not None
     assert 0 <= opinion.activation.min() <= opinion.activation.max() <= 1
+
+
+def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense) -> None:
+    """Every narrow band swings a little with 86.13 Hz and its multiples, each with phases of its own."""
+    rng = np.random.default_rng(0)
+    speaker = Speaker.drawn(rng)
+    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    hz, turn = np.fft.rfftfreq(len(spoken), 1 / RATE), 2 * np.pi * 22_050 / 256 * np.arange(len(spoken)) / RATE
+    spectrum, beating = np.fft.rfft(spoken), np.zeros(len(spoken))
+    for low in range(0, 8000, 100):
+        band = np.fft.irfft(np.where((hz >= low) & (hz < low + 100), spectrum, 0), len(turn))
+        beating += band * (1 + 0.1 * sum(np.sin(k * turn + 2 * np.pi * rng.random()) for k in range(1, 6)))
+
+    plain, made = sense.judge(looked(spoken)), sense.judge(looked(beating))
+
+    assert isinstance(plain, SenseOpinion)
+    assert isinstance(made, SenseOpinion)
+    assert made.numbers["frame_rate_hz"] == pytest.approx(86.13, abs=0.01)
+    assert made.logit > plain.logit
+    assert "beats 86.1 times a second" in made.signs[0]
+    assert not plain.signs
 
 
 def test_the_same_sound_gives_the_same_opinion_at_any_level_and_rate(sense: VoiceSense) -> None:

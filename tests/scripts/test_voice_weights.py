@@ -39,6 +39,8 @@ def test_closed_rows_are_refused() -> None:
         check_open([is_open, closed])
     with pytest.raises(ClosedRowError):
         script.fit_machine(np.zeros((1, 3), np.float32), [closed], {})
+    with pytest.raises(ClosedRowError):
+        script.genuine_scale({0: np.zeros(RATE, np.float32)}, [row("a.opus", 0, is_open=False)], [0])
 
 
 def test_generators_count_alike_whatever_their_number() -> None:
@@ -90,6 +92,14 @@ def test_both_of_a_pair_are_disturbed_alike_and_end_at_seven_kilohertz() -> None
     power = torch.fft.rfft(heard).abs().square()
     hz = torch.linspace(0, RATE / 2, power.shape[1])
     assert power[:, hz > TOP_HZ + 60].sum() < 1e-6 * power.sum()
+
+
+def test_lines_are_worth_what_they_tell_beside_the_others() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 6000)
+    logits, lines = labels + rng.normal(0, 1, 6000), labels + rng.normal(0, 2, 6000)  # a quarter of the weight each
+
+    assert script.fit_share(logits, lines, labels) == pytest.approx(0.25, abs=0.05)
 
 
 def test_worn_clips_are_judged_by_how_worn_they_are() -> None:

@@ -274,8 +274,12 @@ def decide(
     if fused is None or asked is None:
         return "cannot tell", (Reason("nothing_judged"), *absent)
     told = [
-        Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability})
+        reason
         for name, one in sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
+        for reason in (
+            Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability}),
+            *(Reason("sign", {"sense": name, "text": text}) for text in one.signs),
+        )
     ]
     outside = [
         Reason("outside", {"sense": name, "text": text})

@@ -71,6 +71,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "This clip is unlike the clips that the detector was trained on ({sense}): {text}.",
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
+    "sign": ("A trace of forging ({sense}): {text}.", "伪造痕迹（{sense}）：{text}。"),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
