@@ -140,7 +140,9 @@ def _ratios(sound: FloatArray, length: int) -> tuple[npt.NDArray[np.float64], ..
     around = round(AROUND_HZ / bin_hz)
     apart = round(max(1.0, APART_BINS * fps / count) / bin_hz)
     ratio = power / np.maximum(_surroundings(power, around, apart), 1e-12)
-    return np.arange(kept) * bin_hz, np.log(ratio[:, :-1].mean(axis=1) + 1e-3), np.log(ratio[:, -1] + 1e-3)
+    own_and_shared = np.stack([ratio[:, :-1].mean(axis=1), ratio[:, -1]])
+    own, shared = np.log(own_and_shared + 1e-3)
+    return np.arange(kept, dtype=np.float64) * bin_hz, own, shared
 
 
 def _swings(sound: FloatArray, length: int) -> FloatArray:
