@@ -279,6 +279,15 @@ def figures(
     return rows
 
 
+def undecided_shares(table: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """How many clips got no answer, of sound alone and of videos, from the figures."""
+    rows = {"voice": ("sound", "voice"), "all": ("video", "all")}
+    return {
+        name: next(row["undecided"] for row in table if (row["media"], row["kind"]) == wanted and "language" not in row)
+        for name, wanted in rows.items()
+    }
+
+
 def at_share(said: Floats, labels: npt.NDArray[np.int64]) -> Floats:
     """Probabilities for as many fakes as there are among these clips instead of half: odds times fakes to reals."""
     return np.asarray(sigmoid(logit(said) + np.log(labels.mean() / (1 - labels.mean()))))
@@ -298,9 +307,9 @@ def main() -> int:
         print(f"sharpness {sharpness:g}: balanced log loss out of fold {log_loss(clips, said):.4f}")
     best = min(SHARPNESSES, key=lambda one: log_loss(clips, tried[one]))
     bands = bands_of(clips, tried[best])
-    fusion = Fusion(best, *fit(clips, best), bands, TRUST)
     spoken = languages(options.data)
     table = figures(clips, tried[best], bands, spoken)
+    fusion = Fusion(best, *fit(clips, best), bands, TRUST, undecided_shares(table))
     content = json.loads(fusion.to_json()) | {"figures": table, "fitted_on": len(clips)}
     if options.neutralised:
         neutral = judged_clips(options.data, options.work / "fusion", neutral=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffdv.detect.fusion import Fusion, set_name, soft_maximum
+from ffdv.detect.fusion import Fusion, set_name, shipped_fusion, soft_maximum
 from ffdv.detect.senses import SENSES, SenseName, SenseOpinion
 from ffdv.errors import MetricError
 from ffdv.metrics.abstention import AbstentionBand
@@ -70,9 +70,20 @@ def test_a_sense_counts_as_far_as_it_is_trusted() -> None:
 
 
 def test_a_fusion_survives_its_file() -> None:
-    told = replace(fusion(voice=0.25), trust={"agreement": 0.9})
+    told = replace(fusion(voice=0.25), trust={"agreement": 0.9}, undecided={"all": 0.5, "voice": 0.25})
 
     assert Fusion.from_json(told.to_json()) == told
+
+
+def test_how_often_clips_end_undecided_is_known_of_sound_and_of_videos() -> None:
+    told = replace(fusion(), undecided={"all": 0.5, "voice": 0.25})
+
+    assert told.fuse({"voice": opinion("voice", 0.5)}).undecided == 0.25
+    assert told.fuse({"picture": opinion("picture", 0.5)}).undecided == 0.5
+    assert fusion().fuse({"picture": opinion("picture", 0.5)}).undecided is None
+    shipped = shipped_fusion()
+    assert shipped is not None
+    assert 0 < shipped.undecided["voice"] < shipped.undecided["all"] < 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 9}', "null"])

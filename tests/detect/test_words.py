@@ -88,6 +88,15 @@ def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) ->
     assert fused.band.widened(CAUTION).high == pytest.approx(0.85)
 
 
+def test_no_answer_is_told_to_be_nothing_rare(verdict: Verdict) -> None:
+    fused = Fused(0.5, AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99), "voice", undecided=0.46)
+
+    said = how_sure(replace(verdict, word="cannot tell", fused=fused, asked=fused.band))
+
+    assert said[-1] == "Nothing rare: of the clips that it was tested on, 46 % ended without an answer."
+    assert not any("Nothing rare" in text for text in how_sure(replace(verdict, word="fake", fused=fused)))
+
+
 def test_each_strange_sense_that_counts_asks_for_more_and_one_that_says_real_does_not(verdict: Verdict) -> None:
     fused = Fused(0.73, AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99), "agreement")
     strange = replace(verdict.opinions["voice"], outside=(Sentence("the sound is silent"),))

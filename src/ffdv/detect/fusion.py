@@ -35,7 +35,7 @@ UNMEASURED = AbstentionBand(0.25, 0.75, 1.0, 1.0, 0, 0)
 class Fused:
     """probability in [0, 1] that the clip is forged in any way; band: below low "real", above high "fake", in between "cannot
     tell"; leading: the sense that says so most. measured: whether the band's rates were measured on development clips; of_all: on clips
-    of other senses, for there were too few of these.
+    of other senses, for there were too few of these; undecided: the share of development clips of this kind that were, None where unknown.
     """
 
     probability: float
@@ -43,6 +43,7 @@ class Fused:
     leading: SenseName
     measured: bool = True
     of_all: bool = False
+    undecided: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Fusion:
     """What is fitted: sharpness of the soft maximum, slope, and offset and band of each set of senses that may be there together.
 
     sets are named by `set_name`; one that was not fitted takes that of `all`. trust: what a sense's probability is multiplied by; 1 for
-    senses that it does not name.
+    senses that it does not name. undecided: the share of development clips that got no answer, of sound alone (`voice`) and of all with a picture.
     """
 
     sharpness: float
@@ -58,6 +59,7 @@ class Fusion:
     offsets: Mapping[str, float]
     bands: Mapping[str, AbstentionBand]
     trust: Mapping[SenseName, float] = field(default_factory=dict)
+    undecided: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a fusion that could not judge every set of senses."""
@@ -88,7 +90,11 @@ class Fusion:
         leading = max(counted, key=lambda name: counted[name])
         name = set_name(each)
         return Fused(
-            self.probability(each), self.bands.get(name, self.bands["all"]), leading, of_all=name not in self.bands
+            self.probability(each),
+            self.bands.get(name, self.bands["all"]),
+            leading,
+            of_all=name not in self.bands,
+            undecided=self.undecided.get(name, self.undecided.get("all")),
         )
 
     def to_json(self) -> str:
@@ -99,6 +105,7 @@ class Fusion:
             "slope": self.slope,
             "offsets": dict(self.offsets),
             "trust": dict(self.trust),
+            "undecided": dict(self.undecided),
             "bands": {name: json.loads(band.to_json()) for name, band in self.bands.items()},
         }
         return json.dumps(content, indent=1)
@@ -112,7 +119,10 @@ class Fusion:
                 raise MetricError(f"fusion has version {content['version']}, this ffdv reads {FORMAT_VERSION}")
             bands = {name: AbstentionBand.from_json(json.dumps(band)) for name, band in content["bands"].items()}
             offsets = {name: float(offset) for name, offset in content["offsets"].items()}
-            return cls(float(content["sharpness"]), float(content["slope"]), offsets, bands, content["trust"])
+            undecided = {name: float(share) for name, share in content.get("undecided", {}).items()}
+            return cls(
+                float(content["sharpness"]), float(content["slope"]), offsets, bands, content["trust"], undecided
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MetricError(f"this is no fusion that ffdv wrote ({error})") from error
 

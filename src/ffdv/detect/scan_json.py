@@ -112,6 +112,7 @@ def _threshold(verdict: Verdict) -> dict[str, Any] | None:
         "miss_rate": _rounded(band.miss_rate) if fused.measured else None,
         "real_groups": band.num_real_groups,
         "fake_groups": band.num_fake_groups,
+        "undecided_share": _rounded(fused.undecided),
     }
 
 

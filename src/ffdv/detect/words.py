@@ -103,6 +103,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "These limits are stricter than usual ({high} and {low}): the clip is unlike the clips that the detector was trained on, or not every sense could judge it.",
         "以上界线比通常（{high} 和 {low}）更严：该片段与训练材料不同，或者并非各项都能判断。",
     ),
+    "often_undecided": (
+        "Nothing rare: of the clips that it was tested on, {share} ended without an answer.",
+        "这并不少见：测试材料中有{share}的片段没有得出结论。",
+    ),
     "threshold_unmeasured": (
         "This threshold has not been measured yet; take it as a rough line.",
         "该阈值尚未经过测量，只能作为粗略界线。",
@@ -413,7 +417,8 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         return (*said, say("threshold_unmeasured", lang))
     band = fused.band
     if verdict.word == "cannot tell":
-        return tuple(said)
+        often = fused.undecided
+        return (*said, say("often_undecided", lang, share=percent(often))) if often is not None else tuple(said)
     if verdict.word == "real":
         return (*said, say("threshold_missed", lang, rate=_share(band.miss_rate, lang), count=band.num_fake_groups))
     return (*said, say("threshold", lang, rate=_share(band.false_alarm_rate, lang), count=band.num_real_groups))
