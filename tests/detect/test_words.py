@@ -93,8 +93,8 @@ def test_no_answer_is_told_to_be_nothing_rare(verdict: Verdict) -> None:
 
     said = how_sure(replace(verdict, word="cannot tell", fused=fused, asked=fused.band))
 
-    assert said[-1] == "Nothing rare: of the clips that it was tested on, 46 % ended without an answer."
-    assert not any("Nothing rare" in text for text in how_sure(replace(verdict, word="fake", fused=fused)))
+    assert said[-1] == "This is not rare: of the clips that it was tested on, 46 % ended without an answer."
+    assert not any("not rare" in text for text in how_sure(replace(verdict, word="fake", fused=fused)))
 
 
 def test_each_strange_sense_that_counts_asks_for_more_and_one_that_says_real_does_not(verdict: Verdict) -> None:

@@ -104,7 +104,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "以上界线比通常（{high} 和 {low}）更严：该片段与训练材料不同，或者并非各项都能判断。",
     ),
     "often_undecided": (
-        "Nothing rare: of the clips that it was tested on, {share} ended without an answer.",
+        "This is not rare: of the clips that it was tested on, {share} ended without an answer.",
         "这并不少见：测试材料中有{share}的片段没有得出结论。",
     ),
     "threshold_unmeasured": (
