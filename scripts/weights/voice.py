@@ -60,7 +60,7 @@ from ffdv.detect.voice import (
     top_band_db,
     window_starts,
 )
-from ffdv.features.frame_lines import LineScale, frame_lines
+from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.ranking import roc_auc
@@ -186,8 +186,8 @@ def worn_development(
     hear: Callable[[FloatArray, FloatArray], tuple[float, float]],
 ) -> tuple[FloatArray, Floats, npt.NDArray[np.int64]]:
     """Closed clips, all reals and about as many fakes, each worn somehow and once more as by chat apps; those that sound like a telephone,
-    on which the sense is silent, left out. Statistics (k, n), what `hear` says of the sounds as they are and as trained (k, 2), whose
-    they are (k,).
+    on which the sense is silent, left out. Statistics (k, n), the net's logit and the lines' evidence that `hear` gives of a sound as it is
+    and as trained (k, 2), whose they are (k,).
     """
     rng = np.random.default_rng(11)
     reals = [place for place in places if rows[place].label == REAL]
@@ -470,6 +470,7 @@ def main() -> int:
         "wear": {**wear, "share": wear_share},
         "lines": {
             "share": line_share,
+            "rates": [round(rate, 6) for rate in FRAME_RATES],
             **{
                 name: [round(float(one), 5) for one in getattr(scale, name)]
                 for name in ("centre", "spread", "rate_spread")

@@ -53,7 +53,7 @@ def read_rows(data: Path) -> list[Row]:
 
 
 class Sound:
-    """The corpus at 16 kHz, int16 in one memory-mapped file; sound[i] is row i as float32, under training conditions."""
+    """The corpus at 16 kHz, int16 in one memory-mapped file; sound[i] is row i as float32, as it is."""
 
     def __init__(self, data: Path, rows: Sequence[Row], work: Path) -> None:
         self._data, self._rows, self._kept = data, rows, work / "voice-sound"

@@ -120,7 +120,7 @@ CHINESE: Mapping[str, str] = {
     "the sound is unlike nearly all that the voice detector was trained on": "声音与声音检测器的绝大部分训练材料都不同",
     "the sound is noisy, re-recorded or heavily compressed, which can make a genuine voice sound synthetic": "声音有噪声、经过翻录或高度压缩，这会使真实的声音听起来像合成的",
     "the sound is compressed to {kbps:.0f} kbit/s, which can make a genuine voice sound synthetic": "声音被压缩到 {kbps:.0f} kbit/s，这会使真实的声音听起来像合成的",
-    "the sound beats {rate:.1f} times a second from beginning to end, as speech does that is generated frame by frame; about 1 in 100 genuine clips seems to": "声音自始至终以每秒 {rate:.1f} 次的节律起伏，逐帧生成的语音才会如此；真实片段中约每 100 段有 1 段看似如此",
+    "narrow bands of the sound swing {rate:.1f} times a second, as where speech is generated, or passed through a neural codec, frame by frame; 3 of 223 genuine clips did so too": "声音的各窄频带以每秒 {rate:.1f} 次的节律起伏，逐帧生成或经神经编解码的语音常会如此；223 段真实片段中也有 3 段如此",
     "the face is {side:.0f} pixels high; the faces in training had at least {least:.0f}": "人脸高 {side:.0f} 像素，训练所用的人脸至少有 {least:.0f} 像素",
     "the face is darker than the faces in training": "人脸比训练所用的更暗",
     "the face is softer or more compressed than the faces in training": "人脸比训练所用的更模糊，或压缩得更厉害",

@@ -85,6 +85,26 @@ def test_a_trace_of_forging_is_told_beside_its_sense() -> None:
     ]
 
 
+def test_a_clip_with_a_rare_trait_is_not_passed() -> None:
+    judged = {"voice": replace(opinion("voice", 0.1), signs=(Sentence("it beats"),))}
+    fused = Fused(0.1, BAND, "voice")
+
+    word, reasons = decide(fused, asked_band(fused, judged), judged, PLENTY)
+
+    assert word == "cannot tell"
+    assert [one.code for one in reasons] == ["sign", "sense_clear"]
+
+
+def test_traits_of_the_pieces_that_count_are_those_of_the_clip() -> None:
+    calm = [opinion("voice", 0.2, start=float(k)) for k in range(7)]
+    with_trait = replace(opinion("voice", 0.8), signs=(Sentence("it beats"),))
+
+    merged = merge([opinion("voice", 0.9), with_trait, *calm[:6]])
+
+    assert isinstance(merged, SenseOpinion)
+    assert merged.signs == with_trait.signs
+
+
 def test_a_band_of_other_senses_asks_for_more() -> None:
     silent = {"picture": opinion("picture", 0.75)}
 

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ffdv.data.sources.synthetic import RATE, Speaker, speak
+from ffdv.detect.kernel import save_kernel_machine
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
-from ffdv.detect.voice import HOP, WEAR_RANGE, WINDOW, VoiceSense, as_trained, cut_window, stretches, window_starts
+from ffdv.detect.voice import (
+    HOP,
+    WEAR_RANGE,
+    WINDOW,
+    VoiceSense,
+    as_trained,
+    cut_window,
+    frame_rate,
+    stretches,
+    window_starts,
+)
 from ffdv.errors import CheckpointError
+from ffdv.features.frame_lines import FRAME_RATES, LineScale, line_frequencies
 from ffdv.records import Features, FloatArray, MediaFacts, PictureFacts, Samples, SoundFacts
 
 SPEECH = Path(__file__).resolve().parents[3] / "shared/data/audio/train/00020.opus"
@@ -111,9 +124,35 @@ def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense)
     assert isinstance(plain, SenseOpinion)
     assert isinstance(made, SenseOpinion)
     assert made.numbers["frame_rate_hz"] == pytest.approx(86.13, abs=0.01)
-    assert made.logit > plain.logit
-    assert "beats 86.1 times a second" in made.signs[0]
+    assert made.probability > plain.probability
+    assert "swing 86.1 times a second" in made.signs[0]
     assert not plain.signs
+    assert "frame_rate_hz" not in plain.numbers
+
+
+def test_a_beat_is_told_where_most_stretches_have_it() -> None:
+    zeros, ones = (np.full(len(line_frequencies()), value, np.float32) for value in (0, 1))
+    scale = LineScale(zeros, ones, np.ones(len(FRAME_RATES), np.float32))
+    comb = np.where(np.isclose(line_frequencies() % 93.75, 0, atol=0.01), 3, 0).astype(np.float32)
+
+    assert frame_rate(np.stack([comb, comb, zeros]), scale) == 93.75
+    assert frame_rate(np.stack([comb, zeros]), scale) is None
+    assert frame_rate(zeros[None], scale) is None
+
+
+@pytest.mark.parametrize(
+    "lines", [{}, {"rates": [86.13]}, {"rates": list(FRAME_RATES), "centre": [0], "spread": [1], "rate_spread": [1]}]
+)
+def test_lines_of_another_version_are_refused_in_a_sentence(
+    sense: VoiceSense, lines: dict[str, object], tmp_path: Path
+) -> None:
+    weights = files("ffdv.detect").joinpath("weights")
+    (tmp_path / "voice.onnx").write_bytes(weights.joinpath("voice.onnx").read_bytes())
+    facts = {**sense.machine.facts, "lines": {"share": 0.1, **lines}}
+    save_kernel_machine(replace(sense.machine, facts=facts), tmp_path / "voice.npz")
+
+    with pytest.raises(CheckpointError, match="another version; reinstall"):
+        VoiceSense(tmp_path)
 
 
 def test_the_same_sound_gives_the_same_opinion_at_any_level_and_rate(sense: VoiceSense) -> None:

@@ -91,9 +91,16 @@ def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) ->
 def test_no_answer_is_told_to_be_nothing_rare(verdict: Verdict) -> None:
     fused = Fused(0.5, AbstentionBand(0.3, 0.7, 0.05, 0.05, 99, 99), "voice", undecided=0.46)
 
-    said = how_sure(replace(verdict, word="cannot tell", fused=fused, asked=fused.band))
+    open_clip = replace(verdict, word="cannot tell", fused=fused, asked=fused.band, reasons=(Reason("undecided"),))
 
-    assert said[-1] == "This is not rare: of the clips that it was tested on, 46 % ended without an answer."
+    assert how_sure(open_clip)[-1] == "This is not rare: of the development clips, 46 % ended without an answer."
+    assert "有 46 % 没有" in how_sure(open_clip, "zh")[-1]
+    for other in (
+        replace(open_clip, asked=fused.band.widened(CAUTION)),
+        replace(open_clip, reasons=(Reason("too_short", {"seconds": 0.5, "needed": 1.0}),)),
+        replace(open_clip, opinions={"voice": verdict.opinions["voice"]}),  # a video of which the voice alone judged
+    ):
+        assert not any("not rare" in text for text in how_sure(other))
     assert not any("not rare" in text for text in how_sure(replace(verdict, word="fake", fused=fused)))
 
 

@@ -191,14 +191,18 @@ def merge(pieces: Sequence[SenseOpinion | SenseAbsent]) -> SenseOpinion | SenseA
         return judged[0]
     ranked = sorted(judged, key=lambda one: -one.probability)
     counted = ranked[: math.ceil(COUNTED_SHARE * len(ranked))]
-    outside = list(dict.fromkeys(text for one in counted for text in one.outside))
+    outside, signs = (
+        tuple(dict.fromkeys(texts))
+        for texts in ((t for one in counted for t in one.outside), (t for one in counted for t in one.signs))
+    )
     return replace(
         ranked[0],
         logit=float(np.mean([one.logit for one in counted])),
         probability=float(np.mean([one.probability for one in counted])),
         spans=np.concatenate([one.spans for one in judged]),
         span_probabilities=np.concatenate([one.span_probabilities for one in judged]),
-        outside=tuple(outside),
+        outside=outside,
+        signs=signs,
         track_probabilities={number: p for one in judged for number, p in one.track_probabilities.items()},
     )
 
@@ -273,12 +277,14 @@ def decide(
     absent = [Reason("absent", {"sense": name}) for name, one in opinions.items() if isinstance(one, SenseAbsent)]
     if fused is None or asked is None:
         return "cannot tell", (Reason("nothing_judged"), *absent)
+    ranked = sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
+    signs = [Reason("sign", {"sense": name, "text": text}) for name, one in ranked for text in one.signs]
     told = [
         reason
-        for name, one in sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
+        for name, one in ranked
         for reason in (
             Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability}),
-            *(Reason("sign", {"sense": name, "text": text}) for text in one.signs),
+            *(sign for sign in signs if sign.values["sense"] == name),
         )
     ]
     outside = [
@@ -290,6 +296,8 @@ def decide(
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
     word = asked.verdict(fused.probability)
+    if word == "real" and signs:
+        return "cannot tell", (*signs, *(one for one in told if one not in signs), *outside, *absent)
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
     if asked != fused.band and fused.band.verdict(fused.probability) != "cannot tell":
@@ -330,7 +338,7 @@ def _top_ranges(timeline: Timeline, length: float) -> tuple[TimeRange, ...]:
                 stop += 1
             if stop > step:
                 start = timeline.start_seconds + step * timeline.step_seconds
-                end = min(timeline.start_seconds + stop * timeline.step_seconds, max(length, start))
+                end = min(timeline.start_seconds + stop * timeline.step_seconds, length)
                 ranges.append(TimeRange(sense, start, end, float(lane[step:stop].mean())))
             step = max(stop, step + 1)
     return tuple(sorted(ranges, key=lambda one: -one.probability)[:MOST_RANGES])

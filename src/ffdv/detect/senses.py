@@ -75,8 +75,8 @@ class SenseOpinion:
     high frequency or from top to bottom of a face. A voice's columns are spread evenly from the first span's start to the last
     span's stop, its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
     seems by itself, by track_id; activation_seconds: which moment of the deciding face the activation belongs to. outside: why the
-    clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. signs: single traces of forging that
-    hardly any genuine clip shows, one plain sentence each. numbers: what else it measured, by name.
+    clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. signs: single traits that hardly
+    any genuine clip shows, one plain sentence each. numbers: what else it measured, by name.
     """
 
     sense: SenseName

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ffdv.detect.senses import SenseAbsent, SenseOpinion
 from ffdv.detect.verdict import Verdict
+from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import LANGUAGES, STOPS, Lang, worded
 
@@ -71,7 +72,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "This clip is unlike the clips that the detector was trained on ({sense}): {text}.",
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
-    "sign": ("A trace of forging ({sense}): {text}.", "伪造痕迹（{sense}）：{text}。"),
+    "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
@@ -104,8 +105,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "以上界线比通常（{high} 和 {low}）更严：该片段与训练材料不同，或者并非各项都能判断。",
     ),
     "often_undecided": (
-        "This is not rare: of the clips that it was tested on, {share} ended without an answer.",
-        "这并不少见：测试材料中有{share}的片段没有得出结论。",
+        "This is not rare: of the development clips, {share} ended without an answer.",
+        "这并不少见：开发片段中有 {share} 没有得出结论。",
     ),
     "threshold_unmeasured": (
         "This threshold has not been measured yet; take it as a rough line.",
@@ -417,11 +418,18 @@ def how_sure(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
         return (*said, say("threshold_unmeasured", lang))
     band = fused.band
     if verdict.word == "cannot tell":
-        often = fused.undecided
+        often = fused.undecided if _ended_as_usual(verdict, asked) else None
         return (*said, say("often_undecided", lang, share=percent(often))) if often is not None else tuple(said)
     if verdict.word == "real":
         return (*said, say("threshold_missed", lang, rate=_share(band.miss_rate, lang), count=band.num_fake_groups))
     return (*said, say("threshold", lang, rate=_share(band.false_alarm_rate, lang), count=band.num_real_groups))
+
+
+def _ended_as_usual(verdict: Verdict, asked: AbstentionBand) -> bool:
+    """Whether a clip without an answer is like those that were counted: by the usual limits, and sound alone only where there is no picture."""
+    assert verdict.fused is not None
+    usual = asked == verdict.fused.band and verdict.reasons[0].code in {"undecided", "senses_disagree"}
+    return usual and not (verdict.facts.has_picture and set(verdict.senses) == {"voice"})
 
 
 def cue_words(code: str, lang: Lang = "en") -> tuple[str, str]:

@@ -23,29 +23,29 @@ from ffdv.records import FloatArray
 
 RATE = 16_000
 HOP = 8  # samples from envelope to envelope
-WINDOWS = (96, 144)  # samples of a window: bands of 167 and 111 Hz; narrower ones blur the beat, wider ones are fewer
-LOW_HZ, HIGH_HZ = 500.0, 6_900.0  # mains hum lies below, nothing that taught above
+WINDOWS = (96, 144)  # samples: bands every 167 and 111 Hz; narrower ones blur the beat, wider ones are fewer
+LOW_HZ, HIGH_HZ = 500.0, 6_900.0  # most of a hum lies below, nothing that taught above
 SMOOTH_FRAMES = 81  # 40 ms: slower swings are speech
 MOST_SWING = 4.0  # natural log; silence must not count more than speech
 TAPER = 0.3  # share of the clip that fades in and out
 AROUND_HZ = 12.0  # a line is compared with so much on both sides,
 APART_BINS = 3.0  # but for what its own width reaches
-TOP_HZ = 489.0
-FEWEST_SAMPLES = 9_600
+HIGHEST_LINE_HZ = 489.0  # bands of this width blur what is faster
+FEWEST_SAMPLES = 9_600  # 0.6 s, the least speech that is judged
 # Natural log against the surroundings: a beat that all bands share so much is pulses (a buzzing lamp, a voice on one note), not frames.
 MOST_SHARED = 1.5
 
-# Frames a second of generators in use: sampling rate / hop of the layer or codec.
+# Frames a second: sampling rate / hop. The first seven and 40 are seen in clips that have them, the others are usual settings.
 FRAME_RATES: tuple[float, ...] = (
     22_050 / 256,  # HiFi-GAN, VITS, HiFTNet at 22.05 kHz; 44.1 kHz / 512 as well
     24_000 / 256,  # Vocos, UnivNet at 24 kHz; 48 kHz / 512
     24_000 / 300,  # StyleTTS, Kokoro
     16_000 / 256,
     16_000 / 160,  # vocoders with 10 ms
-    50.0,  # codecs: SoundStream, w2v-BERT tokens, 20 ms
+    50.0,  # codecs: SoundStream, tokens of 20 ms
     75.0,  # EnCodec
-    40.0,
-    25.0,
+    40.0,  # half of StyleTTS2's 80
+    25.0,  # tokens of 40 ms
     22_050 / 512,
     24_000 / 512,
     22_050 / 320,
@@ -54,17 +54,17 @@ FRAME_RATES: tuple[float, ...] = (
     16_000 / 128,
 )
 # A line at so many times the frame rate counts so much; those below LEAST_HZ lie among syllables.
-HARMONICS = (1.0, 0.9, 0.7, 0.5, 0.4, 0.3, 0.3, 0.3)
+HARMONICS = (1.0, 0.9, 0.7, 0.5, 0.4, 0.3, 0.3)
 MOST_HARMONICS = 6
 LEAST_HZ = 30.0
-EXPECTED = 2.5  # how far beyond real speech a line is expected, in spreads
+EXPECTED = 2.5  # how far beyond genuine speech the rate of a generator is expected, in spreads
 MOST_STANDING = 3.0  # of one line, in spreads: a tone may hit one frequency, frames hit several
-MOST_EVIDENCE = 10.0  # natural log of odds: lines, however clear, are one trait
+MOST_EVIDENCE = 10.0  # lines, however clear, are one trait
 
 
 @dataclass(frozen=True)
 class LineScale:
-    """What genuine speech shows: centre and spread of each line (n,), spread of each rate's weighed sum (rates,)."""
+    """What genuine speech shows, at line_frequencies and FRAME_RATES: centre and spread of each line (n,), spread of each rate's weighed sum (rates,)."""
 
     centre: FloatArray
     spread: FloatArray
@@ -91,9 +91,10 @@ class LineScale:
         return np.asarray(sums / self.rate_spread, np.float64)
 
     def evidence(self, lines: FloatArray) -> npt.NDArray[np.float64]:
-        """Lines (clips, n) → natural log of odds (clips,) for frames of any of these rates, 0 without any and at most MOST_EVIDENCE.
+        """Lines (clips, n) → natural log of 1 + the likelihood ratio (clips,) of frames at any of these rates, at most MOST_EVIDENCE.
 
-        A clip has one rate, if any: the mean likelihood over rates, a line of EXPECTED spreads against none; no line proves nothing.
+        A clip has one rate, if any: the mean ratio over rates, of one that stands out by EXPECTED spreads against none. Near 0 without
+        lines, for these prove nothing: genuine speech has 0.4 in the middle, 1.2 in one of ten clips.
         """
         each = EXPECTED * self.standings(lines) - EXPECTED**2 / 2 - np.log(len(FRAME_RATES))
         return np.asarray(np.minimum(np.logaddexp(0.0, np.logaddexp.reduce(each, axis=1)), MOST_EVIDENCE))
@@ -120,7 +121,7 @@ def frame_lines(samples: FloatArray) -> FloatArray | None:
         return None
     sound = (samples / np.float32(level)).astype(np.float32)
     hz, *logs = (np.mean(part, axis=0) for part in zip(*(_ratios(sound, length) for length in WINDOWS), strict=True))
-    low, middle, high = np.percentile(logs[0][(hz > LEAST_HZ) & (hz < TOP_HZ)], [16, 50, 84])
+    low, middle, high = np.percentile(logs[0][(hz > LEAST_HZ) & (hz < HIGHEST_LINE_HZ)], [16, 50, 84])
     own, shared = (np.interp(line_frequencies(), hz, part) for part in logs)
     found = (own - middle) / max((high - low) / 2, 1e-6)
     return np.asarray(np.where(shared > MOST_SHARED, np.minimum(found, 0.0), found), np.float32)
@@ -133,7 +134,7 @@ def _ratios(sound: FloatArray, length: int) -> tuple[npt.NDArray[np.float64], ..
     swings = np.concatenate([swings - together, together], axis=1)
     count, fps = len(swings), RATE / HOP
     padded = 1 << int(np.ceil(np.log2(2 * len(sound) / HOP)))
-    kept = int((TOP_HZ + 2 * AROUND_HZ) * padded / fps)
+    kept = int((HIGHEST_LINE_HZ + 2 * AROUND_HZ) * padded / fps)
     spectrum = fourier.rfft(swings * _taper(count)[:, None], padded, axis=0)[:kept]
     power = np.square(np.abs(spectrum), dtype=np.float64)
     bin_hz = fps / padded
@@ -186,7 +187,11 @@ def _taper(count: int) -> FloatArray:
 
 def _multiples(rate: float) -> Sequence[tuple[float, float]]:
     """(Hz, weight) of a frame rate's lines."""
-    found = [(number * rate, weight) for number, weight in enumerate(HARMONICS, 1) if LEAST_HZ < number * rate < TOP_HZ]
+    found = [
+        (number * rate, weight)
+        for number, weight in enumerate(HARMONICS, 1)
+        if LEAST_HZ < number * rate < HIGHEST_LINE_HZ
+    ]
     return found[:MOST_HARMONICS]
 
 
