@@ -564,7 +564,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    asked.work.mkdir(parents=True, exist_ok=True)
+    for folder in (asked.work, asked.out):
+        folder.mkdir(parents=True, exist_ok=True)
     phones = phone_networks(asked.data, asked.work)
     clips = list(talkers(asked.data, asked.work / "mouths"))
     worn = [list(worn_talkers(asked.data, asked.work / "mouths-worn", draw)) for draw in range(DRAWS)]

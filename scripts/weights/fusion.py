@@ -301,6 +301,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("src/ffdv/detect/weights"))
     parser.add_argument("--neutralised", action="store_true", help="also measure on neutralised clips")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     clips = judged_clips(options.data, options.work / "fusion")
     tried = {sharpness: out_of_fold(clips, sharpness) for sharpness in SHARPNESSES}
     for sharpness, said in tried.items():
