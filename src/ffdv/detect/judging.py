@@ -278,15 +278,10 @@ def decide(
     if fused is None or asked is None:
         return "cannot tell", (Reason("nothing_judged"), *absent)
     ranked = sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
-    signs = [Reason("sign", {"sense": name, "text": text}) for name, one in ranked for text in one.signs]
-    told = [
-        reason
-        for name, one in ranked
-        for reason in (
-            Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability}),
-            *(sign for sign in signs if sign.values["sense"] == name),
-        )
-    ]
+    told: list[Reason] = []
+    for name, one in ranked:
+        told.append(Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability}))
+        told += [Reason("sign", {"sense": name, "text": text}) for text in one.signs]
     outside = [
         Reason("outside", {"sense": name, "text": text})
         for name, one in counting(fused, judged).items()
@@ -296,8 +291,8 @@ def decide(
     if longest < LEAST_SECONDS:
         return "cannot tell", (Reason("too_short", {"seconds": longest, "needed": LEAST_SECONDS}), *told, *absent)
     word = asked.verdict(fused.probability)
-    if word == "real" and signs:
-        return "cannot tell", (*signs, *(one for one in told if one not in signs), *outside, *absent)
+    if word == "real" and any(one.code == "sign" for one in told):
+        return "cannot tell", (*sorted(told, key=lambda one: one.code != "sign"), *outside, *absent)
     if word != "cannot tell":
         return word, (*told, *outside, *absent)
     if asked != fused.band and fused.band.verdict(fused.probability) != "cannot tell":
