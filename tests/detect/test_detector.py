@@ -213,14 +213,16 @@ def test_what_was_kept_is_of_the_same_files_and_a_damaged_part_is_scored_again(
 
     with pytest.raises(KeyboardInterrupt):
         predict(tmp_path / "a", model=net, out=out, workers=1, progress=stop_at_the_third)
-    others = predict(tmp_path / "b", model=net, out=out, workers=1)
     (kept,) = tmp_path.glob(".scores.csv*")
+    done = len(list(kept.glob("*.json")))  # the third may have been written just before the stop
+    others = predict(tmp_path / "b", model=net, out=out, workers=1)
     first = min(kept.glob("*.json"))
     first.write_text(first.read_text()[:20])
     summary = predict(tmp_path / "a", model=net, out=out, workers=1)
 
     assert others.resumed == 0
-    assert summary.resumed == 1  # of two that were done, one of which was damaged
+    assert done >= 2
+    assert summary.resumed == done - 1  # one of which was damaged
     assert summary.scores == predict(tmp_path / "a", model=net, out=tmp_path / "fresh.csv", workers=1).scores
 
 
