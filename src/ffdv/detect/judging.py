@@ -191,18 +191,14 @@ def merge(pieces: Sequence[SenseOpinion | SenseAbsent]) -> SenseOpinion | SenseA
         return judged[0]
     ranked = sorted(judged, key=lambda one: -one.probability)
     counted = ranked[: math.ceil(COUNTED_SHARE * len(ranked))]
-    outside, signs = (
-        tuple(dict.fromkeys(texts))
-        for texts in ((t for one in counted for t in one.outside), (t for one in counted for t in one.signs))
-    )
     return replace(
         ranked[0],
         logit=float(np.mean([one.logit for one in counted])),
         probability=float(np.mean([one.probability for one in counted])),
         spans=np.concatenate([one.spans for one in judged]),
         span_probabilities=np.concatenate([one.span_probabilities for one in judged]),
-        outside=outside,
-        signs=signs,
+        outside=tuple(dict.fromkeys(text for one in counted for text in one.outside)),
+        signs=tuple(dict.fromkeys(text for one in counted for text in one.signs)),
         track_probabilities={number: p for one in judged for number, p in one.track_probabilities.items()},
     )
 

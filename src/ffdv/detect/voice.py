@@ -82,9 +82,9 @@ class VoiceSense:
     def __init__(self, folder: Path | None = None) -> None:
         if folder is None:
             with as_file(files("ffdv.detect").joinpath("weights")) as inside:
-                self._machine, self._session = _load(inside)
+                self._machine, self._session, self._line_scale = _load(inside)
         else:
-            self._machine, self._session = _load(folder)
+            self._machine, self._session, self._line_scale = _load(folder)
         facts = self._machine.facts
         self._net_share = float(facts["net_share"])
         self._calibration = Calibration(kind="platt", **facts["calibration"])
@@ -94,7 +94,7 @@ class VoiceSense:
         self._wear_bias = float(facts["wear"]["bias"])
         self._wear_share = float(facts["wear"]["share"])
         self._unlike = float(facts["unlike_above"])
-        self._line_share, self._line_scale = float(facts["lines"]["share"]), _line_scale(facts)
+        self._line_share = float(facts["lines"]["share"])
 
     @property
     def name(self) -> SenseName:
@@ -367,14 +367,14 @@ def _line_scale(facts: Mapping[str, Any]) -> LineScale:
     return LineScale(*(np.asarray(told[name], np.float32) for name in ("centre", "spread", "rate_spread")))
 
 
-def _load(folder: Path) -> tuple[KernelMachine, Any]:
+def _load(folder: Path) -> tuple[KernelMachine, Any, LineScale]:
     machine = load_kernel_machine(folder / STATISTICS_NAME)
     told = machine.facts
     try:
         fits = list(told["statistics"]) == list(statistic_names()) and math.isfinite(
             told["wear"]["share"] + told["lines"]["share"]
         )
-        _line_scale(told)
+        scale = _line_scale(told)
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:
@@ -389,4 +389,4 @@ def _load(folder: Path) -> tuple[KernelMachine, Any]:
     version = session.get_modelmeta().custom_metadata_map.get("voice_format")
     if version != "1":
         raise CheckpointError(f"{path}: has voice format {version}, this ffdv reads 1; reinstall ffdv")
-    return machine, session
+    return machine, session, scale

@@ -35,17 +35,19 @@ def gaussian_filter1d(
 
 def uniform_filter(picture: FloatArray, size: int) -> FloatArray:
     """The mean over size × size pixels (odd) about each pixel of a picture (height, width), edges mirrored."""
-    mean = picture.astype(np.float64)
-    for axis in (0, 1):
-        reach = size // 2
-        padding = [(reach, reach) if axis == other else (0, 0) for other in (0, 1)]
-        padded = np.pad(mean, padding, mode="symmetric")
-        sums = np.cumsum(padded, axis=axis)
-        sums = np.insert(sums, 0, 0.0, axis=axis)
-        count = mean.shape[axis]
-        upper, lower = np.arange(size, size + count), np.arange(count)
-        mean = (np.take(sums, upper, axis=axis) - np.take(sums, lower, axis=axis)) / size
-    return np.asarray(mean, np.float32)
+    return np.asarray(uniform_filter1d(uniform_filter1d(picture, size, axis=0), size, axis=1), np.float32)
+
+
+def uniform_filter1d(values: npt.ArrayLike, size: int, *, axis: int) -> npt.NDArray[np.float64]:
+    """The mean over `size` values (odd) about each one of (n, m) along an axis, edges mirrored."""
+    mean = np.asarray(values, np.float64)
+    reach = size // 2
+    padding = [(reach, reach) if axis == other else (0, 0) for other in (0, 1)]
+    padded = np.pad(mean, padding, mode="symmetric")
+    sums = np.insert(np.cumsum(padded, axis=axis), 0, 0.0, axis=axis)
+    count = mean.shape[axis]
+    upper, lower = np.arange(size, size + count), np.arange(count)
+    return np.asarray((np.take(sums, upper, axis=axis) - np.take(sums, lower, axis=axis)) / size)
 
 
 def assignment(cost: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

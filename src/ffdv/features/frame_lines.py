@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from ffdv.features import fourier
+from ffdv.features.filters import uniform_filter1d
+from ffdv.features.voice_statistics import RATE, at_unit_level
 from ffdv.records import FloatArray
 
-RATE = 16_000
 HOP = 8  # samples from envelope to envelope
 WINDOWS = (96, 144)  # samples: bands every 167 and 111 Hz; narrower ones blur the beat, wider ones are fewer
 LOW_HZ, HIGH_HZ = 500.0, 6_900.0  # most of a hum lies below, nothing that taught above
@@ -82,13 +84,12 @@ class LineScale:
     def of_genuine(cls, lines: FloatArray) -> LineScale:
         """From the lines (clips, n) of genuine speech."""
         centre, spread = lines.mean(axis=0), lines.std(axis=0)
-        sums = _clipped((lines - centre) / spread) @ _weights().T
+        sums = _sums(lines, centre, spread)
         return cls(centre.astype(np.float32), spread.astype(np.float32), sums.std(axis=0).astype(np.float32))
 
     def standings(self, lines: FloatArray) -> npt.NDArray[np.float64]:
         """Lines (clips, n) → how far each rate stands out (clips, rates), in spreads of genuine speech."""
-        sums = _clipped((np.atleast_2d(lines) - self.centre) / self.spread) @ _weights().T
-        return np.asarray(sums / self.rate_spread, np.float64)
+        return np.asarray(_sums(np.atleast_2d(lines), self.centre, self.spread) / self.rate_spread, np.float64)
 
     def evidence(self, lines: FloatArray) -> npt.NDArray[np.float64]:
         """Lines (clips, n) → natural log of 1 + the likelihood ratio (clips,) of frames at any of these rates, at most MOST_EVIDENCE.
@@ -104,6 +105,7 @@ class LineScale:
         return np.asarray(np.array(FRAME_RATES)[self.standings(lines).argmax(axis=1)])
 
 
+@cache
 def line_frequencies() -> npt.NDArray[np.float64]:
     """Multiples of FRAME_RATES that are looked at, in Hz, rising (n,)."""
     return np.unique([round(one, 4) for rate in FRAME_RATES for one, _ in _multiples(rate)])
@@ -116,10 +118,9 @@ def frame_lines(samples: FloatArray) -> FloatArray | None:
     """
     if len(samples) < FEWEST_SAMPLES:
         return None
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    if not np.isfinite(level) or level < 1e-6:
+    sound = at_unit_level(samples)
+    if sound is None:
         return None
-    sound = (samples / np.float32(level)).astype(np.float32)
     hz, *logs = (np.mean(part, axis=0) for part in zip(*(_ratios(sound, length) for length in WINDOWS), strict=True))
     low, middle, high = np.percentile(logs[0][(hz > LEAST_HZ) & (hz < HIGHEST_LINE_HZ)], [16, 50, 84])
     own, shared = (np.interp(line_frequencies(), hz, part) for part in logs)
@@ -152,15 +153,8 @@ def _swings(sound: FloatArray, length: int) -> FloatArray:
     low, high = (int(np.ceil(hz * length / RATE)) for hz in (LOW_HZ, HIGH_HZ))
     spectrum = fourier.rfft(windows, axis=1)[:, low:high]
     logs = np.log(np.square(np.abs(spectrum)) + 1e-4).astype(np.float32)
-    return np.asarray(np.clip(logs - _smooth(logs), -MOST_SWING, MOST_SWING), np.float32)
-
-
-def _smooth(values: FloatArray) -> FloatArray:
-    """The mean of SMOOTH_FRAMES frames about each, edges mirrored."""
-    reach = SMOOTH_FRAMES // 2
-    padded = np.pad(values, ((reach + 1, reach), (0, 0)), mode="symmetric")
-    sums = np.cumsum(padded, axis=0, dtype=np.float64)
-    return np.asarray((sums[SMOOTH_FRAMES:] - sums[:-SMOOTH_FRAMES]) / SMOOTH_FRAMES, np.float32)
+    slow = uniform_filter1d(logs, SMOOTH_FRAMES, axis=0).astype(np.float32)
+    return np.asarray(np.clip(logs - slow, -MOST_SWING, MOST_SWING), np.float32)
 
 
 def _surroundings(power: npt.NDArray[np.float64], around: int, apart: int) -> npt.NDArray[np.float64]:
@@ -195,10 +189,13 @@ def _multiples(rate: float) -> Sequence[tuple[float, float]]:
     return found[:MOST_HARMONICS]
 
 
-def _clipped(standings: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.clip(standings, -MOST_STANDING, MOST_STANDING), np.float64)
+def _sums(lines: FloatArray, centre: FloatArray, spread: FloatArray) -> npt.NDArray[np.float64]:
+    """The weighed sum of each rate's lines (clips, rates), each line at most MOST_STANDING spreads off its centre."""
+    standings = np.clip((lines - centre) / spread, -MOST_STANDING, MOST_STANDING)
+    return np.asarray(standings.astype(np.float64) @ _weights().T)
 
 
+@cache
 def _weights() -> npt.NDArray[np.float64]:
     """(rates, n): what each line counts for each rate."""
     frequencies = line_frequencies()

@@ -69,16 +69,23 @@ def active_frames(samples: FloatArray) -> npt.NDArray[np.bool_]:
     return _active(power)
 
 
+def at_unit_level(samples: FloatArray) -> FloatArray | None:
+    """The same sound with a mean square of 1; None of silence, and where a sample is no number."""
+    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    if not np.isfinite(level) or level < 1e-6:
+        return None
+    return (samples / np.float32(level)).astype(np.float32)
+
+
 # --- all groups -----------------------------------------------------------------------------------------------------------------
 
 
 def _measure(samples: FloatArray) -> tuple[dict[str, Any], int] | None:
     if len(samples) < FEWEST_ACTIVE_FRAMES * HOP:
         return None
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    if not np.isfinite(level) or level < 1e-6:
+    sound = at_unit_level(samples)
+    if sound is None:
         return None
-    sound = (samples / np.float32(level)).astype(np.float32)
     spectrum = _spectrum(sound, 512, HOP)
     power = spectrum.real**2 + spectrum.imag**2
     active = _active(power)
