@@ -5,7 +5,7 @@
     open rows of audio/train ─┬─ voice_statistics ─ kernel ridge ─▶ voice.npz
                               ├─ frame_lines of the genuine ones ─ what speech shows ─▶ voice.npz
                               └─ pairs, also of copies by our vocoders ─ VoiceNet (voice_training.py) ─▶ voice.onnx
-    closed rows ─ never taught, only judged ─▶ calibration, what lines are worth, threshold, tables
+    closed rows ─ never taught, only judged ─▶ calibration, what traces of frames are worth, threshold, tables
 
 Only rows with open = 1 are taught; anything else is refused. Copies by our vocoders are taught where vocoders.py has left them in --work,
 as for the net that ships; without them (65 hours of a core to make, not proven to help: decision 0018) the net takes fewer steps. Sound,
@@ -56,11 +56,11 @@ from ffdv.detect.voice import (
     WINDOW,
     as_trained,
     cut_window,
-    stretch_lines,
     top_band_db,
     window_starts,
 )
 from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
+from ffdv.features.frame_traces import FrameTraces
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
 from ffdv.metrics.ranking import roc_auc
@@ -186,7 +186,7 @@ def worn_development(
     hear: Callable[[FloatArray, FloatArray], tuple[float, float]],
 ) -> tuple[FloatArray, Floats, npt.NDArray[np.int64]]:
     """Closed clips, all reals and about as many fakes, each worn somehow and once more as by chat apps; those that sound like a telephone,
-    on which the sense is silent, left out. Statistics (k, n), the net's logit and the lines' evidence that `hear` gives of a sound as it is
+    on which the sense is silent, left out. Statistics (k, n), the net's logit and the evidence of frames that `hear` gives of a sound as it is
     and as trained (k, 2), whose they are (k,).
     """
     rng = np.random.default_rng(11)
@@ -205,9 +205,9 @@ def worn_development(
     return np.stack(values), np.array(heard), np.array(owners)
 
 
-def fit_share(logits: Floats, lines: Floats, labels: npt.NDArray[np.int64]) -> float:
-    """What the evidence of frame lines (k,) is worth in logits (k,) of the others."""
-    fitted = LogisticRegression(C=1e4).fit(np.stack([logits, lines], axis=1), labels, sample_weight=balance(labels))
+def fit_share(logits: Floats, traces: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """What the evidence of frames (k,) is worth in logits (k,) of the others."""
+    fitted = LogisticRegression(C=1e4).fit(np.stack([logits, traces], axis=1), labels, sample_weight=balance(labels))
     return float(fitted.coef_[0, 1] / fitted.coef_[0, 0])
 
 
@@ -439,17 +439,17 @@ def main() -> int:
     windows = net_logits(net, sound, held)
     others = statistics + NET_SHARE * np.array([one.mean() for one in windows])
     scale = genuine_scale(sound, rows, taught)
-    lines = scale.evidence(np.stack([stretch_lines(sound[place], scale) for place in held]))
-    line_share = fit_share(others, lines, labels)
-    print(f"frame lines: share {line_share:.3f}; AUC without them {roc_auc(labels, others):.3f}")
-    logits = others + line_share * lines
+    traces = FrameTraces.of([sound[place] for place in held], scale).evidence()
+    trace_share = fit_share(others, traces, labels)
+    print(f"traces of frames: share {trace_share:.3f}; AUC without them {roc_auc(labels, others):.3f}")
+    logits = others + trace_share * traces
     slope, intercept = fit_platt(logits, labels, balance(labels))
 
     def hear(worn: FloatArray, samples: FloatArray) -> tuple[float, float]:
-        return float(window_logits(net, samples).mean()), float(scale.evidence(stretch_lines(worn, scale))[0])
+        return float(window_logits(net, samples).mean()), float(FrameTraces.of([worn], scale).evidence()[0])
 
     worn_values, worn_heard, worn_places = worn_development(sound, rows, held, hear)
-    worn_logits = machine.logits(worn_values) + worn_heard @ np.array([NET_SHARE, line_share])
+    worn_logits = machine.logits(worn_values) + worn_heard @ np.array([NET_SHARE, trace_share])
     worn_labels = np.array([rows[place].label for place in worn_places], dtype=np.int64)
     wear = fit_wear(machine, values[taught], worn)
     how_worn = machine.standings(worn_values) @ np.array(wear["weights"]) + wear["bias"]
@@ -465,11 +465,11 @@ def main() -> int:
             "num_real": int((labels == REAL).sum()),
             "num_fake": int(labels.sum()),
         },
-        "span_calibration": span_calibration(statistics + line_share * lines, windows, labels),
+        "span_calibration": span_calibration(statistics + trace_share * traces, windows, labels),
         "worn_calibration": for_worn,
         "wear": {**wear, "share": wear_share},
-        "lines": {
-            "share": line_share,
+        "traces": {
+            "share": trace_share,
             "rates": [round(rate, 6) for rate in FRAME_RATES],
             **{
                 name: [round(float(one), 5) for one in getattr(scale, name)]

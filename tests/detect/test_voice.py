@@ -20,12 +20,11 @@ from ffdv.detect.voice import (
     VoiceSense,
     as_trained,
     cut_window,
-    frame_rate,
     stretches,
     window_starts,
 )
 from ffdv.errors import CheckpointError
-from ffdv.features.frame_lines import FRAME_RATES, LineScale, line_frequencies
+from ffdv.features.frame_lines import FRAME_RATES
 from ffdv.records import Features, FloatArray, MediaFacts, PictureFacts, Samples, SoundFacts
 
 SPEECH = Path(__file__).resolve().parents[3] / "shared/data/audio/train/00020.opus"
@@ -91,8 +90,8 @@ def test_an_opinion_is_the_weighted_sum_of_its_parts_calibrated(sense: VoiceSens
     assert isinstance(opinion, SenseOpinion)
     statistics, net = opinion.numbers["statistics_logit"], opinion.numbers["net_logit"]
     facts = sense.machine.facts
-    lines = opinion.numbers["frame_lines"]
-    assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net + facts["lines"]["share"] * lines)
+    traces = opinion.numbers["frame_traces"]
+    assert opinion.logit == pytest.approx(statistics + facts["net_share"] * net + facts["traces"]["share"] * traces)
     wear, odds = opinion.numbers["wear"], 0.0
     shifted = opinion.logit + facts["wear"]["share"] * np.clip(np.log(wear / (1 - wear)), *WEAR_RANGE)
     for share, fitted, given in (
@@ -130,25 +129,32 @@ def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense)
     assert "frame_rate_hz" not in plain.numbers
 
 
-def test_a_beat_is_told_where_most_stretches_have_it() -> None:
-    zeros, ones = (np.full(len(line_frequencies()), value, np.float32) for value in (0, 1))
-    scale = LineScale(zeros, ones, np.ones(len(FRAME_RATES), np.float32))
-    comb = np.where(np.isclose(line_frequencies() % 93.75, 0, atol=0.01), 3, 0).astype(np.float32)
+def test_tones_of_frames_are_told_by_their_rate(sense: VoiceSense) -> None:
+    """Multiples of 80 Hz, each 40 dB under the speech."""
+    rng = np.random.default_rng(1)
+    speaker = Speaker.drawn(rng)
+    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    turn = 2 * np.pi * 80 * np.arange(len(spoken)) / RATE
+    level = 0.01 * np.sqrt(2 * np.mean(np.square(spoken)))
+    drawn = spoken + level * sum(np.sin(k * turn + 2 * np.pi * rng.random()) for k in range(25, 87))
 
-    assert frame_rate(np.stack([comb, comb, zeros]), scale) == 93.75
-    assert frame_rate(np.stack([comb, zeros]), scale) is None
-    assert frame_rate(zeros[None], scale) is None
+    plain, made = sense.judge(looked(spoken)), sense.judge(looked(drawn))
+
+    assert isinstance(plain, SenseOpinion)
+    assert isinstance(made, SenseOpinion)
+    assert made.numbers["frame_traces"] > plain.numbers["frame_traces"] + 3
+    assert "steady tones stand at multiples of 80.0 Hz" in made.signs[0]
 
 
 @pytest.mark.parametrize(
-    "lines", [{}, {"rates": [86.13]}, {"rates": list(FRAME_RATES), "centre": [0], "spread": [1], "rate_spread": [1]}]
+    "traces", [{}, {"rates": [86.13]}, {"rates": list(FRAME_RATES), "centre": [0], "spread": [1], "rate_spread": [1]}]
 )
-def test_lines_of_another_version_are_refused_in_a_sentence(
-    sense: VoiceSense, lines: dict[str, object], tmp_path: Path
+def test_traces_of_another_version_are_refused_in_a_sentence(
+    sense: VoiceSense, traces: dict[str, object], tmp_path: Path
 ) -> None:
     weights = files("ffdv.detect").joinpath("weights")
     (tmp_path / "voice.onnx").write_bytes(weights.joinpath("voice.onnx").read_bytes())
-    facts = {**sense.machine.facts, "lines": {"share": 0.1, **lines}}
+    facts = {**sense.machine.facts, "traces": {"share": 0.1, **traces}}
     save_kernel_machine(replace(sense.machine, facts=facts), tmp_path / "voice.npz")
 
     with pytest.raises(CheckpointError, match="another version; reinstall"):

@@ -1,13 +1,13 @@
-"""The voice sense: does this speech sound grown or made? Statistics, lines at a generator's frame rate, and a small net.
+"""The voice sense: does this speech sound grown or made? Statistics, traces of a generator's frames, and a small net.
 
-    sound ─ 16 kHz ─┬─ stretches ─ frame_lines ─ LineScale ─▶ evidence ────────────────────────────────────┐
+    sound ─ 16 kHz ─┬─ stretches ─ beats and tones of frames ─ FrameTraces ─▶ evidence ────────────────────┐
                     └─ 7 kHz, one level ─┬─ stretches of at most 10 s ─ voice_statistics ─ KernelMachine ──┤
                                          └─ windows of 2.24 s ─ net (voice.onnx) ─▶ logits, activation ────┴▶ opinion
 
 All are averaged over the clip; their weighted sum is the logit, calibrated on development clips that none was trained on. Noise,
 rooms, telephones and few bits wear genuine voices like made ones, so the statistics are also asked how worn the sound is, and worn
 sound has a calibration of its own.
-How it was trained: scripts/weights/voice.py; what it reaches: weights/MODEL_CARD.md; why so: docs/decisions/0015 and 0024.
+How it was trained: scripts/weights/voice.py; what it reaches: weights/MODEL_CARD.md; why so: docs/decisions/0015, 0024 and 0025.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ffdv.detect.kernel import KernelMachine, load_kernel_machine
 from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, nobody_speaks
 from ffdv.errors import CheckpointError
 from ffdv.features import fourier
-from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
+from ffdv.features.frame_lines import FRAME_RATES, LineScale
+from ffdv.features.frame_traces import FrameTraces
 from ffdv.features.networks import open_session
 from ffdv.features.recipe import MIN_SOUND_RATE, resample_mono
 from ffdv.features.voice_activity import SpeechHeard
@@ -45,7 +46,7 @@ HOP = WINDOW // 2
 WINDOWS_AT_ONCE = 4
 LEAST_ACTIVE_SECONDS = 0.6
 TRAINED_SECONDS = 2.0  # the shortest training clip
-CLEAR_LINES = 4.0  # evidence of frames that 3 of 223 closed genuine clips exceed, and 14 % of forged ones
+CLEAR_TRACES = 4.0  # evidence of frames that 3 of 223 closed genuine clips exceed, and 14 % of forged ones
 WORN = 0.5  # above it the sound is told to be worn
 WEAR_RANGE = (-2.0, 6.0)  # of the logit of wear, where it shifts what worn sound is worth: beyond, nothing is known
 LEAST_KBPS = 36.0  # of the sound's stream; the training clips have 40 to 64
@@ -60,17 +61,16 @@ class _Heard:
 
     stretches: npt.NDArray[np.float64]  # (k, 2)
     statistics: npt.NDArray[np.float64]  # (k,)
-    lines: npt.NDArray[np.float64]  # (k,), evidence of frames
-    frame_hz: float | None  # their rate, where most stretches show it clearly
+    traces: FrameTraces  # of frames, (k, rates)
     unlikeness: npt.NDArray[np.float64]  # (k,)
     wear: float  # 0: as clean as the training clips, 1: surely worn
     windows: npt.NDArray[np.float64]  # (m, 2)
     net: npt.NDArray[np.float64]  # (m,)
     maps: FloatArray  # (m, h, w)
 
-    def logits(self, line_share: float) -> npt.NDArray[np.float64]:
-        """What statistics and lines say of each stretch (k,)."""
-        return self.statistics + line_share * self.lines
+    def logits(self, trace_share: float) -> npt.NDArray[np.float64]:
+        """What statistics and traces of frames say of each stretch (k,)."""
+        return self.statistics + trace_share * self.traces.evidence()
 
 
 class VoiceSense:
@@ -82,9 +82,9 @@ class VoiceSense:
     def __init__(self, folder: Path | None = None) -> None:
         if folder is None:
             with as_file(files("ffdv.detect").joinpath("weights")) as inside:
-                self._machine, self._session, self._line_scale = _load(inside)
+                self._machine, self._session, self._beat_scale = _load(inside)
         else:
-            self._machine, self._session, self._line_scale = _load(folder)
+            self._machine, self._session, self._beat_scale = _load(folder)
         facts = self._machine.facts
         self._net_share = float(facts["net_share"])
         self._calibration = Calibration(kind="platt", **facts["calibration"])
@@ -94,7 +94,7 @@ class VoiceSense:
         self._wear_bias = float(facts["wear"]["bias"])
         self._wear_share = float(facts["wear"]["share"])
         self._unlike = float(facts["unlike_above"])
-        self._line_share = float(facts["lines"]["share"])
+        self._trace_share = float(facts["traces"]["share"])
 
     @property
     def name(self) -> SenseName:
@@ -128,18 +128,18 @@ class VoiceSense:
         return self._opinion(heard, sound, len(samples), speech.active_seconds, outside=outside)
 
     def _hear(self, as_it_is: FloatArray) -> _Heard | None:
-        """Mono sound (n,) at 16 kHz. Lines are looked for in the sound as it is: the faint noise of training hides half of them."""
+        """Mono sound (n,) at 16 kHz. Traces of frames are looked for in the sound as it is: the faint noise of training hides half of them."""
         samples = as_trained(as_it_is)
-        places, values, lines = [], [], []
+        places, values, parts = [], [], []
         for start, stop in stretches(len(samples)):
             measured = voice_statistics(samples[start:stop])
             if measured is not None:
                 places.append((start, stop))
                 values.append(measured.values)
-                lines.append(stretch_lines(as_it_is[start:stop], self._line_scale))
+                parts.append(as_it_is[start:stop])
         if not values:
             return None
-        stacked, beats = np.stack(values), np.stack(lines)
+        stacked = np.stack(values)
         starts = window_starts(len(samples))
         logits, maps = [], []
         for first in range(0, len(starts), WINDOWS_AT_ONCE):
@@ -150,8 +150,7 @@ class VoiceSense:
         return _Heard(
             np.asarray(places, dtype=np.float64),
             self._machine.logits(stacked),
-            self._line_scale.evidence(beats),
-            frame_rate(beats, self._line_scale),
+            FrameTraces.of(parts, self._beat_scale),
             self._machine.unlikeness(stacked),
             self._wear(stacked),
             np.asarray([(start, min(start + WINDOW, len(samples))) for start in starts], dtype=np.float64),
@@ -177,7 +176,8 @@ class VoiceSense:
     def _opinion(
         self, heard: _Heard, sound: Samples, length: int, active_seconds: float, *, outside: tuple[Sentence, ...]
     ) -> SenseOpinion:
-        stretch_logits, net = heard.logits(self._line_share), float(heard.net.mean())
+        stretch_logits, net = heard.logits(self._trace_share), float(heard.net.mean())
+        frames = heard.traces.clearest(CLEAR_TRACES)
         all_three = float(stretch_logits.mean()) + self._net_share * net
         cells = np.arange(0, length, HOP)
         edges = np.stack([cells, np.minimum(cells + HOP, length)], axis=1).astype(np.float64)
@@ -194,12 +194,12 @@ class VoiceSense:
             self._calibrated(local, self._span_calibration, heard.wear),
             activation=_stitched(heard, length),
             outside=outside,
-            signs=() if heard.frame_hz is None else (_beat(heard.frame_hz),),
+            signs=() if frames is None else (_of_frames(*frames),),
             numbers={
                 "statistics_logit": float(heard.statistics.mean()),
                 "net_logit": net,
-                "frame_lines": float(heard.lines.mean()),
-                **({} if heard.frame_hz is None else {"frame_rate_hz": heard.frame_hz}),
+                "frame_traces": float(heard.traces.evidence().mean()),
+                **({} if frames is None else {"frame_rate_hz": frames[0]}),
                 "speech_seconds": active_seconds,
                 "unlikeness": float(heard.unlikeness.mean()),
                 "wear": heard.wear,
@@ -235,15 +235,14 @@ class VoiceSense:
         return tuple(reasons)
 
 
-def frame_rate(beats: FloatArray, scale: LineScale) -> float | None:
-    """The frame rate in Hz that most stretches show clearly, of their lines (k, n); None where there is none."""
-    clear = beats[scale.evidence(beats) > CLEAR_LINES]
-    return float(scale.strongest(clear.mean(axis=0))[0]) if 2 * len(clear) > len(beats) else None
-
-
-def _beat(rate: float) -> Sentence:
+def _of_frames(rate: float, by_tones: bool) -> Sentence:
+    if by_tones:
+        return Sentence(
+            "faint steady tones stand at multiples of {rate:.1f} Hz, as where speech is generated, or passed through a neural codec, frame by frame; 3 of 223 genuine clips had such traces too",
+            rate=rate,
+        )
     return Sentence(
-        "narrow bands of the sound swing {rate:.1f} times a second, as where speech is generated, or passed through a neural codec, frame by frame; 3 of 223 genuine clips did so too",
+        "narrow bands of the sound swing {rate:.1f} times a second, as where speech is generated, or passed through a neural codec, frame by frame; 3 of 223 genuine clips had such traces too",
         rate=rate,
     )
 
@@ -302,12 +301,6 @@ def stretches(length: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
-def stretch_lines(samples: FloatArray, scale: LineScale) -> FloatArray:
-    """The frame lines of a stretch (n,); where it is too short or silent, those of average speech."""
-    lines = frame_lines(samples)
-    return scale.centre if lines is None else lines
-
-
 def window_starts(length: int) -> list[int]:
     """Where the net's windows begin: every HOP, and one that ends with the sound; a single one where it is shorter."""
     if length <= WINDOW:
@@ -359,11 +352,11 @@ def _stitched(heard: _Heard, length: int) -> FloatArray:
     return np.asarray(np.clip(mean, 0.0, 1.0), dtype=np.float32)
 
 
-def _line_scale(facts: Mapping[str, Any]) -> LineScale:
+def _beat_scale(facts: Mapping[str, Any]) -> LineScale:
     """Raises KeyError, TypeError or ValueError where the facts hold none of these rates."""
-    told = facts["lines"]
+    told = facts["traces"]
     if not np.allclose(told["rates"], FRAME_RATES):
-        raise ValueError("frame lines of other rates")
+        raise ValueError("traces of frames at other rates")
     return LineScale(*(np.asarray(told[name], np.float32) for name in ("centre", "spread", "rate_spread")))
 
 
@@ -372,9 +365,9 @@ def _load(folder: Path) -> tuple[KernelMachine, Any, LineScale]:
     told = machine.facts
     try:
         fits = list(told["statistics"]) == list(statistic_names()) and math.isfinite(
-            told["wear"]["share"] + told["lines"]["share"]
+            told["wear"]["share"] + told["traces"]["share"]
         )
-        scale = _line_scale(told)
+        scale = _beat_scale(told)
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

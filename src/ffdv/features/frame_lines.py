@@ -2,7 +2,7 @@
 
     samples ─ log envelopes of narrow bands, 2,000 a second ─ what all bands share taken off ─ their spectra, each against its
     surroundings ─ mean over bands, against the other frequencies of the clip ─▶ how far every multiple of the frame rates in use
-    stands out ─ LineScale ─▶ evidence
+    stands out ─ LineScale ─▶ likelihood ratio of each rate
 
 Layers that raise a rate repeat their kernels with every frame, and a codec's decoder starts anew with each, so narrow bands swing in
 step with the frames from the first to the last second of a clip. Speech wanders: a throat's pulses smear over many frequencies. Seen in
@@ -61,7 +61,6 @@ MOST_HARMONICS = 6
 LEAST_HZ = 30.0
 EXPECTED = 2.5  # how far beyond genuine speech the rate of a generator is expected, in spreads
 MOST_STANDING = 3.0  # of one line, in spreads: a tone may hit one frequency, frames hit several
-MOST_EVIDENCE = 10.0  # lines, however clear, are one trait
 
 
 @dataclass(frozen=True)
@@ -91,18 +90,9 @@ class LineScale:
         """Lines (clips, n) → how far each rate stands out (clips, rates), in spreads of genuine speech."""
         return np.asarray(_sums(np.atleast_2d(lines), self.centre, self.spread) / self.rate_spread, np.float64)
 
-    def evidence(self, lines: FloatArray) -> npt.NDArray[np.float64]:
-        """Lines (clips, n) → natural log of 1 + the likelihood ratio (clips,) of frames at any of these rates, at most MOST_EVIDENCE.
-
-        A clip has one rate, if any: the mean ratio over rates, of one that stands out by EXPECTED spreads against none. Near 0 without
-        lines, for these prove nothing: genuine speech has 0.4 in the middle, 1.2 in one of ten clips.
-        """
-        each = EXPECTED * self.standings(lines) - EXPECTED**2 / 2 - np.log(len(FRAME_RATES))
-        return np.asarray(np.minimum(np.logaddexp(0.0, np.logaddexp.reduce(each, axis=1)), MOST_EVIDENCE))
-
-    def strongest(self, lines: FloatArray) -> npt.NDArray[np.float64]:
-        """The frame rate (clips,) in Hz that stands out most."""
-        return np.asarray(np.array(FRAME_RATES)[self.standings(lines).argmax(axis=1)])
+    def ratios(self, lines: FloatArray) -> npt.NDArray[np.float64]:
+        """Lines (clips, n) → natural log of the likelihood ratio (clips, rates) of frames at each rate, which stand out by EXPECTED spreads, against none."""
+        return EXPECTED * self.standings(lines) - EXPECTED**2 / 2
 
 
 @cache
