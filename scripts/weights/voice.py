@@ -20,7 +20,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
 from ffdv.features.frame_traces import FrameTraces
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
+from ffdv.metrics.calibration import sigmoid
 from ffdv.metrics.ranking import roc_auc
 from ffdv.metrics.uncertainty import bootstrap
 from ffdv.models.voice_net import VoiceExport, VoiceNet
@@ -180,29 +181,24 @@ def fit_wear(machine: KernelMachine, clean: FloatArray, worn: FloatArray) -> dic
 
 
 def worn_development(
-    sound: Sound,
-    rows: Sequence[Row],
-    places: Sequence[int],
-    hear: Callable[[FloatArray, FloatArray], tuple[float, float]],
-) -> tuple[FloatArray, Floats, npt.NDArray[np.int64]]:
+    sound: Sound, rows: Sequence[Row], places: Sequence[int]
+) -> tuple[list[FloatArray], FloatArray, npt.NDArray[np.int64]]:
     """Closed clips, all reals and about as many fakes, each worn somehow and once more as by chat apps; those that sound like a telephone,
-    on which the sense is silent, left out. Statistics (k, n), the net's logit and the evidence of frames that `hear` gives of a sound as it is
-    and as trained (k, 2), whose they are (k,).
+    on which the sense is silent, left out. The sounds, their statistics (k, n), whose they are (k,).
     """
     rng = np.random.default_rng(11)
     reals = [place for place in places if rows[place].label == REAL]
     fakes = [place for place in places if rows[place].label == FAKE]
-    values, heard, owners = [], [], []
+    sounds, values, owners = [], [], []
     for place in (*reals, *rng.choice(fakes, WORN_FAKES, replace=False)):
         for wear in (worn_somehow, worn_often):
             worn = wear(sound[int(place)], rng)
-            samples = as_trained(worn)
-            measured = voice_statistics(samples)
+            measured = voice_statistics(as_trained(worn))
             if measured is not None and top_band_db(worn) >= EMPTY_TOP_DB:
-                heard.append(hear(worn, samples))
+                sounds.append(worn)
                 values.append(measured.values)
                 owners.append(int(place))
-    return np.stack(values), np.array(heard), np.array(owners)
+    return sounds, np.stack(values), np.array(owners)
 
 
 def fit_share(logits: Floats, traces: Floats, labels: npt.NDArray[np.int64]) -> float:
@@ -337,6 +333,40 @@ def export_net(net: VoiceNet, path: Path, facts: Mapping[str, object]) -> None:
     path.write_bytes(content)
 
 
+# --- both, and traces of frames ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is heard of clips: statistics' logit, the net's logits of windows, evidence of frames, the logit of wear, each (k,)."""
+
+    statistics: Floats
+    windows: list[Floats]
+    traces: Floats
+    how_worn: Floats
+
+    @property
+    def others(self) -> Floats:
+        """The logits of statistics and net together."""
+        return self.statistics + NET_SHARE * np.array([one.mean() for one in self.windows])
+
+
+@dataclass(frozen=True)
+class Ear:
+    """The parts of the sense before they are calibrated; wear: what `fit_wear` found."""
+
+    machine: KernelMachine
+    wear: Mapping[str, Any]
+    net: WindowNet
+    scale: LineScale
+
+    def hear(self, sounds: Sequence[FloatArray], values: FloatArray) -> Heard:
+        """Clips as they are and their statistics (k, n)."""
+        how_worn = self.machine.standings(values) @ np.array(self.wear["weights"]) + self.wear["bias"]
+        traces = FrameTraces.of(sounds, self.scale).heard_in(sigmoid(how_worn))
+        return Heard(self.machine.logits(values), net_logits(self.net, sounds), traces.evidence(), how_worn)
+
+
 # --- judging ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -360,9 +390,9 @@ def in_onnxruntime(path: Path) -> WindowNet:
     return logits
 
 
-def net_logits(net: WindowNet, sound: Sound, places: Sequence[int]) -> list[Floats]:
+def net_logits(net: WindowNet, sounds: Sequence[FloatArray]) -> list[Floats]:
     """The net's logits of every window of clips."""
-    return [window_logits(net, as_trained(sound[place])) for place in places]
+    return [window_logits(net, as_trained(sound)) for sound in sounds]
 
 
 def window_logits(net: WindowNet, samples: FloatArray) -> Floats:
@@ -435,25 +465,21 @@ def main() -> int:
 
     labels = np.array([rows[place].label for place in held], dtype=np.int64)
     sites = [rows[place].source for place in held]
-    statistics = machine.logits(values[held])
-    windows = net_logits(net, sound, held)
-    others = statistics + NET_SHARE * np.array([one.mean() for one in windows])
+    wear = fit_wear(machine, values[taught], worn)
     scale = genuine_scale(sound, rows, taught)
-    traces = FrameTraces.of([sound[place] for place in held], scale).evidence()
-    trace_share = fit_share(others, traces, labels)
-    print(f"traces of frames: share {trace_share:.3f}; AUC without them {roc_auc(labels, others):.3f}")
-    logits = others + trace_share * traces
+    ear = Ear(machine, wear, net, scale)
+    heard = ear.hear([sound[place] for place in held], values[held])
+    trace_share = fit_share(heard.others, heard.traces, labels)
+    print(f"traces of frames: share {trace_share:.3f}; AUC without them {roc_auc(labels, heard.others):.3f}")
+    logits = heard.others + trace_share * heard.traces
     slope, intercept = fit_platt(logits, labels, balance(labels))
 
-    def hear(worn: FloatArray, samples: FloatArray) -> tuple[float, float]:
-        return float(window_logits(net, samples).mean()), float(FrameTraces.of([worn], scale).evidence()[0])
-
-    worn_values, worn_heard, worn_places = worn_development(sound, rows, held, hear)
-    worn_logits = machine.logits(worn_values) + worn_heard @ np.array([NET_SHARE, trace_share])
+    worn_sounds, worn_values, worn_places = worn_development(sound, rows, held)
+    worn_heard = ear.hear(worn_sounds, worn_values)
     worn_labels = np.array([rows[place].label for place in worn_places], dtype=np.int64)
-    wear = fit_wear(machine, values[taught], worn)
-    how_worn = machine.standings(worn_values) @ np.array(wear["weights"]) + wear["bias"]
-    for_worn, wear_share = worn_calibration(worn_logits, how_worn, worn_labels)
+    for_worn, wear_share = worn_calibration(
+        worn_heard.others + trace_share * worn_heard.traces, worn_heard.how_worn, worn_labels
+    )
 
     told = {
         **facts,
@@ -465,7 +491,7 @@ def main() -> int:
             "num_real": int((labels == REAL).sum()),
             "num_fake": int(labels.sum()),
         },
-        "span_calibration": span_calibration(statistics + trace_share * traces, windows, labels),
+        "span_calibration": span_calibration(heard.statistics + trace_share * heard.traces, heard.windows, labels),
         "worn_calibration": for_worn,
         "wear": {**wear, "share": wear_share},
         "traces": {

@@ -31,7 +31,7 @@ def test_both_traces_of_one_rate_add_up() -> None:
 
 
 def test_a_missing_trace_hardly_counts() -> None:
-    by_beat, by_tones = traces(({2: 8.0}, {}), ({}, {2: 8.0})).evidence()
+    by_beat, by_tones = traces(({2: 6.0}, {}), ({}, {2: 6.0})).evidence()
 
     assert by_beat == pytest.approx(by_tones - LEAST_OF_BEATS, abs=0.1)
 
@@ -57,3 +57,14 @@ def test_silence_has_no_traces() -> None:
 
     assert said.evidence()[0] < 1
     assert said.clearest(4.0) is None
+
+
+def test_a_beat_counts_less_in_worn_sound_and_tones_do_not() -> None:
+    """Codecs of low rate leave beats of their own."""
+    both = traces(({2: 6.0}, {}), ({}, {2: 6.0}))
+
+    beat, tone = both.evidence()
+    worn_beat, worn_tone = both.heard_in([0.9, 0.9]).evidence()
+
+    assert worn_beat < beat / 3
+    assert worn_tone >= tone
