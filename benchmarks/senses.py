@@ -19,7 +19,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,8 @@ HEADERS = (
     "minus",
 )
 KINDS = ("all", "voice only", "picture", "wrong pairing")
+ALIKE = "kinds alike"  # the mean over the kinds but "all", as fusions weigh them (decision 0023): of the clips most have a forged voice
+COLUMNS = (*KINDS, ALIKE)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -136,9 +138,15 @@ class Judged:
             "wrong pairing": fake & (picture == "0") & (voice == "0"),
         }
 
-    def chosen(self, known: Bools, kind: str) -> npt.NDArray[np.int64]:
-        """Rows of the reals and the fakes of a kind that are known, in folds that hold both among them."""
-        asked = known & (self.fold >= 0) & (self.kinds[kind] | (self.shards.labels == REAL))
+    def metric(self, rows: npt.NDArray[np.int64], column: str) -> Metric:
+        """What a column tells of these rows: AUC within folds, where kinds count alike the mean over them."""
+        kinds = KINDS[1:] if column == ALIKE else (column,)
+        return within_folds(self.fold[rows], [self.kinds[kind][rows] for kind in kinds])
+
+    def chosen(self, known: Bools, column: str) -> npt.NDArray[np.int64]:
+        """Rows of the reals and the fakes of a column that are known, in folds that hold both among them."""
+        fakes = np.any([self.kinds[kind] for kind in KINDS[1:]], axis=0) if column == ALIKE else self.kinds[column]
+        asked = known & (self.fold >= 0) & (fakes | (self.shards.labels == REAL))
         folds = [np.flatnonzero(asked & (self.fold == number)) for number in range(self.num_folds)]
         both = [rows for rows in folds if len(set(self.shards.labels[rows].tolist())) == 2]
         return np.sort(np.concatenate(both)) if both else np.zeros(0, np.int64)
@@ -149,14 +157,15 @@ class Judged:
 
     def cells(self, logits: Numbers) -> dict[str, Cell]:
         """A row of the table."""
-        return {kind: self._cell(logits, self.chosen(np.isfinite(logits), kind)) for kind in KINDS}
+        return {column: self._cell(logits, column) for column in COLUMNS}
 
-    def _cell(self, logits: Numbers, rows: npt.NDArray[np.int64]) -> Cell:
+    def _cell(self, logits: Numbers, column: str) -> Cell:
+        rows = self.chosen(np.isfinite(logits), column)
         labels = self.shards.labels[rows]
         real, fake = (int((labels == label).sum()) for label in (REAL, FAKE))
         if not len(rows):
             return Cell(real, fake, reason="no fold has both")
-        metric = within_folds(self.fold[rows])
+        metric = self.metric(rows, column)
         auc = bootstrap(labels, logits[rows], metric=metric, groups=self.groups(rows), resamples=self.resamples)
         return Cell(real, fake, auc)
 
@@ -318,16 +327,17 @@ def probed(judged: Judged, names: Sequence[str]) -> Numbers:
     return logits
 
 
-def within_folds(fold: npt.NDArray[np.int64]) -> Metric:
-    """AUC over pairs of a fake and a real of one fold: the share that is ranked right, as a metric for bootstrap and compare."""
+def within_folds(fold: npt.NDArray[np.int64], kinds: Sequence[Bools]) -> Metric:
+    """AUC over pairs of a fake and a real of one fold, the mean over kinds of fake (masks of clips), as a metric for bootstrap and compare."""
 
     def prepare(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:
         truth, values = np.asarray(labels), np.asarray(scores, np.float64)
-        insides = [np.flatnonzero(fold == number) for number in np.unique(fold)]
-        ranked = [
-            (rank(truth[inside], values[inside]), inside) for inside in insides if len(set(truth[inside].tolist())) == 2
-        ]
-        return partial(_pairs_ranked_right, ranked, truth)
+        of_kind = []
+        for kind in kinds:
+            insides = [np.flatnonzero((fold == number) & (kind | (truth == REAL))) for number in np.unique(fold)]
+            both = [inside for inside in insides if len(set(truth[inside].tolist())) == 2]
+            of_kind.append([(rank(truth[inside], values[inside]), inside) for inside in both])
+        return lambda weights: np.nanmean([_pairs_ranked_right(ranked, truth, weights) for ranked in of_kind], axis=0)
 
     return Metric(prepare)
 
@@ -342,8 +352,7 @@ def _pairs_ranked_right(
         there = count > 0
         right[there] += count[there] * weighted_roc_auc(ranking, of_fold[there])  # type: ignore[arg-type]
         pairs += count
-    share: Numbers = right / np.maximum(pairs, 1e-12)
-    return share
+    return np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)  # a draw may hold none of a kind
 
 
 def fusion_against_best(
@@ -352,12 +361,12 @@ def fusion_against_best(
     """Each fusion less the single sense of the highest AUC, column by column."""
     found: dict[str, dict[str, Lead]] = {}
     singles = [name for name in table if name not in FUSIONS and not name.startswith("shortcuts")]
-    for name, kind in itertools.product([name for name in table if name in FUSIONS], KINDS):
-        areas = {single: cell.auc.value for single in singles if (cell := table[single][kind]).auc is not None}
+    for name, column in itertools.product([name for name in table if name in FUSIONS], COLUMNS):
+        areas = {single: cell.auc.value for single in singles if (cell := table[single][column]).auc is not None}
         if not areas:
             continue
         best = max(areas, key=lambda single, areas=areas: areas[single])  # type: ignore[misc]
-        rows = judged.chosen(np.isfinite(opinions[name]) & np.isfinite(opinions[best]), kind)
+        rows = judged.chosen(np.isfinite(opinions[name]) & np.isfinite(opinions[best]), column)
         if not len(rows):
             continue
         labels = judged.shards.labels[rows]
@@ -365,12 +374,12 @@ def fusion_against_best(
             labels,
             opinions[best][rows],
             opinions[name][rows],
-            metric=within_folds(judged.fold[rows]),
+            metric=judged.metric(rows, column),
             groups=judged.groups(rows),
             resamples=judged.resamples,
         )
         counts = np.bincount(labels, minlength=2).tolist()
-        found.setdefault(name, {})[kind] = Lead(best, counts[REAL], counts[FAKE], difference)
+        found.setdefault(name, {})[column] = Lead(best, counts[REAL], counts[FAKE], difference)
     return found
 
 
@@ -380,16 +389,16 @@ def show(
     against: Mapping[str, Mapping[str, Lead]],
 ) -> None:
     """The tables as Markdown."""
-    rule = "|" + "---|" * (len(KINDS) + 1)
-    print("| scores | " + " | ".join(KINDS) + " |\n" + rule)
+    rule = "|" + "---|" * (len(COLUMNS) + 1)
+    print("| scores | " + " | ".join(COLUMNS) + " |\n" + rule)
     for name, cells in table.items():
-        print(f"| {name} | " + " | ".join(str(cells[kind]) for kind in KINDS) + " |")
+        print(f"| {name} | " + " | ".join(str(cells[column]) for column in COLUMNS) + " |")
     for name, reason in failures.items():
-        print(f"| {name} | {reason} |" + " |" * (len(KINDS) - 1))
+        print(f"| {name} | {reason} |" + " |" * (len(COLUMNS) - 1))
     if against:
-        print("\n| less the best single sense | " + " | ".join(KINDS) + " |\n" + rule)
+        print("\n| less the best single sense | " + " | ".join(COLUMNS) + " |\n" + rule)
     for name, row in against.items():
-        print(f"| {name} | " + " | ".join(str(row.get(kind, "")) for kind in KINDS) + " |")
+        print(f"| {name} | " + " | ".join(str(row.get(column, "")) for column in COLUMNS) + " |")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ from ffdv.detect.voice import (
     window_starts,
 )
 from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
+from ffdv.features.frame_tones import TONE_RATES
 from ffdv.features.frame_traces import FrameTraces
 from ffdv.features.networks import open_session
 from ffdv.features.voice_statistics import statistic_names, voice_statistics
@@ -497,6 +498,7 @@ def main() -> int:
         "traces": {
             "share": trace_share,
             "rates": [round(rate, 6) for rate in FRAME_RATES],
+            "tone_rates": [round(rate, 6) for rate in TONE_RATES],
             **{
                 name: [round(float(one), 5) for one in getattr(scale, name)]
                 for name in ("centre", "spread", "rate_spread")

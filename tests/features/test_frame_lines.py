@@ -41,7 +41,7 @@ def evidence(scale: LineScale, found: FloatArray) -> FloatArray:
 
 @pytest.fixture(scope="module")
 def scale() -> LineScale:
-    return LineScale.of_genuine(np.stack([lines(noise(seed)) for seed in range(100, 130)]))
+    return LineScale.of_genuine(np.stack([lines(noise(seed)) for seed in range(100, 120)]))
 
 
 @pytest.mark.parametrize("rate", FRAME_RATES)

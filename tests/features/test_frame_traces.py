@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from ffdv.features.frame_lines import FRAME_RATES, LineScale, line_frequencies
-from ffdv.features.frame_tones import TONE_RATES
-from ffdv.features.frame_traces import LEAST_OF_BEATS, MOST_EVIDENCE, FrameTraces
+from ffdv.features.frame_traces import MISSING_BEAT, MOST_EVIDENCE, RATES, FrameTraces
 
 
 def traces(*rows: tuple[dict[int, float], dict[int, float]]) -> FrameTraces:
-    """Log ratios of clips by the beat and by the tones, -3 where none are given."""
-
-    def table(which: int) -> npt.NDArray[np.float64]:
-        found = np.full((len(rows), len(TONE_RATES)), -3.0)
-        for row, both in enumerate(rows):
-            for place, value in both[which].items():
-                found[row, place] = value
-        return found
-
-    return FrameTraces(table(0), table(1))
+    """Scores of stretches by the beat and by the tones, at these places of RATES; none elsewhere."""
+    beats, tones = np.full((len(rows), len(RATES)), MISSING_BEAT), np.zeros((len(rows), len(RATES)))
+    for row, both in enumerate(rows):
+        for table, given in zip((beats, tones), both, strict=True):
+            table[row, list(given)] = list(given.values())
+    return FrameTraces(beats, tones)
 
 
 def test_both_traces_of_one_rate_add_up() -> None:
@@ -33,7 +27,7 @@ def test_both_traces_of_one_rate_add_up() -> None:
 def test_a_missing_trace_hardly_counts() -> None:
     by_beat, by_tones = traces(({2: 6.0}, {}), ({}, {2: 6.0})).evidence()
 
-    assert by_beat == pytest.approx(by_tones - LEAST_OF_BEATS, abs=0.1)
+    assert by_beat == pytest.approx(by_tones - MISSING_BEAT, abs=0.1)
 
 
 def test_evidence_is_bounded() -> None:
@@ -42,10 +36,12 @@ def test_evidence_is_bounded() -> None:
 
 
 def test_the_clearest_rate_is_that_of_most_stretches() -> None:
-    by_tones, by_beat, nothing = ({}, {3: 9.0}), ({3: 9.0}, {}), ({}, {})
+    by_tones, by_beat, louder, nothing = ({}, {3: 9.0}), ({3: 9.0}, {}), ({}, {2: 300.0}), ({}, {})
 
-    assert traces(by_tones, by_tones, nothing).clearest(4.0) == (TONE_RATES[3], True)
-    assert traces(by_beat, by_beat, nothing).clearest(4.0) == (TONE_RATES[3], False)
+    assert traces(by_tones, by_tones, nothing).clearest(4.0) == (RATES[3], True)
+    assert traces(by_beat, by_beat, nothing).clearest(4.0) == (RATES[3], False)
+    assert traces(by_tones, by_tones, louder).clearest(4.0) == (RATES[3], True)
+    assert traces(by_tones, louder).clearest(4.0) is None
     assert traces(by_tones, nothing).clearest(4.0) is None
     assert traces(nothing).clearest(4.0) is None
 
@@ -61,10 +57,23 @@ def test_silence_has_no_traces() -> None:
 
 def test_a_beat_counts_less_in_worn_sound_and_tones_do_not() -> None:
     """Codecs of low rate leave beats of their own."""
-    both = traces(({2: 6.0}, {}), ({}, {2: 6.0}))
+    both = traces(({2: 6.0}, {}), ({}, {2: 6.0}), ({}, {}))
 
-    beat, tone = both.evidence()
-    worn_beat, worn_tone = both.heard_in([0.9, 0.9]).evidence()
+    beat, tone, nothing = both.evidence()
+    worn_beat, worn_tone, worn_nothing = both.heard_in([0.9, 0.9, 0.9]).evidence()
 
     assert worn_beat < beat / 3
-    assert worn_tone >= tone
+    assert (worn_tone, worn_nothing) == (tone, nothing)
+    assert np.array_equal(both.heard_in(0.0).beats, both.beats)
+
+
+def test_sound_that_repeats_itself_has_no_beat() -> None:
+    """Noise in a loop of a tenth of a second beats at every rate that fits."""
+    rng = np.random.default_rng(0)
+    count = len(line_frequencies())
+    scale = LineScale(
+        np.zeros(count, np.float32), np.full(count, 0.1, np.float32), np.ones(len(FRAME_RATES), np.float32)
+    )
+    looped = np.resize(rng.standard_normal(1_600), 48_000).astype(np.float32)
+
+    assert FrameTraces.of([looped], scale).beats[0, RATES.index(50.0)] == MISSING_BEAT

@@ -1,7 +1,7 @@
 """Tones at multiples of a generator's frame rate: what layers that raise a rate leave at fixed frequencies, in step with the frames.
 
     samples ─ every place of the spectrogram at one loudness ─ spectra of a second ─ their mean against the surroundings
-    ─▶ how far every multiple of the frame rates in use stands out ─▶ likelihood ratio of each rate
+    ─▶ how far every frequency stands out ─▶ a score for each frame rate in use
 
 A layer that raises the rate repeats its kernels with every frame, and so adds a faint pattern that is the same from frame to frame: tones at
 multiples of the frame rate (Odena et al. 2016, Pons et al. 2021), strongest beside a quarter and an eighth of the generator's sampling rate.
@@ -12,6 +12,8 @@ leave in envelopes is found by `frame_lines`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -23,37 +25,36 @@ from ffdv.features.frame_lines import FEWEST_SAMPLES, FRAME_RATES
 from ffdv.features.voice_statistics import RATE, at_unit_level
 from ffdv.records import FloatArray
 
-# Frames a second, and an eighth of 22,050 Hz: flow vocoders (WaveGlow) that fold eight samples into one leave tones there and at its double.
-TONE_RATES: tuple[float, ...] = (*FRAME_RATES, 22_050 / 8)
-LOW_HZ, HIGH_HZ = 2_000.0, 6_900.0  # below, harmonics of a voice are strong and wander little
-HUM_LOW_HZ = 300.0  # a lamp's or a motor's buzz is as strong below LOW_HZ, a generator's tones are not
-MAINS_HZ = 12.5  # rates that are multiples of a quarter of 50 Hz share tones with a buzz
-COARSER = (
-    3,
-    5,
-    7,
-    8,
-    11,
-    13,
-    17,
-    19,
-    23,
-)  # tones at every third, fifth ... multiple alone are of another rate: a note, or 120 Hz beside 40
-WHINE_HZ, WHINE_REACH_HZ = 1_000.0, 2.0  # packets of USB sound, 1,000 a second, leave tones in genuine recordings
+# Flow vocoders (WaveGlow) fold eight samples into one and leave tones at an eighth and a quarter of their sampling rate.
+FOLDED_HZ = 22_050 / 8
+# Frames of 1,024 samples are AAC's own at 44.1 and 48 kHz, which leaves such tones in genuine clips below 20 kbit/s.
+_OF_AAC = (44_100 / 1024, 48_000 / 1024)
+_SEEN_IN_GENUINE = (125.0,)
+TONE_RATES: tuple[float, ...] = (
+    *(rate for rate in FRAME_RATES if rate not in (*_OF_AAC, *_SEEN_IN_GENUINE)),
+    FOLDED_HZ,
+)
+MAINS_HZ = 50.0
+HUM_FROM_HZ = 300.0  # a lamp's hum is at its strongest below LOWEST_HZ, a generator's tones are not
+LOWEST_HZ, HIGHEST_HZ = 2_000.0, 6_900.0  # below, harmonics of a voice are strong and wander little
+# Tones at every second, third ... multiple alone are of another rate: a note, a motor, 120 Hz beside 40.
+COARSER = (2, 3, 5, 7, 11, 13, 17, 19, 23)
+FINER = (2, 3, 4, 5, 8)  # tones between the multiples as well, at halves, thirds ...: clicks, or sound that is repeated
+FINER_FOLDED = (*FINER, 16, 32)  # of FOLDED_HZ: 16 and 32 are 172.27 and 86.13 Hz
 
-FRAME, HOP = 512, 128  # samples, of the spectrogram that is evened out
-EVEN_BINS, EVEN_FRAMES = 9, 9  # loudness is the mean over ± 125 Hz and ± 32 ms
-QUIETEST = 1e-8  # against the clip's mean loudness: what is quieter than -80 dB is not made louder
-SECOND = RATE  # of the spectra that are averaged: longer ones found less, tones come and go with the speech
-SECOND_HOP = SECOND // 8
-AROUND_BINS = 20  # a tone is compared with the median so far on both sides, 1 Hz a bin
+WINDOW, WINDOW_HOP = 512, 128  # samples, of the spectrogram that is brought to one loudness
+LOUDNESS_BINS, LOUDNESS_WINDOWS = 9, 9  # the mean over ± 125 Hz and ± 32 ms
+QUIETEST = 1e-5  # of the clip's mean loudness: rounding has tones of its own, so what lies 50 dB below is not lifted to the rest
+SPAN = RATE  # samples of the spectra that are averaged, 1 Hz a bin: longer ones found less, tones come and go with the speech
+SPAN_HOP = SPAN // 8
+AROUND_BINS = 20  # a tone is compared with the median so far on both sides
 
-# The chance that a rate which is there shows at one multiple, how far in spreads, and the most that one tone counts.
-SHOWN, EXPECTED, MOST_STANDING = 0.4, 1.7, 4.0
+# The chance that a rate which is there shows at one multiple, how far in spreads, and the most that one tone and one rate count.
+SHOWN, EXPECTED, MOST_STANDING, MOST_SCORE = 0.4, 1.7, 4.0, 10.0
 
 
 def frame_tones(samples: FloatArray) -> FloatArray | None:
-    """How far each of `tone_frequencies` stands out (n,), in spreads of 2 … 6.9 kHz of the clip, of mono sound at 16 kHz of any level.
+    """How far each Hz from 0 to HIGHEST_HZ stands out (n,), in spreads of 2 … 6.9 kHz of the clip, of mono sound at 16 kHz of any level.
 
     None below FEWEST_SAMPLES (0.6 s), and of silence. Ten seconds take a twentieth of a second of one core.
     """
@@ -62,78 +63,102 @@ def frame_tones(samples: FloatArray) -> FloatArray | None:
     sound = at_unit_level(samples)
     if sound is None:
         return None
-    even = _even(sound)
-    even = np.pad(even, (0, max(0, SECOND - len(even))))
-    window = np.hanning(SECOND).astype(np.float32)
-    seconds = np.lib.stride_tricks.sliding_window_view(even, SECOND)[::SECOND_HOP]
-    power = np.zeros(SECOND // 2 + 1)
-    for second in seconds:  # one by one: all at once take megabytes a second
-        power += np.square(np.abs(fourier.rfft(second * window)), dtype=np.float64)
-    logs = np.log(power / len(seconds) + 1e-9)
-    standing = logs - _median_around(logs)
-    spread = 1.4826 * float(np.median(np.abs(standing[round(LOW_HZ) : round(HIGH_HZ)])))
-    return np.asarray(standing[np.round(tone_frequencies()).astype(int)] / max(spread, 1e-6), np.float32)
+    even = _at_one_loudness(sound)
+    spans = max(1, -(-(len(even) - SPAN) // SPAN_HOP) + 1)
+    even = np.pad(even, (0, max(0, (spans - 1) * SPAN_HOP + SPAN - len(even))))
+    window = np.hanning(SPAN).astype(np.float32)
+    power = np.zeros(SPAN // 2 + 1)
+    for first in range(0, spans * SPAN_HOP, SPAN_HOP):  # one by one: all at once take megabytes a second
+        power += np.square(np.abs(fourier.rfft(even[first : first + SPAN] * window)), dtype=np.float64)
+    logs = np.log(power / spans + 1e-9)
+    standing = (logs - _median_around(logs))[: round(HIGHEST_HZ) + AROUND_BINS]
+    spread = 1.4826 * float(np.median(np.abs(standing[round(LOWEST_HZ) :])))
+    return np.asarray(standing / max(spread, 1e-6), np.float32)
 
 
-def tone_ratios(tones: FloatArray) -> npt.NDArray[np.float64]:
-    """Tones (clips, n) → natural log of the likelihood ratio (clips, rates) of frames at each of TONE_RATES against none.
+def tone_scores(tones: FloatArray) -> npt.NDArray[np.float64]:
+    """Tones (clips, n) → how much more likely they are with frames at each of TONE_RATES than without (clips, rates): a natural
+    logarithm, at most MOST_SCORE, of what no other spacing explains.
 
-    Tones of a rate show at some of its multiples only, but not at every m-th alone: what counts is what is left without these. For rates
-    that mains have too, what shows below LOW_HZ is held against them.
+    A rate that is there shows at some of its multiples. What counts is what is left without every second, third ... of them, less what
+    shows between them and, where mains have the rate too, below them.
     """
+    each = _log_ratios(tones)
+    return np.stack([np.minimum(_comb(rate).score(each), MOST_SCORE) for rate in TONE_RATES], axis=1)
+
+
+def tones_between(tones: FloatArray) -> npt.NDArray[np.float64]:
+    """Tones (clips, n) → what the places between the multiples of each of FRAME_RATES say (clips, rates), on average: above 0 the sound
+    repeats itself more slowly than that, which makes it beat as well.
+    """
+    each = _log_ratios(tones)
+    return np.stack([_comb(rate).most_telling(each, _comb(rate).between) for rate in FRAME_RATES], axis=1)
+
+
+def _log_ratios(tones: FloatArray) -> npt.NDArray[np.float64]:
+    """What each Hz says by itself."""
     standing = np.clip(np.atleast_2d(tones), -MOST_STANDING, MOST_STANDING).astype(np.float64)
-    each = np.log(1.0 - SHOWN + SHOWN * np.exp(EXPECTED * standing - EXPECTED**2 / 2))
-    high, low = _chosen()
-    left = np.min([each @ one.T for one in high], axis=0)
-    below = each @ low.T / np.maximum(low.sum(axis=1), 1.0)
-    return np.asarray(left - np.maximum(below, 0.0) * high[0].sum(axis=1))
+    return np.asarray(np.log(1.0 - SHOWN + SHOWN * np.exp(EXPECTED * standing - EXPECTED**2 / 2)))
+
+
+@dataclass(frozen=True)
+class _Comb:
+    """Where the tones of one rate lie, in bins of 1 Hz: its multiples and their numbers (m,); places between them; those of a hum, if any."""
+
+    bins: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
+    between: tuple[npt.NDArray[np.int64], ...]
+    hum: tuple[npt.NDArray[np.int64], ...]
+
+    def score(self, each: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What each place says (clips, n) → the comb as a whole (clips,)."""
+        found = each[:, self.bins]
+        left = found.sum(axis=1)
+        for m in COARSER if len(self.bins) > 2 else ():  # of two tones none can be left out
+            left = np.minimum(left, found[:, self.numbers % m != 0].sum(axis=1))
+        against = self.most_telling(each, (*self.between, *self.hum))
+        return left - np.maximum(against, 0.0) * len(self.bins)
+
+    def most_telling(
+        self, each: npt.NDArray[np.float64], sets: Sequence[npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.float64]:
+        """The mean (clips,) of the set of places that says most."""
+        return np.asarray(np.max([each[:, places].mean(axis=1) for places in sets], axis=0))
 
 
 @cache
-def tone_frequencies() -> npt.NDArray[np.float64]:
-    """Multiples of TONE_RATES that are looked at, in Hz, rising (n,)."""
-    return np.unique(np.concatenate([_multiples(rate) for rate in TONE_RATES]))
+def _comb(rate: float) -> _Comb:
+    first, last = int(np.ceil(LOWEST_HZ / rate)), int(HIGHEST_HZ / rate)
+    numbers = np.arange(first, last + 1)
+    between = []
+    for parts in FINER_FOLDED if rate == FOLDED_HZ else FINER:
+        shares = [part / parts for part in range(1, parts) if np.gcd(part, parts) == 1]
+        between.append(np.concatenate([_bins((numbers[:-1] + share) * rate) for share in shares]))
+    of_mains = rate % (MAINS_HZ / 4) == 0.0
+    hum = (_bins(rate * np.arange(np.ceil(HUM_FROM_HZ / rate), first)),) if of_mains else ()
+    return _Comb(_bins(rate * numbers), numbers, tuple(between), hum)
 
 
-def _even(sound: FloatArray) -> FloatArray:
-    """The sound (n,) with every place of its spectrogram at one loudness."""
-    window = np.hanning(FRAME + 1)[:FRAME].astype(np.float32)
-    padded = np.pad(sound, (FRAME, FRAME + HOP))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    spectrum = fourier.rfft(frames * window, axis=1)
+def _bins(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    return np.round(hz * SPAN / RATE).astype(np.int64)
+
+
+def _at_one_loudness(sound: FloatArray) -> FloatArray:
+    """The sound (n,) with every place of its spectrogram as loud as any other."""
+    window = np.hanning(WINDOW + 1)[:WINDOW].astype(np.float32)
+    padded = np.pad(sound, (WINDOW, WINDOW + WINDOW_HOP))
+    spectrum = fourier.rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::WINDOW_HOP] * window, axis=1)
     power = np.square(np.abs(spectrum), dtype=np.float64)
-    around = uniform_filter1d(uniform_filter1d(power, EVEN_BINS, axis=1), EVEN_FRAMES, axis=0)
-    loudness = np.maximum(around, QUIETEST * float(power.mean())) + 1e-20
-    parts = fourier.irfft((spectrum / np.sqrt(loudness)).astype(np.complex64), FRAME, axis=1) * window
+    loudness = uniform_filter1d(uniform_filter1d(power, LOUDNESS_BINS, axis=1), LOUDNESS_WINDOWS, axis=0)
+    loudness = np.maximum(loudness, QUIETEST * float(power.mean())) + 1e-20
+    parts = fourier.irfft((spectrum / np.sqrt(loudness)).astype(np.complex64), WINDOW, axis=1) * window
     total = np.zeros(len(padded), np.float32)
     for number, part in enumerate(parts):
-        total[number * HOP : number * HOP + FRAME] += part
-    return total[FRAME : FRAME + len(sound)]
+        total[number * WINDOW_HOP : number * WINDOW_HOP + WINDOW] += part
+    return total[WINDOW : WINDOW + len(sound)]
 
 
 def _median_around(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The median of the values (n,) within AROUND_BINS of each, edges held."""
     padded = np.pad(values, AROUND_BINS, mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND_BINS + 1), axis=1))
-
-
-def _multiples(rate: float) -> npt.NDArray[np.float64]:
-    """The frequencies (n,) of a rate that are looked at: from LOW_HZ on, from HUM_LOW_HZ on where mains may have them."""
-    low = HUM_LOW_HZ if _of_mains(rate) else LOW_HZ
-    hz = rate * np.arange(np.ceil(low / rate), np.floor(HIGH_HZ / rate) + 1)
-    return np.asarray(hz[np.abs(hz - WHINE_HZ * np.round(hz / WHINE_HZ)) > WHINE_REACH_HZ].round(4))
-
-
-def _of_mains(rate: float) -> bool:
-    return rate % MAINS_HZ == 0
-
-
-@cache
-def _chosen() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Which of tone_frequencies belong to each rate: from LOW_HZ on, all of them and without every m-th (1 + COARSER, rates, n), and below (rates, n)."""
-    hz = tone_frequencies()
-    belongs = np.stack([np.isin(hz, _multiples(rate)) for rate in TONE_RATES])
-    order = np.stack([np.round(hz / rate) for rate in TONE_RATES])
-    high = belongs & (hz >= LOW_HZ)
-    kept = [high, *(high & (order % m != 0) for m in COARSER)]
-    return np.stack(kept).astype(np.float64), (belongs & (hz < LOW_HZ)).astype(np.float64)
