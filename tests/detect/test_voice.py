@@ -111,9 +111,8 @@ def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(
     sense: VoiceSense, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every narrow band swings a little with 86.13 Hz and its multiples, each with phases of its own."""
-    monkeypatch.setattr(
-        sense, "_wear", lambda statistics: 0.1
-    )  # the speech of tests sounds worn, where beats count little
+    # The speech of tests sounds worn, where beats count little.
+    monkeypatch.setattr(sense, "_wear", lambda *_statistics: 0.1)
     rng = np.random.default_rng(0)
     speaker = Speaker.drawn(rng)
     spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])

@@ -117,7 +117,7 @@ class _Comb:
         for m in COARSER if len(self.bins) > 2 else ():  # of two tones none can be left out
             left = np.minimum(left, found[:, self.numbers % m != 0].sum(axis=1))
         against = self.most_telling(each, (*self.between, *self.hum))
-        return left - np.maximum(against, 0.0) * len(self.bins)
+        return np.asarray(left - np.maximum(against, 0.0) * len(self.bins))
 
     def most_telling(
         self, each: npt.NDArray[np.float64], sets: Sequence[npt.NDArray[np.int64]]
@@ -130,7 +130,7 @@ class _Comb:
 def _comb(rate: float) -> _Comb:
     first, last = int(np.ceil(LOWEST_HZ / rate)), int(HIGHEST_HZ / rate)
     numbers = np.arange(first, last + 1)
-    between = []
+    between: list[npt.NDArray[np.int64]] = []
     for parts in FINER_FOLDED if rate == FOLDED_HZ else FINER:
         shares = [part / parts for part in range(1, parts) if np.gcd(part, parts) == 1]
         between.append(np.concatenate([_bins((numbers[:-1] + share) * rate) for share in shares]))
@@ -139,7 +139,7 @@ def _comb(rate: float) -> _Comb:
     return _Comb(_bins(rate * numbers), numbers, tuple(between), hum)
 
 
-def _bins(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _bins(hz: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     return np.round(hz * SPAN / RATE).astype(np.int64)
 
 
