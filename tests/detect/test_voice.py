@@ -107,12 +107,8 @@ def test_an_opinion_is_the_weighted_sum_of_its_parts_calibrated(sense: VoiceSens
     assert 0 <= opinion.activation.min() <= opinion.activation.max() <= 1
 
 
-def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(
-    sense: VoiceSense, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense) -> None:
     """Every narrow band swings a little with 86.13 Hz and its multiples, each with phases of its own."""
-    # The speech of tests sounds worn, where beats count little.
-    monkeypatch.setattr(sense, "_wear", lambda *_statistics: 0.1)
     rng = np.random.default_rng(0)
     speaker = Speaker.drawn(rng)
     spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])

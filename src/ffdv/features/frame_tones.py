@@ -12,7 +12,6 @@ leave in envelopes is found by `frame_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,8 +33,6 @@ TONE_RATES: tuple[float, ...] = (
     *(rate for rate in FRAME_RATES if rate not in (*_OF_AAC, *_SEEN_IN_GENUINE)),
     FOLDED_HZ,
 )
-MAINS_HZ = 50.0
-HUM_FROM_HZ = 300.0  # a lamp's hum is at its strongest below LOWEST_HZ, a generator's tones are not
 LOWEST_HZ, HIGHEST_HZ = 2_000.0, 6_900.0  # below, harmonics of a voice are strong and wander little
 # Tones at every second, third ... multiple alone are of another rate: a note, a motor, 120 Hz beside 40.
 COARSER = (2, 3, 5, 7, 11, 13, 17, 19, 23)
@@ -81,7 +78,7 @@ def tone_scores(tones: FloatArray) -> npt.NDArray[np.float64]:
     logarithm, at most MOST_SCORE, of what no other spacing explains.
 
     A rate that is there shows at some of its multiples. What counts is what is left without every second, third ... of them, less what
-    shows between them and, where mains have the rate too, below them.
+    shows between them. A hum of the mains, never at 50 Hz to a hundredth for long, has its hundredth tone beside that of a rate of 50.
     """
     each = _log_ratios(tones)
     return np.stack([np.minimum(_comb(rate).score(each), MOST_SCORE) for rate in TONE_RATES], axis=1)
@@ -92,7 +89,7 @@ def tones_between(tones: FloatArray) -> npt.NDArray[np.float64]:
     repeats itself more slowly than that, which makes it beat as well.
     """
     each = _log_ratios(tones)
-    return np.stack([_comb(rate).most_telling(each, _comb(rate).between) for rate in FRAME_RATES], axis=1)
+    return np.stack([_comb(rate).beside(each) for rate in FRAME_RATES], axis=1)
 
 
 def _log_ratios(tones: FloatArray) -> npt.NDArray[np.float64]:
@@ -103,12 +100,11 @@ def _log_ratios(tones: FloatArray) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Comb:
-    """Where the tones of one rate lie, in bins of 1 Hz: its multiples and their numbers (m,); places between them; those of a hum, if any."""
+    """Where the tones of one rate lie, in bins of 1 Hz: its multiples and their numbers (m,); sets of places between them."""
 
     bins: npt.NDArray[np.int64]
     numbers: npt.NDArray[np.int64]
     between: tuple[npt.NDArray[np.int64], ...]
-    hum: tuple[npt.NDArray[np.int64], ...]
 
     def score(self, each: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """What each place says (clips, n) → the comb as a whole (clips,)."""
@@ -116,14 +112,11 @@ class _Comb:
         left = found.sum(axis=1)
         for m in COARSER if len(self.bins) > 2 else ():  # of two tones none can be left out
             left = np.minimum(left, found[:, self.numbers % m != 0].sum(axis=1))
-        against = self.most_telling(each, (*self.between, *self.hum))
-        return np.asarray(left - np.maximum(against, 0.0) * len(self.bins))
+        return np.asarray(left - np.maximum(self.beside(each), 0.0) * len(self.bins))
 
-    def most_telling(
-        self, each: npt.NDArray[np.float64], sets: Sequence[npt.NDArray[np.int64]]
-    ) -> npt.NDArray[np.float64]:
-        """The mean (clips,) of the set of places that says most."""
-        return np.asarray(np.max([each[:, places].mean(axis=1) for places in sets], axis=0))
+    def beside(self, each: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The mean (clips,) of the set of places between that says most."""
+        return np.asarray(np.max([each[:, places].mean(axis=1) for places in self.between], axis=0))
 
 
 @cache
@@ -134,9 +127,7 @@ def _comb(rate: float) -> _Comb:
     for parts in FINER_FOLDED if rate == FOLDED_HZ else FINER:
         shares = [part / parts for part in range(1, parts) if np.gcd(part, parts) == 1]
         between.append(np.concatenate([_bins((numbers[:-1] + share) * rate) for share in shares]))
-    of_mains = rate % (MAINS_HZ / 4) == 0.0
-    hum = (_bins(rate * np.arange(np.ceil(HUM_FROM_HZ / rate), first)),) if of_mains else ()
-    return _Comb(_bins(rate * numbers), numbers, tuple(between), hum)
+    return _Comb(_bins(rate * numbers), numbers, tuple(between))
 
 
 def _bins(hz: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
