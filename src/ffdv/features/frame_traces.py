@@ -4,8 +4,8 @@
              └─ frame_tones ─────────────┴─▶ scores of each rate ─▶ evidence, the rate
 
 Either may be missing where there are frames, so a missing beat counts little against tones, and missing tones nothing against a beat. Codecs
-of low rate work in frames too: Opus at 20 kbit/s leaves a beat of 50 Hz in one genuine clip of twenty. So beats at such rates count the less,
-the more the sound is worn; tones, which outlive codecs, count as they are.
+of low rate work in frames too: Opus at 20 kbit/s leaves a beat of 50 Hz in one genuine clip of twenty. So beats at such rates count less
+where the sound is worn; tones, which outlive codecs, count as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ffdv.records import FloatArray
 RATES = (*FRAME_RATES, FOLDED_HZ)
 # Opus and AMR have 50 frames a second, AAC 43.07 and 46.88; 25 and 75 share their beats in genuine worn clips, 100 does not (docs/log.md).
 CODEC_RATES = (50.0, 25.0, 75.0, 22_050 / 512, 24_000 / 512)
+COUNTS_LESS = (0.3, 0.7)  # wear from which on their beats count less, and from which on nothing
 MISSING_BEAT = -1.0  # natural log: the most that a missing beat counts against a rate
 REPEATS = 0.1  # of tones between those of a rate: from there on a beat is that of sound which repeats itself
 MOST_EVIDENCE = 5.0  # traces, however clear, are one trait
@@ -52,9 +53,10 @@ class FrameTraces:
         return cls(beats, tones)
 
     def heard_in(self, wear: npt.ArrayLike) -> FrameTraces:
-        """The same traces in sound that is so worn, 0 … 1, each stretch (stretches,) or all: beats that codecs may have left count so much less."""
-        clean = 1.0 - np.asarray(wear, np.float64).reshape(-1, 1)
-        return replace(self, beats=np.where(_OF_CODECS & (self.beats > 0.0), self.beats * clean, self.beats))
+        """The same traces in sound that is so worn, 0 … 1, each stretch (stretches,) or all: beats that codecs may have left count less."""
+        least, most = COUNTS_LESS
+        share = np.clip((most - np.asarray(wear, np.float64).reshape(-1, 1)) / (most - least), 0.0, 1.0)
+        return replace(self, beats=np.where(_OF_CODECS & (self.beats > 0.0), self.beats * share, self.beats))
 
     def evidence(self) -> npt.NDArray[np.float64]:
         """Natural log of 1 + the likelihood ratio (stretches,) of frames at any of these rates, at most MOST_EVIDENCE.
