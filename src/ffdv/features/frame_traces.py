@@ -21,7 +21,8 @@ from ffdv.features.frame_tones import FOLDED_HZ, TONE_RATES, frame_tones, tone_s
 from ffdv.records import FloatArray
 
 RATES = (*FRAME_RATES, FOLDED_HZ)
-# Opus and AMR have 50 frames a second, AAC 43.07 and 46.88; 25 and 75 share their beats in genuine worn clips, 100 does not (docs/log.md).
+# Opus and AMR have 50 frames a second, AAC 43.07 and 46.88; 25 and 75 share beats with 50. So does 100, but that is also the rate of dubbing nets
+# whose sound counts as worn (decision 0025).
 CODEC_RATES = (50.0, 25.0, 75.0, 22_050 / 512, 24_000 / 512)
 COUNTS_LESS = (0.3, 0.7)  # wear from which on their beats count less, and from which on nothing
 MISSING_BEAT = -1.0  # natural log: the most that a missing beat counts against a rate
