@@ -146,6 +146,20 @@ def test_tones_of_frames_are_told_by_their_rate(sense: VoiceSense) -> None:
     assert "steady tones stand at multiples of 80.0 Hz" in made.signs[0]
 
 
+def test_the_tones_of_flow_vocoders_are_no_frame_rate(sense: VoiceSense) -> None:
+    """An eighth and a quarter of 22,050 Hz."""
+    rng = np.random.default_rng(1)
+    speaker = Speaker.drawn(rng)
+    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    turn = 2 * np.pi * np.arange(len(spoken)) / RATE
+    level = 0.01 * np.sqrt(2 * np.mean(np.square(spoken)))
+
+    made = sense.judge(looked(spoken + level * (np.sin(2756.25 * turn) + np.sin(5512.5 * turn))))
+
+    assert isinstance(made, SenseOpinion)
+    assert "tones stand at 2756 Hz and at twice that" in made.signs[0]
+
+
 @pytest.mark.parametrize(
     "traces", [{}, {"rates": [86.13]}, {"rates": list(FRAME_RATES), "centre": [0], "spread": [1], "rate_spread": [1]}]
 )
