@@ -138,15 +138,17 @@ class Judged:
             "wrong pairing": fake & (picture == "0") & (voice == "0"),
         }
 
+    def kinds_of(self, column: str) -> list[Bools]:
+        """Which fakes (clips,) are of the kinds that a column is the mean over."""
+        return [self.kinds[kind] for kind in (KINDS[1:] if column == ALIKE else (column,))]
+
     def metric(self, rows: npt.NDArray[np.int64], column: str) -> Metric:
         """What a column tells of these rows: AUC within folds, where kinds count alike the mean over them."""
-        kinds = KINDS[1:] if column == ALIKE else (column,)
-        return within_folds(self.fold[rows], [self.kinds[kind][rows] for kind in kinds])
+        return within_folds(self.fold[rows], [kind[rows] for kind in self.kinds_of(column)])
 
     def chosen(self, known: Bools, column: str) -> npt.NDArray[np.int64]:
         """Rows of the reals and the fakes of a column that are known, in folds that hold both among them."""
-        fakes = np.any([self.kinds[kind] for kind in KINDS[1:]], axis=0) if column == ALIKE else self.kinds[column]
-        asked = known & (self.fold >= 0) & (fakes | (self.shards.labels == REAL))
+        asked = known & (self.fold >= 0) & (np.any(self.kinds_of(column), axis=0) | (self.shards.labels == REAL))
         folds = [np.flatnonzero(asked & (self.fold == number)) for number in range(self.num_folds)]
         both = [rows for rows in folds if len(set(self.shards.labels[rows].tolist())) == 2]
         return np.sort(np.concatenate(both)) if both else np.zeros(0, np.int64)

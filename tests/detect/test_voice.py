@@ -36,6 +36,13 @@ def voice(seed: int = 0) -> FloatArray:
     return np.tile(speak(Speaker.drawn(rng), rng)[0], 2)
 
 
+def sentences(seed: int) -> tuple[np.random.Generator, FloatArray]:
+    """Three in a row by one speaker, none of them twice as in `voice`; and the luck to go on with."""
+    rng = np.random.default_rng(seed)
+    speaker = Speaker.drawn(rng)
+    return rng, np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+
+
 def melody() -> FloatArray:
     """Six struck strings, half a second each, with ten harmonics: a voice's periodicity and swing, and nobody speaks."""
     time = np.arange(RATE // 2) / RATE
@@ -109,9 +116,7 @@ def test_an_opinion_is_the_weighted_sum_of_its_parts_calibrated(sense: VoiceSens
 
 def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense) -> None:
     """Every narrow band swings a little with 86.13 Hz and its multiples, each with phases of its own."""
-    rng = np.random.default_rng(0)
-    speaker = Speaker.drawn(rng)
-    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    rng, spoken = sentences(0)
     hz, turn = np.fft.rfftfreq(len(spoken), 1 / RATE), 2 * np.pi * 22_050 / 256 * np.arange(len(spoken)) / RATE
     spectrum, beating = np.fft.rfft(spoken), np.zeros(len(spoken))
     for low in range(0, 8000, 100):
@@ -131,9 +136,7 @@ def test_speech_that_beats_at_a_frame_rate_is_more_suspicious(sense: VoiceSense)
 
 def test_tones_of_frames_are_told_by_their_rate(sense: VoiceSense) -> None:
     """Multiples of 80 Hz, each 40 dB under the speech."""
-    rng = np.random.default_rng(1)
-    speaker = Speaker.drawn(rng)
-    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    rng, spoken = sentences(1)
     turn = 2 * np.pi * 80 * np.arange(len(spoken)) / RATE
     level = 0.01 * np.sqrt(2 * np.mean(np.square(spoken)))
     drawn = spoken + level * sum(np.sin(k * turn + 2 * np.pi * rng.random()) for k in range(25, 87))
@@ -148,9 +151,7 @@ def test_tones_of_frames_are_told_by_their_rate(sense: VoiceSense) -> None:
 
 def test_the_tones_of_flow_vocoders_are_no_frame_rate(sense: VoiceSense) -> None:
     """An eighth and a quarter of 22,050 Hz."""
-    rng = np.random.default_rng(1)
-    speaker = Speaker.drawn(rng)
-    spoken = np.concatenate([speak(speaker, rng)[0] for _ in range(3)])
+    _, spoken = sentences(1)
     turn = 2 * np.pi * np.arange(len(spoken)) / RATE
     level = 0.01 * np.sqrt(2 * np.mean(np.square(spoken)))
 

@@ -12,6 +12,7 @@ leave in envelopes is found by `frame_lines`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,10 +28,10 @@ from ffdv.records import FloatArray
 # Flow vocoders (WaveGlow) fold eight samples into one and leave tones at an eighth and a quarter of their sampling rate.
 FOLDED_HZ = 22_050 / 8
 # Frames of 1,024 samples are AAC's own at 44.1 and 48 kHz, which leaves such tones in genuine clips below 20 kbit/s.
-_OF_AAC = (44_100 / 1024, 48_000 / 1024)
+AAC_RATES = (44_100 / 1024, 48_000 / 1024)
 _SEEN_IN_GENUINE = (125.0,)
 TONE_RATES: tuple[float, ...] = (
-    *(rate for rate in FRAME_RATES if rate not in (*_OF_AAC, *_SEEN_IN_GENUINE)),
+    *(rate for rate in FRAME_RATES if rate not in (*AAC_RATES, *_SEEN_IN_GENUINE)),
     FOLDED_HZ,
 )
 LOWEST_HZ, HIGHEST_HZ = 2_000.0, 6_900.0  # below, harmonics of a voice are strong and wander little
@@ -61,8 +62,8 @@ def frame_tones(samples: FloatArray) -> FloatArray | None:
     if sound is None:
         return None
     even = _at_one_loudness(sound)
-    spans = max(1, -(-(len(even) - SPAN) // SPAN_HOP) + 1)
-    even = np.pad(even, (0, max(0, (spans - 1) * SPAN_HOP + SPAN - len(even))))
+    spans = 1 + max(0, math.ceil((len(even) - SPAN) / SPAN_HOP))
+    even = np.pad(even, (0, SPAN + (spans - 1) * SPAN_HOP - len(even)))
     window = np.hanning(SPAN).astype(np.float32)
     power = np.zeros(SPAN // 2 + 1)
     for first in range(0, spans * SPAN_HOP, SPAN_HOP):  # one by one: all at once take megabytes a second

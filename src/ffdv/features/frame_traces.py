@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.features.frame_lines import FRAME_RATES, LineScale, frame_lines
-from ffdv.features.frame_tones import FOLDED_HZ, TONE_RATES, frame_tones, tone_scores, tones_between
+from ffdv.features.frame_tones import AAC_RATES, FOLDED_HZ, TONE_RATES, frame_tones, tone_scores, tones_between
 from ffdv.records import FloatArray
 
 RATES = (*FRAME_RATES, FOLDED_HZ)
 # Opus and AMR have 50 frames a second, AAC 43.07 and 46.88; 25 and 75 share beats with 50. So does 100, but that is also the rate of dubbing nets
 # whose sound counts as worn (decision 0025).
-CODEC_RATES = (50.0, 25.0, 75.0, 22_050 / 512, 24_000 / 512)
+CODEC_RATES = (50.0, 25.0, 75.0, *AAC_RATES)
 COUNTS_LESS = (0.3, 0.7)  # wear from which on their beats count less, and from which on nothing
 MISSING_BEAT = -1.0  # natural log: the most that a missing beat counts against a rate
 REPEATS = 0.1  # of tones between those of a rate: from there on a beat is that of sound which repeats itself
