@@ -21,7 +21,7 @@ from ffdv.detect.judges import DetectorJudge, find_judge, hold, write_held
 from ffdv.detect.judging import Detector
 from ffdv.detect.stress import _SHIPPED, Item, _choose, _first_failure, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
-from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, tabulate
+from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, Answers, StressTable, tabulate
 from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
@@ -92,6 +92,28 @@ def test_clips_that_fail_under_an_alteration_are_counted_and_left_out_of_its_pai
     _, opus, _ = table_of(answers).rows
 
     assert (opus.num_real, opus.num_fake, opus.num_failed) == (25, 25, 10)
+
+
+def test_verdicts_are_counted_for_each_class_beside_the_fixed_threshold() -> None:
+    answers = answers_of()
+    words = np.where(answers.labels == 1, "fake", "cannot tell")
+    harmed = words.copy()
+    harmed[:6] = "fake"  # three real clips among them
+    harmed[-1] = ""  # a clip that could not be judged under the alteration
+    answers.by_alteration["opus", "8 kbit/s"][OVERALL][-1] = np.nan
+    verdicts = {(UNALTERED, ""): words, ("opus", "8 kbit/s"): harmed, ("gain", "6 dB louder"): words}
+    table = table_of(replace(answers, verdicts=verdicts))
+
+    plain, opus, _ = table.rows
+
+    assert (plain.called.real, plain.called.fake) == ((0, 30, 0), (30, 0, 0))
+    assert (opus.called.real, opus.called.fake) == ((3, 27, 0), (29, 0, 0))
+    assert findings(table)[-1].startswith(
+        "By the verdict: 0 of 30 real clips are called fake as they are; most, 3 of 30,"
+    )
+    assert dict(zip(table.headings(), table.cells()[1], strict=True))["real_called_cannot_tell"] == "27"
+    assert "未发现伪造迹象" in as_html(table, lang="zh")
+    assert "What the verdict says" not in as_html(table_of(answers))  # a model without thresholds
 
 
 def test_too_few_clips_give_no_number_rather_than_a_bad_one() -> None:
@@ -257,6 +279,7 @@ def test_the_whole_detector_judges_altered_pictures_and_sound(
 
     plain, quiet, small, fast = (score for _, score, _ in part._scores(Item(Clip("film", film, 0))))
 
+    assert {plain.verdict, quiet.verdict} <= set(WORDS)
     assert plain.senses["voice"] == pytest.approx(3 * 0.3 / np.sqrt(2), abs=0.05)
     assert quiet.senses["voice"] == pytest.approx(plain.senses["voice"] / 10, abs=0.02)
     assert small.senses["voice"] == pytest.approx(plain.senses["voice"], abs=0.02)

@@ -20,7 +20,7 @@ from ffdv.augment.alterations import Alteration, AlteredSense
 from ffdv.detect.detector import score_clip
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.network import Network, find_network
-from ffdv.detect.scorers import SCORERS, score_sound
+from ffdv.detect.scorers import SCORERS, ask_sound
 from ffdv.detect.senses import SenseAbsent, SenseOpinion
 from ffdv.errors import CheckpointError, StreamMissing
 from ffdv.features.recipe import MAX_SAMPLE_RATE, resample_mono
@@ -97,13 +97,16 @@ class SoundJudge:
         return self.network.read_bytes()
 
     def judge(self, held: Held) -> Score:
-        """The calibrated probability of the voice. Raises StreamMissing without sound."""
+        """The calibrated probability of the voice, and the verdict where the run holds thresholds. Raises StreamMissing without sound."""
         facts = MediaFacts(held.path, 0, "", None, None, (), (), encrypted=False, tags={})
         sound = held.sound
         if sound is not None and sound.rate > MAX_SAMPLE_RATE:  # prepare keeps no more, so training heard no more
             sound = Samples(resample_mono(sound, MAX_SAMPLE_RATE)[None], MAX_SAMPLE_RATE, sound.start_seconds)
-        voice = score_sound(Features(facts, sound), _network(self.network))
-        return Score(held.name, voice, senses={"voice": voice})
+        features, network = Features(facts, sound), _network(self.network)
+        opinion = ask_sound(features, network)
+        voice = network.probability(opinion.logit)
+        judged = network.judge(voice, features, distance=opinion.distance)
+        return Score(held.name, voice, senses={"voice": voice}, verdict="" if judged is None else judged.verdict)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class DetectorJudge:
         return repr(sorted(shipped_weights().items())).encode()
 
     def judge(self, held: Held) -> Score:
-        """The overall probability and each sense's. Raises StreamMissing when no sense can judge it."""
+        """The overall probability, each sense's, and the verdict. Raises StreamMissing when no sense can judge it."""
         with tempfile.TemporaryDirectory(prefix="ffdv-stress-") as folder:
             verdict = _detector().judge(write_held(held, Path(folder)))
         if verdict.fused is None:
@@ -151,7 +154,7 @@ class DetectorJudge:
         senses: dict[str, float] = {
             name: one.probability for name, one in verdict.opinions.items() if isinstance(one, SenseOpinion)
         }
-        return Score(held.name, verdict.fused.probability, senses=senses)
+        return Score(held.name, verdict.fused.probability, senses=senses, verdict=verdict.word)
 
 
 def find_judge(model: Path | None) -> Judge:

@@ -51,11 +51,6 @@ class Scorer:
         return self.ask(features, network).logit
 
 
-def score_sound(features: Features, network: Network) -> float:
-    """Calibrated probability that the voice is forged. Raises StreamMissing when there is no sound that can be judged."""
-    return network.probability(ask_sound(features, network).logit)
-
-
 def ask_sound(features: Features, network: Network) -> NetOpinion:
     """The opinions on all windows as one. Raises StreamMissing when the file holds no sound that can be judged."""
     if features.sound is None:

@@ -43,7 +43,7 @@ _SHIPPED = Sentence(
     "the detector of this package does not know which clips it was trained on (its model card does): read the changes, not the level, where these may be among them"
 )
 SECONDS_PER_SCORE = 60.0  # what one clip may take once; a hanging one is given up
-_HEADER = ("clip", "family", "level", "y_pred", "status", "reason", *SENSES, "seconds")
+_HEADER = ("clip", "family", "level", "y_pred", "status", "reason", *SENSES, "seconds", "verdict")
 
 
 def stress(
@@ -274,7 +274,7 @@ def _read_answers(items: Sequence[Item], paths: Sequence[Path]) -> _Said:
         )
         said = (text,)
     return _Said(
-        answers=Answers(labels, groups, scores),
+        answers=Answers(labels, groups, scores, _verdicts(items, cells)),
         groups_by=groups_by,
         cells=cells,
         seconds_per_score=float(np.median([float(row[9]) for row in cells if row[4] != "failed"])),
@@ -299,6 +299,15 @@ def _by_alteration(
             if row[column]:
                 scores[name][sense][at] = float(row[column])
     return scores
+
+
+def _verdicts(items: Sequence[Item], cells: Sequence[tuple[str, ...]]) -> dict[tuple[str, str], list[str]]:
+    """Verdicts (clips,) by alteration, "" where there is none."""
+    place = {item.clip.name: at for at, item in enumerate(items)}
+    verdicts: dict[tuple[str, str], list[str]] = {}
+    for row in cells:
+        verdicts.setdefault((row[1], row[2]), [""] * len(items))[place[unguard_formula(row[0])]] = row[10]
+    return verdicts
 
 
 def _first_failure(failed: Sequence[tuple[str, ...]]) -> Sentence:
@@ -331,6 +340,7 @@ def _cells(item: Item, name: tuple[str, str], score: Score, seconds: float) -> t
         guard_formula(score.reason),
         *senses,
         f"{seconds:.4f}",
+        score.verdict,
     )
 
 
@@ -343,9 +353,9 @@ def _reason(error: Exception) -> str:
 
 
 def _fingerprint(work: _StressPart, items: Sequence[Item]) -> str:
-    """What a resumed job must agree in: clips, weights, alterations, seed and length."""
+    """What a resumed job must agree in: columns, clips, weights, alterations, seed and length."""
     digest = hashlib.sha256(work.judge.fingerprint)
-    settings = (work.max_seconds, work.seed, [alteration.name for alteration in work.alterations])
+    settings = (_HEADER, work.max_seconds, work.seed, [alteration.name for alteration in work.alterations])
     digest.update(repr(settings).encode())
     for item in items:
         digest.update(f"{item.clip.name}\0{item.clip.path}\0{item.row}\n".encode("utf-8", "backslashreplace"))

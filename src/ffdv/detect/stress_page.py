@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffdv.detect.stress_table import OVERALL, UNALTERED, StressRow, StressTable
+from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, StressRow, StressTable
 from ffdv.detect.tables import write_table
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
 from ffdv.sentences import language, worded
@@ -23,6 +23,8 @@ table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th, ta
 table.heat th { font-weight: 500; padding: 0 .6rem 0 0; vertical-align: middle; position: sticky; left: 0; background: var(--paper); min-width: 4.6rem; }
 table.heat td { border-radius: .3rem; padding: .3rem .5rem; width: 9.2rem; min-width: 5.2rem; } table.heat small { display: block; opacity: .85; font-size: .75rem; }
 td.number small { display: block; color: var(--soft); font-size: .9em; } td.name { white-space: nowrap; }
+table.called { min-width: 34rem; } table.called th.half, table.called td.half { width: 40%; }
+.bar { display: flex; gap: 2px; height: 1.3rem; font-size: .8rem; line-height: 1.3rem; } .bar span { min-width: 0; overflow: hidden; text-align: center; border-radius: .2rem; }
 .key i { font-style: normal; white-space: nowrap; } .key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
 {% endblock %}
 {% block body %}
@@ -41,6 +43,13 @@ td.number small { display: block; color: var(--soft); font-size: .9em; } td.name
 <p class="soft small key">{{ w.alarm_key }}<i><span style="background: {{ shade(-1) }}"></span>{{ w.more }}</i><i><span style="background: {{ shade(1) }}"></span>{{ w.fewer }}</i></p>
 {{ heat(sense, "false_alarms") }}
 {% endfor %}
+{% if called %}
+<h2>{{ w.called }}</h2>
+<p class="soft small key">{{ w.called_key }}{% for word in words %}<i><span style="background: {{ word_shade[loop.index0] }}"></span>{{ w.verdicts[word] }}</i>{% endfor %}</p>
+<div class="wide"><table class="called"><tr><th>{{ w.alteration }}</th><th class="half">{{ w.real_clips }}</th><th class="half">{{ w.fake_clips }}</th></tr>
+{% for row in called %}<tr><td class="name">{{ name(row) }}</td>{% for counts in (row.called.real, row.called.fake) %}<td class="half"><div class="bar">{% for count in counts %}{% if count %}<span style="flex: {{ count }} 1 0; background: {{ word_shade[loop.index0] }}" title="{{ w.verdicts[words[loop.index0]] }}: {{ count }} / {{ counts | sum }}">{{ count }}</span>{% endif %}{% endfor %}</div></td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% endif %}
 <h2>{{ w.all }}</h2>
 <p class="soft small">{{ w.by_groups | format(table.groups_by) if table.groups_by else w.by_clips }}</p>
 <div class="wide"><table class="full"><tr><th>{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th>{{ w.sense }}</th>{% endif %}<th class="number">{{ w.clips }}</th><th class="number">AUC</th><th class="number">{{ w.alarms }}</th><th class="number">{{ w.hits }}</th></tr>
@@ -88,7 +97,13 @@ class Words:
     loudest: str
     steady: str
     count: str
+    called: str
+    called_key: str
+    real_clips: str
+    fake_clips: str
+    verdict: str
     senses: Mapping[str, str]
+    verdicts: Mapping[str, str]
     families: Mapping[str, str]
     levels: Mapping[str, str]  # whole levels, and words within levels that hold a number
 
@@ -122,6 +137,12 @@ ENGLISH = Words(
     loudest="False alarms rise most under %s: %s of real clips, a change of %s points.",
     steady="No alteration lowers the AUC, or raises false alarms, beyond chance.",
     count="%d of %d alterations lower the AUC beyond chance, %d raise false alarms; by luck alone about %.0f of each would.",
+    called="What the verdict says",
+    called_key="Clips that each verdict is given to. It dares less where a clip is unlike what training saw, and may leave it open.",
+    real_clips="real clips",
+    fake_clips="fake clips",
+    verdict="By the verdict: %d of %d real clips are called fake as they are; most, %d of %d, under %s. Of fakes %d of %d are called fake as they are.",
+    verdicts={"fake": "fake", "cannot tell": "cannot tell", "real": "no sign of forgery found"},
     senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "agreement"},
     families={
         "mp3": "MP3",
@@ -171,6 +192,12 @@ CHINESE = Words(
     loudest="误报率上升最多的是 %s：%s，变化 %s 个百分点。",
     steady="没有任何处理使 AUC 下降或误报率上升超出偶然范围。",
     count="%d / %d 种处理使 AUC 下降超出偶然范围，%d 种使误报率上升；仅凭偶然各约 %.0f 种。",
+    called="结论",
+    called_key="各结论对应的片段数。片段与训练所见不同时，结论更谨慎，也可能无法判断。",
+    real_clips="真实片段",
+    fake_clips="伪造片段",
+    verdict="按结论：未处理时 %d / %d 个真实片段被判为伪造；最多为 %d / %d（%s）。未处理时 %d / %d 个伪造片段被判为伪造。",
+    verdicts={"fake": "伪造", "cannot tell": "无法判断", "real": "未发现伪造迹象"},
     senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "音画一致"},
     families={
         "mp3": "MP3",
@@ -253,6 +280,9 @@ def as_html(table: StressTable, *, lang: str = "en") -> str:
         findings=findings(table, w),
         heat=heat,
         shade=_shade,
+        called=[row for row in table.rows if row.called is not None],
+        words=WORDS,
+        word_shade=[f"color-mix(in srgb, var(--{colour}) 40%, var(--card))" for colour in ("fake", "unsure", "real")],
         worse=is_worse,
         name=lambda row: w.unaltered if row.family == UNALTERED else _name(row, w),
         model=Path(table.model).name or table.model,
@@ -285,7 +315,18 @@ def findings(table: StressTable, w: Words = ENGLISH) -> list[str]:
         said.append(w.steady)
     if rows:
         said.append(w.count % (len(lower), len(rows), len(louder), 0.025 * len(rows)))
-    return said
+    return [*said, *_verdict_found(table, w)]
+
+
+def _verdict_found(table: StressTable, w: Words) -> list[str]:
+    """What the verdict says of the clips as they are, and where it accuses most real ones; nothing where the model gives none."""
+    plain = table.unaltered(OVERALL)
+    called = [(row, row.called) for row in table.altered(OVERALL) if row.called is not None and row.num_real]
+    if plain.called is None or not called:
+        return []
+    row, most = max(called, key=lambda pair: pair[1].real[0] / pair[0].num_real)
+    real, fake = plain.called.real, plain.called.fake
+    return [w.verdict % (real[0], plain.num_real, most.real[0], row.num_real, _name(row, w), fake[0], plain.num_fake)]
 
 
 def is_worse(row: StressRow) -> bool:

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.metrics.abstention import Verdict
 from ffdv.metrics.ranking import Groups, Numbers, tpr_at_fpr
 from ffdv.metrics.uncertainty import Difference, Estimate, Metric, bootstrap, compare, share_above
+from ffdv.records import FAKE, REAL
 from ffdv.sentences import Sentence
 
 FORMAT_VERSION = 1
 UNALTERED = "unaltered"
 OVERALL = "overall"  # the score itself, beside those of single senses
 _SENSES = {"voice": Sentence("voice"), "picture": Sentence("picture"), "agreement": Sentence("agreement")}
+WORDS: tuple[Verdict, ...] = ("fake", "cannot tell", "real")
 FEWEST = 5  # real and fake clips that a row needs before it has numbers
+
+
+@dataclass(frozen=True)
+class Called:
+    """What the verdict says of a row's clips: how many real and how many fake ones it calls each of WORDS.
+
+    Unlike the fixed threshold it may leave a clip open, and dares less where the clip is unlike what training saw.
+    """
+
+    real: tuple[int, int, int]
+    fake: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,8 @@ class StressRow:
 
     Counts are of clips scored both altered and unaltered; num_failed: scored unaltered, but not altered. AUC, share of reals
     called fake and share of fakes found at the fixed threshold, each with its interval and with its change against the same
-    clips unaltered (None in the row of the unaltered clips, and where there are too few).
+    clips unaltered (None in the row of the unaltered clips, and where there are too few). called: of the score's rows, where
+    the model gives verdicts.
     """
 
     family: str
@@ -45,6 +60,7 @@ class StressRow:
     auc_change: Difference | None = None
     false_alarms_change: Difference | None = None
     hits_change: Difference | None = None
+    called: Called | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,8 @@ class StressTable:
         """Columns of `cells`."""
         numbers = [f"{name}{end}" for name in ("auc", "false_alarms", "hits") for end in ("", "_low", "_high")]
         changes = [f"{name}_change{end}" for name in ("auc", "false_alarms", "hits") for end in ("", "_low", "_high")]
-        return ["family", "level", "sense", "num_real", "num_fake", "num_failed", *numbers, *changes]
+        called = [f"{of}_called_{word.replace(' ', '_')}" for of in ("real", "fake") for word in WORDS]
+        return ["family", "level", "sense", "num_real", "num_fake", "num_failed", *numbers, *changes, *called]
 
     def cells(self) -> list[list[str]]:
         """The table as text for a CSV; a number that is not there is empty."""
@@ -102,17 +119,22 @@ class StressTable:
                 )
                 for text in _three(number)
             ]
+            + ([""] * 2 * len(WORDS) if row.called is None else [str(number) for number in (*row.called.real, *row.called.fake)])
             for row in self.rows
         ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What was said of the chosen clips (n,) under each alteration: name → sense → scores (n,), NaN where there is none."""
+    """What was said of the chosen clips (n,) under each alteration: name → sense → scores (n,), NaN where there is none.
+
+    verdicts: name → one of WORDS for each clip (n,), "" where there is none.
+    """
 
     labels: npt.NDArray[np.int64]
     groups: Groups | None
     by_alteration: Mapping[tuple[str, str], Mapping[str, Numbers]]
+    verdicts: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
 
 def tabulate(answers: Answers, *, wanted: float, resamples: int) -> tuple[tuple[StressRow, ...], dict[str, float]]:
@@ -173,6 +195,8 @@ def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: floa
     labels = answers.labels[both]
     real, fake = np.bincount(labels, minlength=2).tolist()
     row = StressRow(*name, sense, real, fake, int((np.isfinite(before) & ~both).sum()))
+    if sense == OVERALL:
+        row = replace(row, called=_called(answers, name, both))
     if min(real, fake) < FEWEST:
         return row
     groups = None if answers.groups is None else [answers.groups[at] for at in np.flatnonzero(both).tolist()]
@@ -192,7 +216,21 @@ def _row(answers: Answers, name: tuple[str, str], sense: str, *, threshold: floa
             )
             for number, metric in metrics.items()
         }
-    return StressRow(row.family, row.level, sense, real, fake, row.num_failed, **numbers)  # type: ignore[arg-type]
+    return replace(row, **numbers)  # type: ignore[arg-type]
+
+
+def _called(answers: Answers, name: tuple[str, str], chosen: npt.NDArray[np.bool_]) -> Called | None:
+    """What the verdict says of the chosen clips; None where the model gives none."""
+    verdicts = answers.verdicts.get(name, ())
+    if not any(verdicts):
+        return None
+
+    def count(label: int) -> tuple[int, int, int]:
+        own = [verdicts[at] for at in np.flatnonzero(chosen & (answers.labels == label)).tolist()]
+        fake, undecided, real = (own.count(word) for word in WORDS)
+        return fake, undecided, real
+
+    return Called(count(REAL), count(FAKE))
 
 
 def _three(number: Estimate | Difference | None) -> Sequence[str]:
