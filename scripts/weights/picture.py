@@ -126,7 +126,7 @@ def seen_of(row: Row, work: Path) -> Seen | None:
     with np.load(kept, allow_pickle=False) as stored:
         parts = {name: stored[name] for name in stored.files}
     track = FaceTrack(0, *(parts[name] for name in ("seconds", "boxes", "landmarks", "scores", "crops")))
-    head = HeadTrack(*(parts[name] for name in ("head_seconds", "points", "face_change", "around_change")))
+    head = HeadTrack(*(parts[name] for name in ("head_seconds", "points", "face_change", "around_change", "colours")))
     width, height = parts["picture_size"].tolist()
     return Seen(track, head, (width, height))
 
@@ -137,7 +137,7 @@ def keep(seen: Seen, path: Path) -> None:
     track, head = seen.track, seen.head
     parts = {"seconds": track.seconds, "boxes": track.boxes, "landmarks": track.landmarks, "scores": track.scores}
     parts |= {"crops": track.crops, "head_seconds": head.seconds, "points": head.points}
-    parts |= {"face_change": head.face_change, "around_change": head.around_change}
+    parts |= {"face_change": head.face_change, "around_change": head.around_change, "colours": head.colours}
     temporary = path.with_name("part-" + path.name)
     np.savez(temporary, picture_size=np.array(seen.picture_size), **parts)
     temporary.replace(path)

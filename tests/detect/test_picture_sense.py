@@ -24,6 +24,7 @@ from ffdv.detect.picture_model import FAMILIES, NET_SIDE, WEIGHTS, PastedNet, re
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.errors import CheckpointError
 from ffdv.features.head import STEADY_POINTS, HeadTrack
+from ffdv.features.unison import NUM_PARTS
 from ffdv.records import FacesSeen, FaceTrack, Features, MediaFacts, PictureFacts
 
 PICTURE = PictureFacts(0, "h264", 256, 256, 25.0, "yuv420p", 0, 1.0, 0.0, 4.0, None, 100)
@@ -47,14 +48,17 @@ def a_track(number: int = 0, *, seconds: float = 3.0, side: float = 140.0, detai
     )
 
 
-def a_head(count: int = 75, *, tremble: float = 0.0) -> HeadTrack:
+def a_head(count: int = 75, *, tremble: float = 0.0, unison: float = 0.0) -> HeadTrack:
+    """tremble: pixels that the head jumps; unison: grey levels that all of its skin wavers together, each part by 1 alone."""
     rng = np.random.default_rng(0)
     shape = rng.normal(size=(len(STEADY_POINTS), 3)) * 40 + 128
     height = 6 * np.sin(np.arange(count) / 25 * 5)[:, None] + tremble * rng.normal(size=(count, 1))
     points = np.repeat(shape[None], count, axis=0)
     points[:, :, 1] += height
     changes = np.full(count, 2.0, np.float32)
-    return HeadTrack(np.arange(count) / 25, points.astype(np.float32), changes, changes / 8)
+    colours = 120 + rng.normal(size=(count, NUM_PARTS + 1, 3)) + unison * rng.normal(size=(count, 1, 3))
+    colours[:, NUM_PARTS] = 120  # a scene that stands still
+    return HeadTrack(np.arange(count) / 25, points.astype(np.float32), changes, changes / 8, colours.astype(np.float32))
 
 
 def looked(*tracks: FaceTrack, head: HeadTrack | None = None) -> Looked:
@@ -126,6 +130,14 @@ def test_motion_is_of_the_face_that_leads_and_a_trembling_head_speaks_for_a_came
     assert smooth.logit > rough.logit
     assert smooth.numbers["vote_motion"] > rough.numbers["vote_motion"]
     assert judged(a_track()).numbers["vote_motion"] == 0.0
+
+
+def test_a_face_whose_colours_waver_together_speaks_for_drawing() -> None:
+    filmed, drawn = judged(a_track(), head=a_head()), judged(a_track(), head=a_head(unison=3.0))
+
+    assert drawn.numbers["vote_unison"] > filmed.numbers["vote_unison"] + 1
+    assert drawn.logit > filmed.logit
+    assert judged(a_track()).numbers["vote_unison"] == 0.0
 
 
 @pytest.mark.parametrize("name", sorted({name for members in FAMILIES.values() for name, _ in members}))

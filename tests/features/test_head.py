@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ffdv.features.head import STEADY_POINTS, HeadTrack, HeadWatch, changes_about, head_numbers
 from ffdv.features.landmarks import FACE_OVAL, Mesh
+from ffdv.features.unison import NUM_PARTS
 from ffdv.records import Frame
 
 N = 75
@@ -25,7 +28,12 @@ def a_head(heights: np.ndarray, *, size: float = 60.0, nods: np.ndarray | None =
         points[k] = shape @ turn.T + [0, height, 0]
     changes = np.ones(len(heights), np.float32)
     seconds = np.arange(len(heights)) / 25
-    return HeadTrack(seconds, (points * size + 100).astype(np.float32), 2 * changes, changes)
+    return HeadTrack(seconds, (points * size + 100).astype(np.float32), 2 * changes, changes, skin(len(heights)))
+
+
+def skin(count: int) -> np.ndarray:
+    """Colours that stand still, and so tell nothing."""
+    return np.full((count, NUM_PARTS + 1, 3), 120, np.float32)
 
 
 def swaying() -> np.ndarray:
@@ -66,7 +74,7 @@ def test_a_head_in_sight_for_less_than_a_second_has_no_numbers() -> None:
     hidden = head.points.copy()
     hidden[::20] = np.nan
 
-    assert head_numbers(HeadTrack(head.seconds, hidden, head.face_change, head.around_change)) == {}
+    assert head_numbers(replace(head, points=hidden)) == {}
 
 
 def test_changes_are_told_apart_by_place() -> None:
@@ -106,10 +114,12 @@ def test_frames_pass_through_and_what_is_unseen_is_nan() -> None:
     assert np.isnan(head.face_change[:2]).all()
     assert head.face_change[2] == pytest.approx(10.0)
     assert (head.points[0] == mesh.points[list(STEADY_POINTS)]).all()
+    assert (head.colours[2] == 20).all()
+    assert np.isnan(head.colours[1]).all()
 
 
 def test_arrays_of_unequal_length_are_refused() -> None:
     nothing = np.zeros(2, np.float32)
 
     with pytest.raises(ValueError, match="differ in length"):
-        HeadTrack(np.zeros(3), np.zeros((3, 18, 3), np.float32), nothing, nothing)
+        HeadTrack(np.zeros(3), np.zeros((3, 18, 3), np.float32), nothing, nothing, skin(3))

@@ -3,6 +3,7 @@
     crops ─ portrait ─▶ surface: contrast of skin and mouth          ┐
     head 25 times a second ─▶ motion: smooth, not trembling           ├─ each z-scored on open clips, clipped ─ weighed sum ─▶ logit
                               stillness: nothing moves around the face ┤
+                              unison: it changes colour as one        ┤
     crops ─ net (ONNX) ─▶ pasted: where it is highest, how uneven     ┘
 
 Equal votes within a family, and few families: with some seventy open clips every fitted weight was worse on unseen methods than
@@ -33,10 +34,11 @@ FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "surface": (("skin_energy_2", 1), ("skin_energy_3", 1), ("mouth_energy_2", 1)),
     "motion": (("smoothness", 1), ("trembling", -1), ("nod_coupling", -1)),
     "stillness": (("stillness", -1),),
+    "unison": (("unison_light", 1), ("unison_red", 1), ("unison_blue", 1)),
     "pasted": (("net_high", 1), ("net_uneven", 1)),
 }
 # Chosen on development clips: flat from 0.3 to 1 for motion and stillness, from 1 to 2 for pasted (docs/log.md, 2026-11-27).
-WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "pasted": 1.5}
+WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "unison": 1.0, "pasted": 1.5}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""How a head moves, and how much changes in its face and around it, 25 times a second.
+"""How a head moves, how much changes in its face and around it, and the colours of its skin, 25 times a second.
 
-    frames, meshes ─▶ 18 points that speech hardly moves, change since the frame before in face and surroundings ─▶ HeadTrack
+    frames, meshes ─▶ 18 points that speech hardly moves, change since the frame before in face and surroundings, colours ─▶ HeadTrack
 
 A talking head that was drawn from one portrait moves smoothly while what lies around it stands still; a filmed one trembles
 with the camera, the neck and the compression, and its surroundings change with it.
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.landmarks import FACE_OVAL, Mesh
+from ffdv.features.unison import NUM_PARTS, part_colours, unison_numbers
 from ffdv.records import FloatArray, Frame, PixelArray
 
 # Bridge and tip of the nose, inner and outer corners of the eyes, forehead, temples and cheeks: bone, not lips.
@@ -31,17 +32,20 @@ AROUND = 1.35  # the surroundings begin at so many times the face's ellipse
 @dataclass(frozen=True)
 class HeadTrack:
     """One head over n frames: seconds (n,); points (n, 18, 3) float32, STEADY_POINTS in picture pixels, NaN where not in sight;
-    face_change and around_change (n,) float32, mean change since the frame before in grey levels, NaN where unknown.
+    face_change and around_change (n,) float32, mean change since the frame before in grey levels, NaN where unknown; colours
+    (n, 5, 3) float32 of parts of the skin and the edges (unison.part_colours), NaN where not in sight.
     """
 
     seconds: npt.NDArray[np.float64]
     points: FloatArray
     face_change: FloatArray
     around_change: FloatArray
+    colours: FloatArray
 
     def __post_init__(self) -> None:
         """Refuse arrays of unequal length."""
-        lengths = {len(self.seconds), len(self.points), len(self.face_change), len(self.around_change)}
+        parts = (self.seconds, self.points, self.face_change, self.around_change, self.colours)
+        lengths = {len(part) for part in parts}
         if len(lengths) != 1:
             raise ValueError(f"head track: arrays differ in length: {sorted(lengths)}")
 
@@ -52,7 +56,7 @@ class HeadTrack:
 
 
 class HeadWatch:
-    """Gathers a HeadTrack while frames pass by on their way to something else; 6 kB a second of clip.
+    """Gathers a HeadTrack while frames pass by on their way to something else; 7 kB a second of clip.
 
     watch = HeadWatch()
     for frame, mesh in watch.watched(follow_mesh(frames, track, face_mesh)): ...
@@ -63,6 +67,7 @@ class HeadWatch:
         self._seconds: list[float] = []
         self._points: list[FloatArray] = []
         self._changes: list[tuple[float, float]] = []
+        self._colours: list[FloatArray] = []
         self._before: Frame | None = None
 
     def watched(self, pairs: Iterable[tuple[Frame, Mesh | None]]) -> Iterator[tuple[Frame, Mesh | None]]:
@@ -75,7 +80,9 @@ class HeadWatch:
         """What was gathered."""
         changes = np.array(self._changes, np.float32).reshape(-1, 2)
         points = np.stack(self._points) if self._points else np.zeros((0, len(STEADY_POINTS), 3), np.float32)
-        return HeadTrack(np.array(self._seconds, np.float64), points, changes[:, 0].copy(), changes[:, 1].copy())
+        colours = np.stack(self._colours) if self._colours else np.zeros((0, NUM_PARTS + 1, 3), np.float32)
+        seconds = np.array(self._seconds, np.float64)
+        return HeadTrack(seconds, points, changes[:, 0].copy(), changes[:, 1].copy(), colours)
 
     def _look(self, frame: Frame, mesh: Mesh | None) -> None:
         before, self._before = self._before, frame
@@ -83,7 +90,9 @@ class HeadWatch:
         if mesh is None:
             self._points.append(np.full((len(STEADY_POINTS), 3), np.nan, np.float32))
             self._changes.append((math.nan, math.nan))
+            self._colours.append(np.full((NUM_PARTS + 1, 3), np.nan, np.float32))
             return
+        self._colours.append(part_colours(frame.pixels, mesh.points, mesh.eye_distance))
         self._points.append(mesh.points[list(STEADY_POINTS)])
         same_size = before is not None and before.pixels.shape == frame.pixels.shape
         outline = mesh.points[list(FACE_OVAL), :2]
@@ -119,7 +128,7 @@ def head_numbers(head: HeadTrack, *, fps: float = 25.0) -> dict[str, float]:
 
     smoothness: correlation of the head's speed up and down with itself two frames later, in [-1, 1]; trembling: log share of
     its movement above 6 Hz; nod_coupling: correlation of nodding with going up and down; stillness: log of the change
-    around the face against that in it.
+    around the face against that in it; and the numbers of unison.unison_numbers.
     """
     run = _longest_run(head.in_sight)
     if run[1] - run[0] < fps:
@@ -138,7 +147,7 @@ def head_numbers(head: HeadTrack, *, fps: float = 25.0) -> dict[str, float]:
         numbers["stillness"] = math.log(
             (float(np.median(around[known])) + 0.05) / (float(np.median(face[known])) + 0.05)
         )
-    return numbers
+    return numbers | unison_numbers(head.colours[run[0] : run[1]], fps=fps)
 
 
 def _shrunk_difference(before: PixelArray, after: PixelArray, step: int) -> FloatArray:
