@@ -57,7 +57,7 @@ PICTURES_A_CLIP = 10
 EPOCHS, TRIPLETS = 6, 8  # a batch: so many pictures, each real and forged twice
 HEAD_RATE, BODY_RATE = 2e-3, 4e-4
 VIEW_SIDE = 136  # pixels: what is trained on, cut out of NET_SIDE anywhere
-STATED_AUC = (0.75, 0.87)  # of all development clips: what a new training should reach (MODEL_CARD.md)
+STATED_AUC = (0.77, 0.89)  # of all development clips: what a new training should reach (MODEL_CARD.md)
 # Sites and methods that are reported together: single ones have two clips.
 KINDS = {"ffpp": "swaps, published", "dfdc": "swaps, published", "faceswap": "swaps, published"}
 KINDS |= {"reenact": "swaps, published", "selfmade": "swaps, made here"}
