@@ -36,7 +36,15 @@ from torch.nn import functional
 
 from ffdv.detect.looking import Look, LookSpec
 from ffdv.detect.picture import chosen_crops, face_numbers, face_side
-from ffdv.detect.picture_model import FAMILIES, FORMAT_VERSION, NET_SIDE, WEIGHTS, PastedNet, PictureWeights
+from ffdv.detect.picture_model import (
+    FAMILIES,
+    FORMAT_VERSION,
+    NET_SIDE,
+    USUAL_SHARE,
+    WEIGHTS,
+    PastedNet,
+    PictureWeights,
+)
 from ffdv.features.crops import Square, cut_square, face_square
 from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.head import HeadTrack, head_numbers
@@ -361,7 +369,7 @@ def numbers_of(seen: Seen, net: PastedNet) -> dict[str, float]:
 def fit_weights(
     numbers: Sequence[Mapping[str, float]], rows: Sequence[Row], sides: FloatArray, provenance: Mapping[str, Any]
 ) -> PictureWeights:
-    """Centre and spread over open clips, both classes alike, and the calibration on closed ones."""
+    """Centre and spread over open clips, both classes alike, the calibration on closed ones, and what is usual in all genuine ones."""
     opened = [k for k, row in enumerate(rows) if row.is_open]
     labels = np.array([row.label for row in rows])
     refuse_closed([rows[k] for k in opened])
@@ -373,11 +381,17 @@ def fit_weights(
         spread[name] = float(np.mean([part.std() for part in classes]))
         known = np.concatenate(classes)
         least[name], most[name] = float(known.min()), float(known.max())
-    weights = PictureWeights(centre, spread, least, most, 1.0, 0.0, float(sides[opened].min()), dict(provenance))
+    smallest = float(sides[opened].min())
+    unknown = (dict.fromkeys(FAMILIES, 0.0), [0.0] * len(FAMILIES))
+    weights = PictureWeights(centre, spread, least, most, 1.0, 0.0, smallest, *unknown, dict(provenance))
     closed = np.array([k for k, row in enumerate(rows) if not row.is_open])
     scores = np.array([weights.score(numbers[k]) for k in closed])
     fit = fit_platt(labels[closed], scores, fake_prior=0.5)
-    return replace(weights, slope=fit.slope, offset=fit.intercept)
+    votes = [weights.families(numbers[k]) for k in np.flatnonzero(labels == 0)]
+    usual = {name: float(np.quantile([vote[name] for vote in votes], USUAL_SHARE)) for name in FAMILIES}
+    beyond = np.array([sum(vote[name] > usual[name] for name in FAMILIES) for vote in votes])
+    as_many = [float((beyond >= count).mean()) for count in range(1, len(FAMILIES) + 1)]
+    return replace(weights, slope=fit.slope, offset=fit.intercept, usual=usual, as_many=as_many)
 
 
 def report(rows: Sequence[Row], numbers: Sequence[Mapping[str, float]], weights: PictureWeights) -> int:

@@ -85,6 +85,15 @@ def test_a_trace_of_forging_is_told_beside_its_sense() -> None:
     ]
 
 
+def test_what_speaks_for_a_suspicion_follows_it_and_decides_nothing() -> None:
+    judged = {"picture": replace(opinion("picture", 0.1), grounds=(Sentence("it wavers"),))}
+
+    word, reasons = decide(Fused(0.1, BAND, "picture"), BAND, judged, PLENTY)
+
+    assert word == "real"
+    assert [one.code for one in reasons] == ["sense_clear", "ground"]
+
+
 def test_a_clip_with_a_rare_trait_is_not_passed() -> None:
     judged = {"voice": replace(opinion("voice", 0.1), signs=(Sentence("it beats"),))}
     fused = Fused(0.1, BAND, "voice")

@@ -163,6 +163,25 @@ def test_no_number_decides_alone_and_the_score_is_finite(odd: dict[str, float]) 
     assert abs(score) < 2.5 * 2 * sum(WEIGHTS.values())
 
 
+def test_a_face_that_looks_forged_says_what_speaks_for_it_and_one_that_does_not_says_nothing() -> None:
+    forged = judged(a_track(detail=30.0), head=a_head(unison=6.0))
+    calm = judged(a_track(detail=3.0), head=a_head(tremble=2.0))
+
+    assert forged.probability > 0.5 > calm.probability
+    assert "of 5 measured traits lie beyond nine of ten genuine clips" in forged.grounds[0]
+    assert "change colour at the same moments" in forged.grounds[0]
+    assert calm.grounds == ()
+
+
+def test_what_is_usual_is_so_in_nine_of_ten_genuine_clips() -> None:
+    weights = shipped_weights()
+
+    assert weights.beyond(weights.centre) == ()
+    assert weights.beyond(numbers(unison_light=9.0, unison_red=9.0, unison_blue=9.0)) == ("unison",)
+    assert list(weights.as_many) == sorted(weights.as_many, reverse=True)
+    assert 0.1 <= weights.as_many[0] <= 0.5
+
+
 def test_small_dark_and_soft_faces_are_told_as_unlike_what_taught() -> None:
     dark = a_track(side=60.0)
     dark = replace(dark, crops=(dark.crops // 12).astype(np.uint8))
@@ -201,6 +220,7 @@ def test_weights_of_another_kind_are_refused() -> None:
         ({"version": 9}, "version 9"),
         ({"centre": {}}, "lack"),
         ({"slope": float("inf")}, "no number"),
+        ({"usual": {}}, "usual"),
         ({"more": 1}, "no picture weights"),
     ):
         with pytest.raises(CheckpointError, match=words):

@@ -278,6 +278,7 @@ def decide(
     for name, one in ranked:
         told.append(Reason(SAID[leaning(one.probability)], {"sense": name, "p": one.probability}))
         told += [Reason("sign", {"sense": name, "text": text}) for text in one.signs]
+        told += [Reason("ground", {"sense": name, "text": text}) for text in one.grounds]
     outside = [
         Reason("outside", {"sense": name, "text": text})
         for name, one in counting(fused, judged).items()

@@ -22,7 +22,7 @@ from ffdv.features.head import head_numbers
 from ffdv.features.portrait import NUMBERS, landmarks_in_crops, portrait_numbers
 from ffdv.metrics.calibration import sigmoid
 from ffdv.records import FacesSeen, FaceTrack, FloatArray
-from ffdv.sentences import Sentence
+from ffdv.sentences import Sentence, joined
 
 SPAN_SECONDS = 1.0
 CROPS_A_SPAN = 4  # looked at; the next four tell the same
@@ -34,6 +34,16 @@ MOST_FACES = 6  # the most prominent ones of a piece
 DARKEST = 30.0  # grey levels of a face on average
 SMALL_SHARE = 0.6  # of the smallest face that taught: below it a face is unlike them
 CLEARLY = 0.5  # of a number's spread beyond what open clips showed
+
+
+# What a vote beyond the usual says, for a reader.
+TRAITS: Mapping[str, Sentence] = {
+    "surface": Sentence("skin and mouth are rich in contrast, as in the portraits that generators learn from"),
+    "motion": Sentence("the head moves smoothly, without the trembling of a filmed one"),
+    "stillness": Sentence("what lies around the face hardly changes with it"),
+    "unison": Sentence("forehead, cheeks and nose change colour at the same moments, more than the scene does"),
+    "pasted": Sentence("a network finds a seam or redrawn skin in a part of the face"),
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ class PictureSense:
             activation=np.asarray(sigmoid(face.maps[worst]), np.float32),
             track_id=face.track.track_id,
             outside=self._outside(face),
+            grounds=self._grounds(face),
             numbers={**{f"vote_{name}": vote for name, vote in votes.items()}, "faces": float(len(faces)), **motion},
             activation_seconds=float(face.seconds[worst]),
             track_probabilities={one.track.track_id: float(p) for one, p in zip(faces, chances, strict=True)},
@@ -141,6 +152,20 @@ class PictureSense:
         if max(low, high) > CLEARLY:
             told.append(Sentence("the face is harsher or noisier than the faces in training"))
         return tuple(told)
+
+    def _grounds(self, face: _Face) -> tuple[Sentence, ...]:
+        """What lies beyond nine of ten genuine clips in a face that looks forged, in one sentence."""
+        beyond = self._weights.beyond(face.numbers)
+        if face.logit < 0 or not beyond:
+            return ()
+        told = Sentence(
+            "{count} of {total} measured traits lie beyond nine of ten genuine clips ({percent:.0f} % of these have as many): {traits}",
+            count=len(beyond),
+            total=len(FAMILIES),
+            percent=100 * self._weights.as_many[len(beyond) - 1],
+            traits=joined([TRAITS[name] for name in beyond]),
+        )
+        return (told,)
 
     def _beyond(self, numbers: Mapping[str, float], name: str) -> float:
         """How far a number lies beyond what open clips showed, in its spread; below 0 under the least."""

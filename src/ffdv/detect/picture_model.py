@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,15 @@ FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "pasted": (("net_high", 1), ("net_uneven", 1)),
 }
 # Chosen on development clips: flat from 0.3 to 1 for motion and stillness, from 1 to 2 for pasted (docs/log.md, 2026-11-27).
+USUAL_SHARE = 0.9
 WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "unison": 1.0, "pasted": 1.5}
 
 
 @dataclass(frozen=True)
 class PictureWeights:
     """centre, spread: of each number over open clips; slope, offset: from the sum of families to the logit, by development clips;
-    least, most: range of each number over open clips, for what lies outside. smallest_side: of the faces seen, pixels.
+    least, most: range of each number over open clips, for what lies outside. smallest_side: of the faces seen, pixels. usual: below
+    it lies each family's vote in USUAL_SHARE of genuine development clips; as_many: the share of these with 1, 2 ... families beyond it.
     """
 
     centre: Mapping[str, float]
@@ -54,6 +56,8 @@ class PictureWeights:
     slope: float
     offset: float
     smallest_side: float
+    usual: Mapping[str, float]
+    as_many: Sequence[float]
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -62,12 +66,23 @@ class PictureWeights:
         for part in (self.centre, self.spread, self.least, self.most):
             if not needed <= set(part):
                 raise CheckpointError(f"picture weights lack {', '.join(sorted(needed - set(part)))}; run make weights")
+        if set(self.usual) != set(FAMILIES) or len(self.as_many) != len(FAMILIES):
+            raise CheckpointError("picture weights do not say what is usual for each family; run make weights")
         if min(self.spread[name] for name in needed) <= 0 or not math.isfinite(self.slope + self.offset):
             raise CheckpointError("picture weights hold a spread of 0 or a slope that is no number; run make weights")
 
     def families(self, numbers: Mapping[str, float]) -> dict[str, float]:
         """Each family's vote, about 0 for an average open clip; a family without a finite number votes 0."""
         return {name: self._vote(name, numbers) for name in FAMILIES}
+
+    def beyond(self, numbers: Mapping[str, float]) -> tuple[str, ...]:
+        """The families whose votes lie beyond those of USUAL_SHARE of genuine clips, the heaviest first."""
+        votes = {name: WEIGHTS[name] * vote for name, vote in self.families(numbers).items()}
+        return tuple(
+            name
+            for name in sorted(votes, key=lambda one: -votes[one])
+            if votes[name] > WEIGHTS[name] * self.usual[name]
+        )
 
     def score(self, numbers: Mapping[str, float]) -> float:
         """The weighed sum of the families."""

@@ -76,7 +76,8 @@ class SenseOpinion:
     span's stop, its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
     seems by itself, by track_id; activation_seconds: which moment of the deciding face the activation belongs to. outside: why the
     clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. signs: single traits that hardly
-    any genuine clip shows, one plain sentence each. numbers: what else it measured, by name.
+    any genuine clip shows, one plain sentence each. grounds: what speaks for a forgery where it suspects one, the same. numbers:
+    what else it measured, by name.
     """
 
     sense: SenseName
@@ -88,6 +89,7 @@ class SenseOpinion:
     track_id: int | None = None
     outside: tuple[Sentence, ...] = ()
     signs: tuple[Sentence, ...] = ()
+    grounds: tuple[Sentence, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     activation_hz: tuple[float, float] = (0.0, 8000.0)
     activation_seconds: float | None = None

@@ -73,6 +73,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
+    "ground": ("What speaks for it ({sense}): {text}.", "依据（{sense}）：{text}。"),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
