@@ -22,13 +22,14 @@ from stand_ins import stand_in_detector
 from ffdv.app.show_scan import summary_lines
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
-from ffdv.detect.scan import ScanJob, clips_of, page_name, page_of, scan, scan_clips
+from ffdv.detect.scan import ScanJob, clips_of, page_of, scan, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.scores import read_scores
 from ffdv.detect.senses import SenseOpinion
 from ffdv.detect.shipped_scores import score_shipped
+from ffdv.detect.told import base_of, page_name, told_of
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, RecipeError
+from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
 from ffdv.media.write import write_media
 from ffdv.records import Samples
 
@@ -170,6 +171,102 @@ def test_a_file_that_changes_while_it_is_looked_at_gets_no_verdict(
 
     assert reason.startswith("the file changed while it was looked at")
     assert not scanning.is_done(clip, tmp_path / "out", plan)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_page_never_holds_a_file_that_was_put_in_the_clips_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.0)
+    (tmp_path / "secret").write_bytes(b"TOP-SECRET" * 30)
+    asked = scanning._request(scanning.Clip("clip.mp4", clip), job(None))
+
+    class Swapped(Detector):
+        def judge(self, path: Path | str, **how: Any) -> Verdict:
+            verdict = stand_in_detector().judge(path, **how)
+            Path(path).unlink()
+            Path(path).symlink_to(tmp_path / "secret")
+            return verdict
+
+    monkeypatch.setattr(scanning, "shipped_detector", lambda: Swapped(()))
+    scan(clip, out=tmp_path / "out")
+
+    (page,) = (tmp_path / "out" / "clips").glob("*.html")
+    assert "<video" not in page.read_text(encoding="utf-8")
+    told = told_of("clip.mp4", tmp_path / "out")
+    assert told is not None
+    assert told.request == asked  # the JSON tells of the file that was judged, so the other one is not taken for done
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_report_from_before_pages_had_long_names_goes_on(folder: Path, tmp_path: Path) -> None:
+    scanned(folder, job(tmp_path / "out"))
+    for path in (tmp_path / "out" / "clips").iterdir():
+        name, digest = path.stem.rsplit("-", 1)
+        path.rename(path.with_name(f"{name}-{digest[:8]}{path.suffix}"))
+    before = sorted((tmp_path / "out" / "clips").iterdir())
+
+    again = scanned(folder, job(tmp_path / "out"))
+    scan(folder / "quiet.wav", out=tmp_path / "out")
+
+    assert again.resumed == 3
+    assert sorted((tmp_path / "out" / "clips").iterdir()) == before
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert all(f'"clips/{path.name}"' in index for path in before if path.suffix != ".json")
+
+
+def test_names_that_once_shared_a_page_have_each_their_verdict(tmp_path: Path) -> None:
+    names = {"a  !=+b.wav", "a % ,=b.wav"}
+    (tmp_path / "data").mkdir()
+    for name in names:
+        write_media(tmp_path / "data" / name, sound=voice(1.2))
+
+    summary = scanned(tmp_path / "data", job(tmp_path / "out"))
+    scores, _ = score_shipped(tmp_path / "data", out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
+
+    assert {clip.name for clip in summary.clips} == {score.name for score in scores} == names
+    assert len({clip.page for clip in summary.clips}) == 2
+
+
+def test_what_a_stranger_laid_into_a_report_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "out" / "clips"
+    clips.mkdir(parents=True)
+    scanned(folder, job(tmp_path / "out"))
+    ours = json.loads(base_of("quiet.wav", tmp_path / "out").with_suffix(".json").read_text(encoding="utf-8"))
+    (clips / "deep.json").write_text('{"schema": "ffdv.scan/1", "x": ' + "[" * 100_000)
+    (clips / "twin.json").write_text(json.dumps(ours))
+    (clips / f"{page_name('other.wav')}.json").write_text(json.dumps({**ours, "name": "other.wav", "senses": []}))
+    (clips / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(clips / "pipe.json")
+
+    again = scanned(folder, job(tmp_path / "out"))
+
+    assert again.resumed == 3
+    assert sorted(score.name for score in read_scores(tmp_path / "out" / "scores.csv")) == sorted(
+        [*NAMES, "broken.mp4"]
+    )
+
+
+def test_predict_takes_no_results_from_a_folder_that_it_did_not_make(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted").mkdir()
+
+    def planted(*_: object, **how: Any) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(scanning, "run_parts", planted)
+        with pytest.raises(KeyboardInterrupt):
+            score_shipped(folder, out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
+    (kept,) = tmp_path.glob(".s.csv.*.scans")
+    assert kept.stat().st_mode & 0o777 == 0o700
+    kept.rename(tmp_path / "planted" / "kept")
+    kept.symlink_to(tmp_path / "planted" / "kept")
+
+    with pytest.raises(SubmissionError, match="is a link"):
+        score_shipped(folder, out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
 
 
 @pytest.mark.usefixtures("shipped")
@@ -319,7 +416,7 @@ def test_names_of_pages_are_plain_and_never_shared() -> None:
         assert page.isascii()
         assert page.replace("-", "").replace(".", "").replace("_", "").isalnum()
         assert not page.startswith((".", "-"))
-        assert len(page) < 80
+        assert len(page) < 100
 
 
 def test_json_has_every_field_that_its_description_names_and_no_other(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, data_hash, r
 from ffdv.data.shards import INDEX_NAME, Shards, open_shards
 from ffdv.detect.judges import Held, Judge, find_judge, hold
 from ffdv.detect.network import Network
+from ffdv.detect.own_files import own_folder
 from ffdv.detect.scores import SENSES, format_score
 from ffdv.detect.stress_page import write_pages
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
@@ -84,7 +85,7 @@ def stress(
     ]
     work = _StressPart(judge, chosen, clips.shards, folder, max_seconds, seed)
     work = work.inside(folder / f".stress-{_fingerprint(work, items)[:16]}")
-    work.folder.mkdir(parents=True, exist_ok=True)
+    own_folder(work.folder)
     todo = [part for part in parts if not work.path(part.number).is_file()]
     tally = ProgressTally(len(items), len(items) - sum(len(part.items) for part in todo), progress)
     patience = SECONDS_PER_SCORE * (1 + len(chosen))
