@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from ffdv.errors import SubmissionError
 
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), East Asian full-width forms included.
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+MOST_TABLE_BYTES = 200_000_000  # a million clips with long names
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,18 @@ class Table:
 def read_table(path: Path | str, *, what: str) -> Table:
     """Read a CSV with a header; a byte order mark is dropped and blank lines are skipped. `what` names it in errors.
 
-    Raises SubmissionError when there is no such file, it is not UTF-8, it has no header, or a row is longer than that.
+    Raises SubmissionError when there is no such file (a pipe or a device is none), it is larger than MOST_TABLE_BYTES, it is not
+    UTF-8, it has no header, or a row is longer than that.
     """
     path = Path(path)
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise SubmissionError(f"{what} {path.name!r} is not a regular file; give a CSV table")
+        if facts.st_size > MOST_TABLE_BYTES:
+            raise SubmissionError(
+                f"{what} {path.name!r} is larger than {MOST_TABLE_BYTES} bytes, so it is hardly a table of clips; check the path"
+            )
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header, rows = _parse(stream)
     except OSError as error:
