@@ -19,10 +19,10 @@ import pytest
 from face_clips import RATE, voice, write_clip
 from stand_ins import stand_in_detector
 
-from ffdv.app.show_scan import summary_lines
+from ffdv.app.show_scan import show_summary, summary_lines
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
-from ffdv.detect.scan import ScanJob, clips_of, page_of, scan, scan_clips
+from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.scores import read_scores
 from ffdv.detect.senses import SenseOpinion
@@ -373,6 +373,26 @@ def test_one_file_gives_its_verdict_and_a_page_that_holds_it(tmp_path: Path) -> 
     (page,) = (tmp_path / "out" / "clips").glob("*.html")
     assert 'src="data:video/mp4;base64,' in page.read_text(encoding="utf-8")
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_a_list_gives_a_summary_however_long_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "scan_clips", lambda clips, *_, **__: ScanSummary(tuple(clips), None, 0, 0.0))
+
+    for names in (NAMES[:1], NAMES[:2]):
+        found = scan([folder / name for name in names])
+        assert isinstance(found, ScanSummary)
+        assert [clip.name for clip in found.clips] == list(names)
+
+
+def test_what_a_terminal_leaves_out_is_said_to_be_in_the_list_that_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tuple(scanning.ScannedClip(f"{number}.mp4", "ok", "fake", 0.9) for number in range(25))
+
+    for out, said in ((None, "--out 文件夹 会列出全部"), (tmp_path, "index.html 列出全部")):
+        show_summary(ScanSummary(clips, out, 0, 1.0), "zh")
+        shown = capsys.readouterr().out
+        assert f"……另有 5 段；{said}" in shown
 
 
 @pytest.mark.usefixtures("shipped")

@@ -91,7 +91,7 @@ def scan(
 ) -> Verdict | ScanSummary:
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
-    data: a media file; or a folder, a table of clips, or several of these. out: a folder for pages, JSON and scores.csv. lang:
+    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder for pages, JSON and scores.csv. lang:
     "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when not given.
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
@@ -100,7 +100,9 @@ def scan(
     """
     speech = language(lang)
     if not 0 < max_minutes < math.inf:
-        raise RecipeError(f"max_minutes (--max-minutes) must be a positive number, got {max_minutes:g}")
+        raise RecipeError(
+            Sentence("max_minutes (--max-minutes) must be a positive number, got {minutes:g}", minutes=max_minutes)
+        )
     _refuse_nothing(data, out)
     job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
     single = _single_file(data)
@@ -256,17 +258,17 @@ def _refuse_nothing(data: object, out: object) -> None:
     if isinstance(data, bytes) or not all(
         isinstance(item, Path) or (isinstance(item, str) and item.strip()) for item in items
     ):
-        raise ManifestError(f"nothing to scan: data must be a path, or several, not {data!r:.60}")
+        shown = f"{data!r:.60}"
+        raise ManifestError(Sentence("nothing to scan: data must be a path, or several, not {data}", data=shown))
     if isinstance(out, str) and not out.strip():
-        raise RecipeError("out (--out) is an empty name; give a folder for the pages")
+        raise RecipeError(Sentence("out (--out) is an empty name; give a folder for the pages"))
 
 
 def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
-    """The one media file that was asked for; None when it is more, or a table."""
-    items = [data] if isinstance(data, (str, Path)) else list(data)
-    if len(items) != 1:
+    """The one media file that was asked for; None when it is a list, a folder or a table."""
+    if not isinstance(data, (str, Path)):
         return None
-    path = Path(items[0])
+    path = Path(data)
     try:
         folder = path.is_dir()
     except (OSError, ValueError) as error:  # a name that no file system takes
@@ -289,7 +291,7 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
     """All that is to be scanned. Raises ManifestError when there is nothing."""
     items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
     if not items:
-        raise ManifestError("nothing to scan; give a file, a folder or a table of clips")
+        raise ManifestError(Sentence("nothing to scan; give a file, a folder or a table of clips"))
     clips: dict[str, Clip] = {}
     unusable: dict[str, str] = {}
     skipped: list[str] = []
@@ -304,7 +306,7 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
         except ManifestError as error:
             if len(items) == 1:
                 raise
-            unusable[str(item)] = str(error)
+            unusable[str(item)] = error.args[0]
             continue
         for clip in corpus.clips:
             if clip.path in seen:
@@ -329,10 +331,14 @@ def _folder(out: Path | None) -> Iterator[Path]:
             (Path(folder) / CLIPS).mkdir()
             yield Path(folder)
         return
+    if out.is_file():
+        raise SubmissionError(Sentence("{out}: is a file; give a folder for the pages (--out report)", out=out))
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SubmissionError(f"cannot write into {out}: {error.strerror or error}") from error
+        why = foreign(error.strerror or error)
+        told = Sentence("cannot write into {folder} ({why}); give another folder (--out)", folder=out, why=why)
+        raise SubmissionError(told) from error
     yield out
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffdv.errors import SubmissionError
+from ffdv.sentences import Sentence, foreign
 
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), East Asian full-width forms included.
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
@@ -98,7 +99,7 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     return path
 
 
@@ -109,9 +110,13 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> SubmissionError:
+    return SubmissionError(Sentence("cannot write {path}: {why}", path=path, why=foreign(error.strerror or error)))
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
