@@ -70,7 +70,7 @@ def stress(
     has not seen by default; limit: so many clips at most, half of them fake, drawn by seed; max_seconds: of each clip;
     false_alarms: the share at which the threshold is fixed on unaltered clips; lang: of the page, en or zh.
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
-    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError.
+    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError, SubmissionError.
     """
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
@@ -94,7 +94,7 @@ def stress(
     said = _read_answers(items, [work.path(part.number) for part in parts])
     rows, thresholds = tabulate(said.answers, wanted=false_alarms, resamples=resamples)
     table = StressTable(
-        model="the detector of this package" if model is None else str(model),
+        model=Sentence("the detector of this package") if model is None else str(model),
         data=str(data),
         part=drawn,
         wanted=false_alarms,
