@@ -22,6 +22,16 @@ def test_a_name_is_text_and_never_markup() -> None:
     assert "<b>" in page
 
 
+def test_no_name_moves_the_cursor_of_who_prints_the_page_or_turns_a_line_round() -> None:
+    name = "red\x1b[31m \u202egnp\x07.mp4"
+
+    page = render(PAGE, name=name, piece=drawn("<b>{{ name }}</b>\n", name=name + "\n\t视频 é 😀"))
+
+    assert not set(page) & set("\x1b\x07\u202e")
+    assert page.count("red\\x1b[31m \\u202egnp\\x07.mp4") == 3
+    assert "\n\t视频 é 😀</b>" in page
+
+
 def test_a_page_fetches_nothing_and_says_so_to_the_browser() -> None:
     page = render(PAGE, name="a", piece="")
 

@@ -8,6 +8,7 @@ anything. A page with a script of its own names that script's hash in {% block p
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,21 @@ SHELL = """<!doctype html>
 """
 
 
+# What moves a terminal's cursor, turns a line's direction round, or is no character at all; tabs and line ends are none of it.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(value: object) -> object:
+    r"""A value as templates show it: control and direction characters of a text are written out; markup is left as it is.
+
+    >>> visible("red" + chr(27) + "[31m"), visible(chr(0x202E) + "gnp.mp4"), visible(0.5)
+    ('red\\x1b[31m', '\\u202egnp.mp4', 0.5)
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], value)
+
+
 def page_style() -> str:
     """The style sheet, as text for a <style> element."""
     return files("ffdv").joinpath("page.css").read_text(encoding="utf-8")
@@ -66,6 +82,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=DictLoader({"page": SHELL}),
         autoescape=True,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,

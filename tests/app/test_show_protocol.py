@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ffdv.app.show_protocol import show_crossval
+from ffdv.app.console import progress_bar
+from ffdv.app.show_protocol import follow_folds, show_crossval
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Estimate
-from ffdv.training.crossval import CrossvalRow, CrossvalTable
+from ffdv.training.crossval import CrossvalProgress, CrossvalRow, CrossvalTable
 from ffdv.training.crossval_page import _label
+from ffdv.training.engine import Progress
 
 
 def row(num_groups: int) -> CrossvalRow:
@@ -25,3 +27,12 @@ def test_an_interval_over_few_people_is_marked_and_said_to_be_too_short(
     assert ("cannot be relied on" in " ".join(shown.split())) == marked
     assert ("*" in shown) == marked
     assert _label(row(num_groups)).endswith(" *") == marked
+
+
+def test_a_held_out_group_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    training = Progress("step", 1, 1, 1, 1, 0.0, 0.0, 0.0)
+
+    with progress_bar("crossval") as bar:
+        follow_folds(bar)(CrossvalProgress(1, 2, "[b]fold\x1b[31m", training))
+
+    assert "fold 1/2: [b]fold\\x1b[31m held out" in capsys.readouterr().err

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ffdv.app.console import show_audit
 from ffdv.data import audit_words
 from ffdv.data.audit import audit, audit_table, compare_tables, fact_columns
 from ffdv.data.audit_page import as_html
-from ffdv.data.audit_words import REMEDIES, shortcut_of
+from ffdv.data.audit_words import REMEDIES, shortcut_of, with_unit
 from ffdv.data.near_copies import SOUND_BITS, near_copies
 from ffdv.data.probe_models import joint_results
 from ffdv.data.probe_table import Fingerprints, ProbeTable, table_from_shards
@@ -21,6 +22,7 @@ from ffdv.data.probe_tests import separation_test, shuffled_labels
 from ffdv.errors import ManifestError, RecipeError
 from ffdv.metrics.ranking import roc_auc
 from ffdv.records import Clip, Samples
+from ffdv.sentences import worded
 
 Columns = dict[str, np.ndarray]
 
@@ -411,6 +413,33 @@ def test_the_page_is_chinese_when_asked_for() -> None:
     assert not re.search(r"\b(the|clips|label|away)\b", re.sub(r"<style.*?</style>|<[^>]*>", "", page, flags=re.DOTALL))
     with pytest.raises(RecipeError, match="en, zh"):
         as_html(report, lang="xx")
+
+
+def test_no_model_unit_or_heading_is_english_for_a_chinese_reader(capsys: pytest.CaptureFixture[str]) -> None:
+    report = audit_table(encoder_tag(clean_table(0)), data="语料")
+
+    show_audit(report, lang="zh")
+    shown = capsys.readouterr().out
+    page = as_html(report, lang="zh")
+
+    assert {result.model for result in report.joint} == {"logistic regression", "gradient boosting"}
+    for text in (shown, page):
+        assert not re.search(r"logistic|boosting|grey|bytes|better|found\b(?!\")|\bfact\b", visible_text(text))
+    assert "AUC，取较好的方向" in shown
+    assert "好于随机" in shown
+    assert "<td>逻辑回归</td>" in page
+    assert "<td>梯度提升</td>" in page
+    for name, said in (
+        ("picture_change_levels", "灰度 12.5"),
+        ("container_size_bytes", "12.5 字节"),
+        ("sound_duration_seconds", "12.5 秒"),
+    ):
+        assert worded(with_unit(name, 12.5), "zh") == said
+    assert worded(with_unit("sound_duration_seconds", 0.5), "zh") == "500 毫秒"
+
+
+def visible_text(text: str) -> str:
+    return re.sub(r"<style.*?</style>|<[^>]*>", "", text, flags=re.DOTALL)
 
 
 # ---- on files

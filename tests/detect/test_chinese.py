@@ -81,6 +81,49 @@ def test_one_file_that_cannot_be_used_ends_in_a_chinese_line(tmp_path: Path) -> 
     assert json.loads(machine.stdout)["reason"].startswith("无法作为声音或视频读取（数据无效）")
 
 
+def refused(*arguments: object) -> str:
+    """The line in which a request that cannot be carried out ends, for a Chinese reader."""
+    told = CliRunner().invoke(app, ["scan", *map(str, arguments), "--lang", "zh", "--workers", "1"])
+    assert told.exit_code == 2, told.output
+    return told.output.strip()
+
+
+def test_a_request_that_cannot_be_carried_out_ends_in_a_chinese_line(tmp_path: Path) -> None:
+    clip = write_media(tmp_path / "clip.wav", sound=voice(1.2))
+    tables = {
+        "no-file-column.csv": "title,target\nclip.wav,1\n",
+        "no-row.csv": "video_name,target\nnowhere.wav,1\n../clip.wav,0\n",
+        "header-alone.csv": "video_name,target\n",
+        "blank.csv": "\n",
+        "no-header.csv": "clip.wav,1\n",
+        "semicolons.csv": "video_name;target\nclip.wav;1\n",
+        "twice.csv": "video_name,a,a\nclip.wav,1,2\n",
+        "quotes.csv": 'video_name,target\n"clip.wav,1\n',
+    }
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "gbk.csv").write_bytes("video_name,target\n视频.mp4,1\n".encode("gbk"))
+    (tmp_path / "utf16.csv").write_text("video_name,target\n", encoding="utf-16")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "notes.doc").touch()
+    (tmp_path / "scores.csv").touch()
+
+    said = {name: refused(tmp_path / name) for name in (*tables, "gbk.csv", "utf16.csv", "empty", "papers")}
+    said["a file to write into"] = refused(clip, "--out", tmp_path / "scores.csv")
+    said["below a file"] = refused(clip, "--out", tmp_path / "scores.csv" / "report")
+    said["no minutes"] = refused(clip, "--max-minutes", 0)
+
+    for name, line in said.items():
+        assert line.startswith("错误："), name
+        # a table's own columns stand in it as they are
+        shown = line.replace(str(tmp_path), "").replace("video_name,target", "").replace("CSV UTF-8", "")
+        assert english_sentences([shown]) == [], line
+    assert "：是空文件夹；请给出" in said["empty"]
+    assert "没有一行可用（缺少文件 1，在数据文件夹之外 1）：第 2 行：'nowhere.wav'：" in said["no-row.csv"]
+    assert "scores.csv：是文件；请给出存放页面的文件夹" in said["a file to write into"]
+
+
 def test_the_finder_of_english_finds_it() -> None:
     page = "<p>声音：the sound is noisy</p><p title='one two three'>aac, 16000 Hz, 1 ch</p><script>let it be</script>"
 

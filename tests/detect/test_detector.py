@@ -19,7 +19,7 @@ from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scores import read_scores
-from ffdv.errors import CheckpointError, ManifestError
+from ffdv.errors import CheckpointError, ManifestError, SubmissionError
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.metrics.calibration import Calibration
@@ -167,6 +167,21 @@ def test_a_stopped_job_goes_on_where_it_was(
     assert summary.resumed >= 1
     assert summary.scores == fresh.scores
     assert (tmp_path / "scores.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+
+
+def test_scores_are_not_taken_from_a_folder_that_somebody_else_laid(corpus: Path, net: Path, tmp_path: Path) -> None:
+    def stop(_: ClipsProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(corpus, model=net, out=tmp_path / "scores.csv", workers=1, progress=stop)
+    (kept,) = tmp_path.glob(".scores.csv.*.parts")
+    assert kept.stat().st_mode & 0o777 == 0o700
+    kept.rename(tmp_path / "planted")
+    kept.symlink_to(tmp_path / "planted")
+
+    with pytest.raises(SubmissionError, match="is a link or a file where results are kept"):
+        predict(corpus, model=net, out=tmp_path / "scores.csv", workers=1)
 
 
 def test_clips_that_came_or_changed_since_a_stop_leave_the_other_scores(

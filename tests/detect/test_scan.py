@@ -19,16 +19,17 @@ import pytest
 from face_clips import RATE, voice, write_clip
 from stand_ins import stand_in_detector
 
-from ffdv.app.show_scan import summary_lines
+from ffdv.app.show_scan import show_summary, summary_lines
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
-from ffdv.detect.scan import ScanJob, clips_of, page_name, page_of, scan, scan_clips
+from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.scores import read_scores
 from ffdv.detect.senses import SenseOpinion
 from ffdv.detect.shipped_scores import score_shipped
+from ffdv.detect.told import base_of, page_name, told_of
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, RecipeError
+from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
 from ffdv.media.write import write_media
 from ffdv.records import Samples
 
@@ -173,6 +174,102 @@ def test_a_file_that_changes_while_it_is_looked_at_gets_no_verdict(
 
 
 @pytest.mark.usefixtures("shipped")
+def test_a_page_never_holds_a_file_that_was_put_in_the_clips_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.0)
+    (tmp_path / "secret").write_bytes(b"TOP-SECRET" * 30)
+    asked = scanning._request(scanning.Clip("clip.mp4", clip), job(None))
+
+    class Swapped(Detector):
+        def judge(self, path: Path | str, **how: Any) -> Verdict:
+            verdict = stand_in_detector().judge(path, **how)
+            Path(path).unlink()
+            Path(path).symlink_to(tmp_path / "secret")
+            return verdict
+
+    monkeypatch.setattr(scanning, "shipped_detector", lambda: Swapped(()))
+    scan(clip, out=tmp_path / "out")
+
+    (page,) = (tmp_path / "out" / "clips").glob("*.html")
+    assert "<video" not in page.read_text(encoding="utf-8")
+    told = told_of("clip.mp4", tmp_path / "out")
+    assert told is not None
+    assert told.request == asked  # the JSON tells of the file that was judged, so the other one is not taken for done
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_report_from_before_pages_had_long_names_goes_on(folder: Path, tmp_path: Path) -> None:
+    scanned(folder, job(tmp_path / "out"))
+    for path in (tmp_path / "out" / "clips").iterdir():
+        name, digest = path.stem.rsplit("-", 1)
+        path.rename(path.with_name(f"{name}-{digest[:8]}{path.suffix}"))
+    before = sorted((tmp_path / "out" / "clips").iterdir())
+
+    again = scanned(folder, job(tmp_path / "out"))
+    scan(folder / "quiet.wav", out=tmp_path / "out")
+
+    assert again.resumed == 3
+    assert sorted((tmp_path / "out" / "clips").iterdir()) == before
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert all(f'"clips/{path.name}"' in index for path in before if path.suffix != ".json")
+
+
+def test_names_that_once_shared_a_page_have_each_their_verdict(tmp_path: Path) -> None:
+    names = {"a  !=+b.wav", "a % ,=b.wav"}
+    (tmp_path / "data").mkdir()
+    for name in names:
+        write_media(tmp_path / "data" / name, sound=voice(1.2))
+
+    summary = scanned(tmp_path / "data", job(tmp_path / "out"))
+    scores, _ = score_shipped(tmp_path / "data", out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
+
+    assert {clip.name for clip in summary.clips} == {score.name for score in scores} == names
+    assert len({clip.page for clip in summary.clips}) == 2
+
+
+def test_what_a_stranger_laid_into_a_report_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "out" / "clips"
+    clips.mkdir(parents=True)
+    scanned(folder, job(tmp_path / "out"))
+    ours = json.loads(base_of("quiet.wav", tmp_path / "out").with_suffix(".json").read_text(encoding="utf-8"))
+    (clips / "deep.json").write_text('{"schema": "ffdv.scan/1", "x": ' + "[" * 100_000)
+    (clips / "twin.json").write_text(json.dumps(ours))
+    (clips / f"{page_name('other.wav')}.json").write_text(json.dumps({**ours, "name": "other.wav", "senses": []}))
+    (clips / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(clips / "pipe.json")
+
+    again = scanned(folder, job(tmp_path / "out"))
+
+    assert again.resumed == 3
+    assert sorted(score.name for score in read_scores(tmp_path / "out" / "scores.csv")) == sorted(
+        [*NAMES, "broken.mp4"]
+    )
+
+
+def test_predict_takes_no_results_from_a_folder_that_it_did_not_make(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted").mkdir()
+
+    def planted(*_: object, **how: Any) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(scanning, "run_parts", planted)
+        with pytest.raises(KeyboardInterrupt):
+            score_shipped(folder, out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
+    (kept,) = tmp_path.glob(".s.csv.*.scans")
+    assert kept.stat().st_mode & 0o777 == 0o700
+    kept.rename(tmp_path / "planted" / "kept")
+    kept.symlink_to(tmp_path / "planted" / "kept")
+
+    with pytest.raises(SubmissionError, match="is a link"):
+        score_shipped(folder, out=tmp_path / "s.csv", workers=1, make=stand_in_detector)
+
+
+@pytest.mark.usefixtures("shipped")
 def test_single_files_of_one_name_have_each_the_page_that_is_told(tmp_path: Path) -> None:
     for name in ("aa", "bb"):
         (tmp_path / name).mkdir()
@@ -278,6 +375,26 @@ def test_one_file_gives_its_verdict_and_a_page_that_holds_it(tmp_path: Path) -> 
     assert (tmp_path / "out" / "index.html").is_file()
 
 
+def test_a_list_gives_a_summary_however_long_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "scan_clips", lambda clips, *_, **__: ScanSummary(tuple(clips), None, 0, 0.0))
+
+    for names in (NAMES[:1], NAMES[:2]):
+        found = scan([folder / name for name in names])
+        assert isinstance(found, ScanSummary)
+        assert [clip.name for clip in found.clips] == list(names)
+
+
+def test_what_a_terminal_leaves_out_is_said_to_be_in_the_list_that_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tuple(scanning.ScannedClip(f"{number}.mp4", "ok", "fake", 0.9) for number in range(25))
+
+    for out, said in ((None, "--out 文件夹 会列出全部"), (tmp_path, "index.html 列出全部")):
+        show_summary(ScanSummary(clips, out, 0, 1.0), "zh")
+        shown = capsys.readouterr().out
+        assert f"……另有 5 段；{said}" in shown
+
+
 @pytest.mark.usefixtures("shipped")
 def test_requests_that_make_no_sense_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="en, zh"):
@@ -319,7 +436,7 @@ def test_names_of_pages_are_plain_and_never_shared() -> None:
         assert page.isascii()
         assert page.replace("-", "").replace(".", "").replace("_", "").isalnum()
         assert not page.startswith((".", "-"))
-        assert len(page) < 80
+        assert len(page) < 100
 
 
 def test_json_has_every_field_that_its_description_names_and_no_other(tmp_path: Path) -> None:

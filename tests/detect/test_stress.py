@@ -19,10 +19,11 @@ from ffdv.augment.alterations import FAMILIES
 from ffdv.detect import judges
 from ffdv.detect.judges import DetectorJudge, find_judge, hold, write_held
 from ffdv.detect.judging import Detector
+from ffdv.detect.own_files import own_folder
 from ffdv.detect.stress import _SHIPPED, Item, _choose, _first_failure, _limited, _StressPart, stress
 from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, Answers, StressTable, tabulate
-from ffdv.errors import CheckpointError, ManifestError, RecipeError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError, SubmissionError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import Clip, Samples
@@ -241,6 +242,37 @@ def test_clips_of_one_class_are_refused(tmp_path: Path, tone: Samples) -> None:
         stress(model=write_loudness_net(tmp_path / "net.onnx"), data=tmp_path / "labels.csv", out=tmp_path / "out")
 
 
+def test_clips_without_labels_that_were_never_prepared_are_not_to_be_prepared_again(
+    tmp_path: Path, tone: Samples
+) -> None:
+    (tmp_path / "clips").mkdir()
+    write_media(tmp_path / "clips" / "a.wav", sound=tone)
+
+    with pytest.raises(ManifestError, match="no clip has a label; give its folder a label table") as caught:
+        stress(model=write_loudness_net(tmp_path / "net.onnx"), data=tmp_path / "clips", out=tmp_path / "out")
+
+    assert "prepare" not in str(caught.value)
+
+
+def test_results_are_not_taken_from_a_folder_that_somebody_else_laid(corpus: Path, tmp_path: Path) -> None:
+    settings = {"model": write_loudness_net(tmp_path / "net.onnx"), "data": corpus, "only": ("gain",), "workers": 1}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "planted").mkdir()
+    made: list[Path] = []
+
+    def laid_before(path: Path) -> Path:
+        made.append(path)
+        path.symlink_to(tmp_path / "planted")
+        return own_folder(path)
+
+    with pytest.MonkeyPatch.context() as swapped:
+        swapped.setattr("ffdv.detect.stress.own_folder", laid_before)
+        with pytest.raises(SubmissionError, match="is a link"):
+            stress(out=tmp_path / "out", **settings)  # type: ignore[arg-type]
+
+    assert made[0].parent == tmp_path / "out"
+
+
 def test_clips_that_a_run_was_trained_on_are_left_out(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -320,6 +352,8 @@ def test_the_shipped_detector_comes_with_a_warning_of_what_it_may_have_seen(
     table = stress(data=corpus, out=tmp_path / "out", only=("gain",), limit=16, resamples=50)
 
     assert "trained on" in table.warnings[0]
+    assert "本软件包自带的检测器" in as_html(table, lang="zh")
+    assert "the detector of this package" in as_html(table)
     assert table.unaltered(OVERALL).auc.value == 1.0
 
 

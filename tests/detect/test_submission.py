@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ffdv.detect import tables
 from ffdv.detect.scores import read_scores, write_scores
 from ffdv.detect.submission import submit
 from ffdv.detect.tables import guard_formula, unguard_formula
@@ -83,6 +85,31 @@ def test_columns_beside_name_and_value_are_kept(tmp_path: Path, scores: Path) ->
     assert rows_of(summary.out) == [["id", "y_pred", "video_name", "phase"], ["7", "0.25", "a.mp4", "2"]]
 
 
+def test_an_honest_template_comes_back_as_it_is_but_for_the_scores(tmp_path: Path, scores: Path) -> None:
+    text = "id,video_name,y_pred,offset,note\n-7,a.mp4,{},-0.5,a=b\n+8,c.mp4,{},+1e-3,-\n9,b.mp4,{},,\n"
+    template = tmp_path / "template.csv"
+    template.write_bytes(text.format("", "", "").encode())
+
+    summary = submit(scores=scores, template=template, out=tmp_path / "submit.csv")
+
+    assert summary.out.read_bytes() == text.format("0.25", "0.5", "0.5").encode()
+
+
+def test_a_pipe_or_a_device_is_no_table(
+    tmp_path: Path, template: Path, scores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+
+    with pytest.raises(SubmissionError, match=r"'pipe\.csv' is not a regular file"):
+        submit(scores=tmp_path / "pipe.csv", template=template, out=tmp_path / "o.csv")
+    with pytest.raises(SubmissionError, match=r"'endless\.csv' is not a regular file"):
+        submit(scores=scores, template=tmp_path / "endless.csv", out=tmp_path / "o.csv")
+    monkeypatch.setattr(tables, "MOST_TABLE_BYTES", 10)
+    with pytest.raises(SubmissionError, match="larger than 10 bytes"):
+        submit(scores=scores, template=template, out=tmp_path / "o.csv")
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.dictionaries(
@@ -122,6 +149,8 @@ def test_every_submission_is_the_left_join(
         ("video_name,y_pred\n,0.2\na.mp4,\n", "''.* in line 2"),
         ("video_name,y_pred\n=HYPERLINK(1),\n", "start like a formula"),
         ("video_name,y_pred\n-2+3+cmd|' /C calc'!A0,\n", "start like a formula"),
+        ('video_name,y_pred,note\na.mp4,,"=HYPERLINK(""http://x"",1)"\n', "run as a formula.*in line 2"),
+        ("video_name,y_pred,@SUM(1)\na.mp4,,\n", "'@SUM.1.' in the header"),
         ('video_name,y_pred\n"new\nline.mp4",\na.mp4,\n', "control characters"),
     ],
 )

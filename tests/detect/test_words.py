@@ -12,9 +12,20 @@ from stand_ins import stand_in_detector
 
 from ffdv.detect.fusion import Fused
 from ffdv.detect.judging import CAUTION, asked_band
-from ffdv.detect.senses import SenseOpinion, nobody_speaks
+from ffdv.detect.senses import SenseAbsent, SenseOpinion, nobody_speaks
 from ffdv.detect.verdict import Reason, Verdict
-from ffdv.detect.words import CUE_WORDS, LANGUAGES, UNITS_ZH, WORDS, how_sure, note_text, reasons, say, unit_word
+from ffdv.detect.words import (
+    CUE_WORDS,
+    LANGUAGES,
+    UNITS_ZH,
+    WORDS,
+    how_sure,
+    missing,
+    note_text,
+    reasons,
+    say,
+    unit_word,
+)
 from ffdv.features.cues import CUE_KINDS
 from ffdv.features.voice_activity import SpeechHeard
 from ffdv.metrics.abstention import AbstentionBand
@@ -128,6 +139,23 @@ def test_lips_and_speech_are_spoken_of_as_a_pair(verdict: Verdict) -> None:
         "Lips and speech show no clear mismatch (20 %).", "The voice seems forged rather than not (90 %).",
     )  # fmt: skip
     assert reasons(replace(verdict, reasons=told), "zh")[0] == "口型与语音没有明显的不相配（20 %）。"
+
+
+def test_a_sentence_names_what_is_looked_at_and_not_what_would_be_found(verdict: Verdict) -> None:
+    """ "Lip mismatch was not judged" is true; "unlike what taught (lip mismatch)" reads as if it had been found."""
+    absent = SenseAbsent("agreement", "no_sound", Sentence("there is no sound to compare the lips with"))
+    strange = {"sense": "agreement", "text": Sentence("several people are in sight, so that lips which do not fit may be those of a listener")}  # fmt: skip
+    told = replace(
+        verdict,
+        opinions={"agreement": absent},
+        notes=(),
+        reasons=(Reason("absent", {"sense": "agreement"}), Reason("outside", strange), Reason("sign", strange)),
+    )
+
+    for lang, name in (("en", "match of lips and sound"), ("zh", "声画一致性")):
+        said = [*reasons(told, lang), *missing(told, lang)]
+        assert len(said) == 4
+        assert all(name in text and say("agreement", lang) not in text for text in said)
 
 
 def test_what_is_outside_is_worded_within_its_reason(verdict: Verdict) -> None:

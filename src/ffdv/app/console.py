@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ffdv.sentences import STOPS, language, worded
+from ffdv.sentences import STOPS, Sentence, language, worded
 
 if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
     from ffdv.app.doctor import Check
@@ -241,8 +241,10 @@ def show_audit(report: AuditReport, *, lang: str = "en") -> None:
     for sentence in report.sentences:
         say(worded(sentence, lang) + STOPS[language(lang)])
     if report.facts:
-        rows = [(fact.name, fact.auc, "found" if fact.found else "") for fact in report.facts[:MANY]]
-        table(("fact", "AUC, the better way [95 % interval]", ""), rows)
+        found = worded(Sentence("found"), lang)
+        rows = [(fact.name, fact.auc, found if fact.found else "") for fact in report.facts[:MANY]]
+        headings = Sentence("fact"), Sentence("AUC, the better way [95 % interval]")
+        table((*(worded(heading, lang) for heading in headings), ""), rows)
 
 
 def show_run(summary: RunSummary) -> None:

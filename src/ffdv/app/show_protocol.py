@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
-from ffdv.app.console import err, follow_training, say, table, warn
+from ffdv.app.console import err, follow_training, printable, say, table, warn
 from ffdv.metrics.uncertainty import FEW, Estimate
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def follow_folds(bar: Progress) -> Callable[[CrossvalProgress], None]:
     def show(now: CrossvalProgress) -> None:
         if now.fold not in begun:
             begun.add(now.fold)
-            err.print(f"fold {now.fold}/{now.folds}: {now.name} held out" if now.folds > 1 else now.name, markup=False)
+            err.print(printable(f"fold {now.fold}/{now.folds}: {now.name} held out" if now.folds > 1 else now.name))
         told(now.training)
 
     return show

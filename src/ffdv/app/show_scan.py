@@ -68,7 +68,8 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
         console.table(headings, rows, right=headings[2:])
     judged = len(summary.clips) - len(summary.failures)
     if judged > len(rows):
-        console.say(say("more_clips", lang, count=judged - len(rows)))
+        code = "more_clips" if summary.out is None else "more_clips_listed"
+        console.say(say(code, lang, count=judged - len(rows)))
     for clip in summary.failures[: console.MANY]:
         console.warn(f"{clip.name}{COLONS[lang]}{clip.reason}", label=say("note_label", lang))
     for text in summary.skipped:

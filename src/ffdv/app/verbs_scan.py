@@ -41,7 +41,7 @@ def scan(
     from ffdv.detect.scan_json import as_text, failure_json, verdict_json
     from ffdv.detect.verdict import Verdict
     from ffdv.detect.words import COLONS, say
-    from ffdv.errors import MediaError
+    from ffdv.errors import FfdvError, MediaError
     from ffdv.memory import leave_imports_alone
     from ffdv.sentences import LANGUAGES, Lang, worded
 
@@ -50,7 +50,12 @@ def scan(
     with console.progress_bar("scan") as bar:
         try:
             result = scan_clips(
-                data, out=out, lang=lang, workers=workers, max_minutes=max_minutes, progress=console.follow_clips(bar)
+                data[0] if len(data) == 1 else data,
+                out=out,
+                lang=lang,
+                workers=workers,
+                max_minutes=max_minutes,
+                progress=console.follow_clips(bar),
             )
         except MediaError as error:
             if as_json:
@@ -61,6 +66,9 @@ def scan(
                 reason = f"{error.path}{COLONS[speech]}{worded(error.reason, speech)}"
                 console.say_error(reason, label=say("error_label", speech))
             raise typer.Exit(1) from None
+        except FfdvError as error:
+            console.say_error(worded(error.args[0], speech), label=say("error_label", speech))
+            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             console.warn(say("stopped" if out is None else "stopped_resumes", speech), label="")
             raise typer.Exit(130) from None

@@ -6,6 +6,7 @@ It lies in data/ beside the audit, because it draws that one value and nothing e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ PAGE = """{% extends "page" %}
 {% if report.joint %}
 <h2>{{ w.together }}</h2>
 <div class="wide"><table><tr><th>{{ w.model }}</th><th>{{ w.auc_people if report.groups_by else w.auc_clips }}</th><th></th></tr>
-{% for result in report.joint %}<tr{% if result.found %} class="found"{% endif %}><td>{{ result.model }}</td><td class="number">{{ result.auc }}</td><td>{{ bar(result.auc) }}</td></tr>{% endfor %}
+{% for result in report.joint %}<tr{% if result.found %} class="found"{% endif %}><td>{{ worded(result.model, lang) }}</td><td class="number">{{ result.auc }}</td><td>{{ bar(result.auc) }}</td></tr>{% endfor %}
 </table></div>
 {% endif %}
 {% if report.facts %}
@@ -159,7 +160,7 @@ def as_html(report: AuditReport, *, lang: str = "en") -> str:
         worded=worded,
         report=report,
         bar=_bar,
-        level=_level,
+        level=partial(_level, lang=lang),
         ranges=_ranges,
     )
 
@@ -215,10 +216,11 @@ def _ranges(fact: Fact) -> Any:
     return drawn(RANGES, rows=rows)
 
 
-def _level(fact: Fact, spread: Spread) -> str:
+def _level(fact: Fact, spread: Spread, *, lang: str) -> str:
     if not spread.num_known:
         return ""
-    return f"{spread.mean:.0%}" if fact.is_word else with_unit(fact.name, spread.median)
+    level = f"{spread.mean:.0%}" if fact.is_word else with_unit(fact.name, spread.median)
+    return worded(level, lang) if isinstance(level, Sentence) else level
 
 
 def _plain(text: str) -> str:

@@ -79,8 +79,6 @@ _FAMILIES: tuple[tuple[str, Shortcut], ...] = (
 
 UNKNOWN = Shortcut(Sentence("a fact of its own"), "")
 
-_UNITS = {"seconds": "s", "db": "dB", "hz": "Hz", "bytes": "bytes", "levels": "grey levels"}
-
 
 def shortcut_of(name: str) -> Shortcut:
     """The family of a probe by its name.
@@ -97,7 +95,7 @@ def shortcut_of(name: str) -> Shortcut:
 
 
 def with_unit(name: str, value: float) -> str:
-    """A probe's value as people read it.
+    """A probe's value as people read it; a sentence where the unit is a word.
 
     >>> with_unit("sound_trailing_silence_seconds", 0.023), with_unit("sound_bit_rate", 128300.0)
     ('23 ms', '128.3 kbit/s')
@@ -106,10 +104,16 @@ def with_unit(name: str, value: float) -> str:
     """
     if name.endswith("_bit_rate"):
         return f"{value / 1000:.5g} kbit/s"
-    unit = "Hz" if name == "sound_rate" else _UNITS.get(name.rsplit("_", 1)[-1], "")
-    if unit == "s" and abs(value) < 1.0:
-        return f"{value * 1000:.3g} ms"
-    return f"{value:.6g} {unit}".strip() if unit in ("Hz", "bytes") else f"{value:.4g} {unit}".strip()
+    kind = "hz" if name == "sound_rate" else name.rsplit("_", 1)[-1]
+    if kind == "seconds":
+        if abs(value) < 1.0:
+            return Sentence("{value:.3g} ms", value=value * 1000)
+        return Sentence("{value:.4g} s", value=value)
+    if kind == "bytes":
+        return Sentence("{value:.6g} bytes", value=value)
+    if kind == "levels":
+        return Sentence("{value:.4g} grey levels", value=value)
+    return f"{value:.6g} Hz" if kind == "hz" else f"{value:.4g}{' dB' * (kind == 'db')}"
 
 
 def strength(auc: float) -> Sentence:

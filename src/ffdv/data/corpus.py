@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,13 +103,3 @@ def forged_seconds(groups: Mapping[str, str]) -> Seconds | None:
         else:
             joined.append((start, stop))
     return tuple(joined)
-
-
-def count_problems(problems: Iterable[Problem]) -> str:
-    """How many of each kind, most frequent first, for one line of a summary.
-
-    >>> count_problems([Problem("missing", ""), Problem("label", ""), Problem("missing", "")])
-    '2 missing, 1 label'
-    """
-    counts = Counter(problem.kind for problem in problems)
-    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())

@@ -11,6 +11,7 @@ from pathlib import Path
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.sources import challenge, folder, table
 from ffdv.errors import ManifestError
+from ffdv.sentences import Sentence
 
 __all__ = ["Corpus", "Problem", "load_corpus", "load_every_clip"]
 
@@ -25,7 +26,10 @@ def load_corpus(data: Path | str) -> Corpus:
         return _load_single(path)
     if not path.is_dir():
         raise ManifestError(
-            f"{path}: no such file or folder; give the challenge's folder, a label table or a folder of clips"
+            Sentence(
+                "{path}: no such file or folder; give the challenge's folder, a label table or a folder of clips",
+                path=path,
+            )
         )
     return _load_labelled(path) or folder.load_folder(path)
 

@@ -18,6 +18,7 @@ from ffdv.data.probe_tests import centred_ranks, shuffled_labels
 from ffdv.errors import ExtraMissing
 from ffdv.metrics.ranking import Indices, Numbers, Truths
 from ffdv.metrics.uncertainty import Estimate, delong
+from ffdv.sentences import Sentence
 
 FOLDS = 5
 # Two models share the 1 % of error that the single facts' tests leave them: 2.81 deviations above chance.
@@ -28,13 +29,14 @@ MOST_CLIPS = 20_000
 # The logistic regression's penalty, 1 / C, and the ridge that shrinks as much: a logistic curve is a quarter as steep.
 PENALTY = 3.0
 RIDGE = 4.0 * PENALTY
+LINEAR, BOOSTED = Sentence("logistic regression"), Sentence("gradient boosting")
 
 
 @dataclass(frozen=True)
 class JointResult:
     """A model on all facts: AUC over clips whose groups it was not fitted on, and whether that is above chance."""
 
-    model: str
+    model: Sentence
     auc: Estimate
     found: bool
 
@@ -60,14 +62,14 @@ def joint_results(columns: Numbers, fake: Truths, group: Indices, *, seed: int =
         chance = _chance(ranks, fake, group, division)
         results = []
         for name, model in models.items():
-            table = ranks if name == "logistic regression" else np.where(known > 0, ranks, np.nan)
+            table = ranks if name == LINEAR else np.where(known > 0, ranks, np.nan)
             scores = _unseen_scores(model, table, fake, division)
             estimate = _widened(delong(fake, scores, groups=group), chance.inflation)
             results.append(JointResult(name, estimate, estimate.value > 0.5 + DEVIATIONS_NEEDED * chance.deviation))
     return tuple(results)
 
 
-def _models(seed: int) -> dict[str, Any]:
+def _models(seed: int) -> dict[Sentence, Any]:
     try:
         from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.linear_model import LogisticRegression
@@ -76,7 +78,7 @@ def _models(seed: int) -> dict[str, Any]:
     boosting = HistGradientBoostingClassifier(
         max_iter=50, max_leaf_nodes=8, min_samples_leaf=10, early_stopping=False, random_state=seed
     )
-    return {"logistic regression": LogisticRegression(C=1 / PENALTY, max_iter=300), "gradient boosting": boosting}
+    return {LINEAR: LogisticRegression(C=1 / PENALTY, max_iter=300), BOOSTED: boosting}
 
 
 Division = tuple[tuple[Indices, Indices], ...]

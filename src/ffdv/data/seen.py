@@ -24,19 +24,23 @@ from ffdv.sentences import Sentence
 PARTS_NAME = "parts.csv"
 # Of the clips' names so many stand in a run's parts: it is the run's corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
-LABEL_CURE = "give its folder a label table (label.csv: video_name,target) and run ffdv prepare again, which decodes nothing twice"
+TABLE_CURE = "give its folder a label table (label.csv: video_name,target)"
+LABEL_CURE = f"{TABLE_CURE} and run ffdv prepare again, which decodes nothing twice"
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """What choosing needs of clips: names, labels (n,) of {0, 1, -1 unknown}, usable (n,) and the corpus's splits; where they lie."""
+    """What choosing needs of clips: names, labels (n,) of {0, 1, -1 unknown}, usable (n,) and the corpus's splits; where they lie, and
+    how they get labels.
+    """
 
     names: Sequence[str]
     labels: npt.NDArray[np.int64]
     usable: npt.NDArray[np.bool_]
     splits: Sequence[str | None]
     where: Path
+    cure: str = LABEL_CURE
 
     @classmethod
     def of_shards(cls, shards: Shards) -> Self:
@@ -48,7 +52,7 @@ class LabelledClips:
         """All clips of a corpus that was not prepared."""
         labels = [UNKNOWN_LABEL if clip.label is None else clip.label for clip in corpus.clips]
         names, splits = [clip.name for clip in corpus.clips], [clip.split for clip in corpus.clips]
-        return cls(names, np.array(labels, np.int64), np.ones(len(names), np.bool_), splits, corpus.root)
+        return cls(names, np.array(labels, np.int64), np.ones(len(names), np.bool_), splits, corpus.root, TABLE_CURE)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | 
     else:
         chosen = ChosenClips(labelled, Sentence("all labelled clips"))
     if (clips.labels < 0).all():
-        raise ManifestError(f"{clips.where}: no clip has a label; {LABEL_CURE}")
+        raise ManifestError(f"{clips.where}: no clip has a label; {clips.cure}")
     if len(chosen.rows) == 0:
         raise ManifestError(f"{clips.where}: no labelled clip in {chosen.part}; nothing to evaluate")
     trained_on = int((parts[chosen.rows] == "train").sum())

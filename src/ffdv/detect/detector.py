@@ -16,6 +16,7 @@ from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.detect.network import Network, find_network
+from ffdv.detect.own_files import own_folder
 from ffdv.detect.scorers import SCORERS
 from ffdv.detect.scores import write_scores
 from ffdv.detect.tables import write_whole
@@ -70,7 +71,7 @@ def predict(
     Network(network)  # a model that cannot be used is told at once, not by every clip
     corpus = load_every_clip(data)
     folder = target.with_name(f".{target.name}.{_fingerprint(data, network)[:16]}.parts")
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     # Clips that came, went or changed since a job was stopped leave what was said of the others as it is.
     asked = [_Asked(clip, _state_of(clip)) for clip in corpus.clips]
     known = _known(folder)

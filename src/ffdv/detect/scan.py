@@ -2,18 +2,15 @@
 
     file                        ─▶ Verdict
     folder, table, several      ─▶ ScanSummary, and in `out`:
-        index.html  scores.csv  clips/NAME-1a2b3c4d.html  .json  .jpg
+        index.html  scores.csv  clips/NAME-<digest>.html  .json  .jpg
 
 A clip's JSON is written last, so a clip that has one is done: a scan that was stopped goes on when it is started again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +26,13 @@ from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_pa
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
+from ffdv.detect.own_files import WatchedFile, own_folder
 from ffdv.detect.report import Linked, clip_page, data_link, thumbnail
-from ffdv.detect.scan_json import SCHEMA, as_text, failure_json, verdict_json
+from ffdv.detect.scan_json import failure_json, verdict_json
 from ffdv.detect.scores import write_scores
 from ffdv.detect.senses import SENSES
 from ffdv.detect.tables import write_whole
+from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import ManifestError, MediaError, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
@@ -44,7 +43,6 @@ SECONDS_PER_MINUTE = 90.0
 LEAST_TIMEOUT_SECONDS = 900.0
 # A clip up to this size lies inside its page, which can then be passed on alone; in a batch pages link to their clips.
 MOST_INSIDE_BYTES = 4_000_000
-CLIPS = "clips"
 Make = Callable[[], Detector]
 
 
@@ -93,7 +91,7 @@ def scan(
 ) -> Verdict | ScanSummary:
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
-    data: a media file; or a folder, a table of clips, or several of these. out: a folder for pages, JSON and scores.csv. lang:
+    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder for pages, JSON and scores.csv. lang:
     "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when not given.
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
@@ -102,18 +100,27 @@ def scan(
     """
     speech = language(lang)
     if not 0 < max_minutes < math.inf:
-        raise RecipeError(f"max_minutes (--max-minutes) must be a positive number, got {max_minutes:g}")
+        raise RecipeError(
+            Sentence("max_minutes (--max-minutes) must be a positive number, got {minutes:g}", minutes=max_minutes)
+        )
     _refuse_nothing(data, out)
+    job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
     single = _single_file(data)
     if single is not None:
-        verdict = shipped_detector().judge(single, max_minutes=max_minutes)
-        if out is not None:
-            _write_single(verdict, Path(out), speech, max_minutes)
-        return verdict
+        return _scan_single(single, job)
     clips, problems, skipped = clips_of(data)
-    job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
     summary = scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
     return replace(summary, skipped=tuple(worded(text, speech) for text in skipped))
+
+
+def _scan_single(path: Path, job: ScanJob) -> Verdict:
+    """One file's verdict, written where the job says; it is watched from before it is judged until it lies in its page."""
+    watched = WatchedFile.of(path)
+    asked = {} if watched is None else _request(Clip(_readable(path.name), path), job)
+    verdict = shipped_detector().judge(path, max_minutes=job.max_minutes)
+    if job.out is not None:
+        _write_single(verdict, job, watched=watched, asked=asked)
+    return verdict
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ def scan_clips(
     """Scan clips in worker processes; unusable: further inputs that have no file to look at, with the reason."""
     began = time.monotonic()
     job.make().senses()  # weights that cannot be used are told at once, not by every clip
+    if job.out is None and job.keep is not None:
+        own_folder(job.keep)
     with _folder(job.out or job.keep) as folder:
         clips = [apart(clip, folder) for clip in clips]
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
@@ -152,7 +161,7 @@ def scan_clips(
                 tally.take(report)
         except KeyboardInterrupt:
             if job.out is not None:  # what is done is worth a list
-                told = [(clip, _told_of(clip, folder)) for clip in clips]
+                told = [(clip, told_of(clip.name, folder)) for clip in clips]
                 done = [clip for clip, its in told if its is not None and _is_of(its, clip, job)]
                 _write_lists([_read_back(clip, folder, job) for clip in done], job.out, job.lang)
             raise
@@ -198,9 +207,8 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     if _request(clip, job) != asked:
         changed = Sentence("the file changed while it was looked at; scan it again")
         return _write_failure(clip, folder, job, changed, code="changed")
-    _write_verdict(
-        verdict, clip, folder, job, media=_relative_link(clip.path, folder / CLIPS, verdict) if pages else None
-    )
+    media = _relative_link(clip.path, folder / CLIPS, verdict) if pages else None
+    _write_verdict(verdict, clip, folder, job, asked=asked, media=media)
     return ""
 
 
@@ -209,19 +217,19 @@ def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
 
     One that failed is tried again: it may have been the machine.
     """
-    told = _told_of(clip, folder)
-    return told is not None and told.get("status") != "failed" and _is_of(told, clip, job)
+    told = told_of(clip.name, folder)
+    return told is not None and told.status != "failed" and _is_of(told, clip, job)
 
 
-def _is_of(told: Mapping[str, Any], clip: Clip, job: ScanJob) -> bool:
+def _is_of(told: Told, clip: Clip, job: ScanJob) -> bool:
     """Whether a JSON tells of this clip as it is now, asked as now, wherever it lies."""
-    return {**told.get("request", {}), "file": None} == {**_request(clip, job), "file": None}
+    return {**told.request, "file": None} == {**_request(clip, job), "file": None}
 
 
 def apart(clip: Clip, folder: Path) -> Clip:
     """The clip, under its whole path where the report holds another file of its name that is still there."""
-    told = _told_of(clip, folder)
-    before = (told or {}).get("request", {}).get("file")
+    told = told_of(clip.name, folder)
+    before = None if told is None else told.file
     path = _whole_path(clip)
     if before is None or before == path or not Path(before).is_file():
         return clip
@@ -229,18 +237,12 @@ def apart(clip: Clip, folder: Path) -> Clip:
 
 
 def _whole_path(clip: Clip) -> str:
-    return str(clip.path.resolve()).encode("utf-8", "backslashreplace").decode()
+    return _readable(str(clip.path.resolve()))
 
 
-def page_name(name: str) -> str:
-    """A file name, without suffix, for the pages of a clip, whatever its own name holds; different clips never share one.
-
-    >>> page_name("a b/<i>.mp4")
-    'a-b-i-.mp4-c93be707'
-    """
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip(".-_")[:60].rstrip(".-_")
-    return f"{plain}-{digest}" if plain else digest
+def _readable(name: str) -> str:
+    """A file's name as text: bytes that are none are shown with backslashes, the path keeps them."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 @cache
@@ -256,17 +258,17 @@ def _refuse_nothing(data: object, out: object) -> None:
     if isinstance(data, bytes) or not all(
         isinstance(item, Path) or (isinstance(item, str) and item.strip()) for item in items
     ):
-        raise ManifestError(f"nothing to scan: data must be a path, or several, not {data!r:.60}")
+        shown = f"{data!r:.60}"
+        raise ManifestError(Sentence("nothing to scan: data must be a path, or several, not {data}", data=shown))
     if isinstance(out, str) and not out.strip():
-        raise RecipeError("out (--out) is an empty name; give a folder for the pages")
+        raise RecipeError(Sentence("out (--out) is an empty name; give a folder for the pages"))
 
 
 def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
-    """The one media file that was asked for; None when it is more, or a table."""
-    items = [data] if isinstance(data, (str, Path)) else list(data)
-    if len(items) != 1:
+    """The one media file that was asked for; None when it is a list, a folder or a table."""
+    if not isinstance(data, (str, Path)):
         return None
-    path = Path(items[0])
+    path = Path(data)
     try:
         folder = path.is_dir()
     except (OSError, ValueError) as error:  # a name that no file system takes
@@ -289,7 +291,7 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
     """All that is to be scanned. Raises ManifestError when there is nothing."""
     items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
     if not items:
-        raise ManifestError("nothing to scan; give a file, a folder or a table of clips")
+        raise ManifestError(Sentence("nothing to scan; give a file, a folder or a table of clips"))
     clips: dict[str, Clip] = {}
     unusable: dict[str, str] = {}
     skipped: list[str] = []
@@ -304,13 +306,14 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
         except ManifestError as error:
             if len(items) == 1:
                 raise
-            unusable[str(item)] = str(error)
+            unusable[str(item)] = error.args[0]
             continue
         for clip in corpus.clips:
             if clip.path in seen:
                 continue
             seen.add(clip.path)
-            name = inside + clip.name if inside + clip.name not in clips else str(clip.path)
+            name = _readable(inside + clip.name)
+            name = name if name not in clips else _readable(str(clip.path))
             clips[name] = Clip(name, clip.path)
         skipped += [problem.text for problem in corpus.problems if problem.kind == "skipped"]
         for problem in corpus.problems:
@@ -328,16 +331,15 @@ def _folder(out: Path | None) -> Iterator[Path]:
             (Path(folder) / CLIPS).mkdir()
             yield Path(folder)
         return
+    if out.is_file():
+        raise SubmissionError(Sentence("{out}: is a file; give a folder for the pages (--out report)", out=out))
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SubmissionError(f"cannot write into {out}: {error.strerror or error}") from error
+        why = foreign(error.strerror or error)
+        told = Sentence("cannot write into {folder} ({why}); give another folder (--out)", folder=out, why=why)
+        raise SubmissionError(told) from error
     yield out
-
-
-def _base(name: str, folder: Path) -> Path:
-    # The name holds dots; a suffix is added, never replaced: with_suffix would eat what follows the last dot.
-    return folder / CLIPS / (page_name(name) + ".x")
 
 
 def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
@@ -355,87 +357,76 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
     }
 
 
-def _write_single(verdict: Verdict, out: Path, lang: Lang, max_minutes: float) -> None:
-    job = ScanJob(out=out, lang=lang, max_minutes=max_minutes)
-    with _folder(out) as folder:
+def _write_single(verdict: Verdict, job: ScanJob, *, watched: WatchedFile | None, asked: Mapping[str, Any]) -> None:
+    """The page, JSON and lists of a single file. watched, asked: the file and the request as they were before it was judged."""
+    with _folder(job.out) as folder:
         clip = _single_clip(verdict, folder)
-        media = None
-        if verdict.facts.size_bytes <= MOST_INSIDE_BYTES:
-            media = data_link(verdict.path.read_bytes(), verdict.facts.container, is_video=verdict.facts.has_picture)
-        link = media or _relative_link(verdict.path, folder / CLIPS, verdict)
-        _write_verdict(verdict, clip, folder, job, media=link)
-        _write_lists([_read_back(clip, folder, job)], out, lang)
+        _write_verdict(verdict, clip, folder, job, asked=asked, media=_media_of(verdict, watched, folder / CLIPS))
+        _write_lists([_read_back(clip, folder, job)], folder, job.lang)
+
+
+def _media_of(verdict: Verdict, watched: WatchedFile | None, folder: Path) -> Linked | None:
+    """The clip for a page in `folder`: inside it where it is small, else linked; None where it is not the file any more that was judged."""
+    if watched is None or not watched.unchanged:
+        return None
+    if watched.state.size_bytes <= MOST_INSIDE_BYTES:
+        content = watched.read()
+        if content is None:
+            return None
+        inside = data_link(content, verdict.facts.container, is_video=verdict.facts.has_picture)
+        if inside is not None:
+            return inside
+    return _relative_link(watched.path, folder, verdict)
 
 
 def page_of(verdict: Verdict, out: Path) -> Path:
     """Where scan has written, or would write, the page of a single file."""
-    return _base(_single_clip(verdict, out).name, out).with_suffix(".html")
+    return base_of(_single_clip(verdict, out).name, out).with_suffix(".html")
 
 
 def _single_clip(verdict: Verdict, folder: Path) -> Clip:
-    return apart(Clip(verdict.path.name.encode("utf-8", "backslashreplace").decode(), verdict.path), folder)
+    return apart(Clip(_readable(verdict.path.name), verdict.path), folder)
 
 
-def _write_verdict(verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, media: Linked | None) -> None:
-    base = _base(clip.name, folder)
+def _write_verdict(
+    verdict: Verdict, clip: Clip, folder: Path, job: ScanJob, *, asked: Mapping[str, Any], media: Linked | None
+) -> None:
+    """asked: the request, with the file's size and date as they were before it was judged."""
+    base = base_of(clip.name, folder)
     if job.out is not None:
         small = thumbnail(verdict)
         if small is not None:
             write_whole(base.with_suffix(".jpg"), small)
         page = clip_page(verdict, clip.name, lang=job.lang, media=media, back="../index.html")
         write_whole(base.with_suffix(".html"), page.encode("utf-8", "backslashreplace"))
-    told = verdict_json(verdict, clip.name, lang=job.lang) | {"request": _request(clip, job)}
-    write_whole(base.with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace"))
+    write_told(base.with_suffix(".json"), verdict_json(verdict, clip.name, lang=job.lang) | {"request": asked})
 
 
 def _write_failure(clip: Clip, folder: Path, job: ScanJob, reason: str, *, code: str) -> str:
     told = failure_json(clip.name, reason, code=code, lang=job.lang) | {"request": _request(clip, job)}
-    write_whole(
-        _base(clip.name, folder).with_suffix(".json"), as_text(told, indent=1).encode("utf-8", "backslashreplace")
-    )
+    write_told(base_of(clip.name, folder).with_suffix(".json"), told)
     return reason
 
 
 def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
-    known = _known(_base(clip.name, folder).with_suffix(".json"), pages=job.out is not None)
-    if known is None:
+    told = told_of(clip.name, folder)
+    if told is None:
         reason = worded(Sentence("its result was not written; scan it again"), job.lang)
         return ScannedClip(clip.name, "failed", reason=reason, code="unexpected")
-    return known
+    return _line(told, base_of(clip.name, folder).with_suffix(".html") if job.out is not None else None)
 
 
-def _known(path: Path, *, pages: bool) -> ScannedClip | None:
-    """What the JSON of a clip says, as a line of the lists; None where there is none."""
-    told = _told(path)
-    if told is None:
-        return None
-    name = told["name"]
-    if told["status"] == "failed":
-        return ScannedClip(name, "failed", reason=told["reason"], code=told.get("code", ""))
-    senses: dict[str, float] = {
-        sense: told["senses"][sense]["probability"] for sense in SENSES if told["senses"][sense]["state"] == "judged"
-    }
-    why = next((reason["text"] for reason in told["reasons"]), "")
-    if told["fake_probability"] is None:
-        absent = (told["senses"][sense].get("text", "") for sense in SENSES)
-        why = ("; " if told["language"] == "en" else "；").join(
-            [why.rstrip(".。"), *dict.fromkeys(text.rstrip(".。") for text in absent if text)]
-        )
-    page = path.with_suffix(".html") if pages else None
-    return ScannedClip(name, "ok", told["verdict"], told["fake_probability"], senses, why, page)
-
-
-def _told_of(clip: Clip, folder: Path) -> dict[str, Any] | None:
-    return _told(_base(clip.name, folder).with_suffix(".json"))
-
-
-def _told(path: Path) -> dict[str, Any] | None:
-    """The JSON of a clip; None where there is none that this ffdv wrote."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) and told.get("schema") == SCHEMA else None
+def _line(told: Told, page: Path | None) -> ScannedClip:
+    """What the JSON of a clip says, as a line of the lists."""
+    if told.status == "failed":
+        return ScannedClip(told.name, "failed", reason=told.reason, code=told.code)
+    said = {sense: told.senses[sense] for sense in SENSES}
+    senses: dict[str, float] = {sense: one.probability for sense, one in said.items() if one.probability is not None}
+    why = next((reason.text for reason in told.reasons), "")
+    if told.fake_probability is None:
+        absent = dict.fromkeys(one.text.rstrip(".。") for one in said.values() if one.text)
+        why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent])
+    return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page)
 
 
 def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
@@ -450,9 +441,14 @@ def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
 
 def _earlier(out: Path, scanned: Sequence[ScannedClip]) -> list[ScannedClip]:
     """What earlier scans left in the folder: a report that clips are added to one by one lists them all."""
-    now = {_base(one.name, out).with_suffix(".json").name for one in scanned}
-    others = (path for path in sorted((out / CLIPS).glob("*.json")) if path.name not in now)
-    return [known for path in others if (known := _known(path, pages=True)) is not None]
+    now = {one.name for one in scanned}
+    found = []
+    for path in sorted((out / CLIPS).glob("*.json")):
+        told = read_told(path)
+        # A JSON under a name that is not its clip's was not written by a scan.
+        if told is not None and told.name not in now and base_of(told.name, out).with_suffix(".json").name == path.name:
+            found.append(_line(told, path.with_suffix(".html")))
+    return found
 
 
 def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
@@ -461,8 +457,8 @@ def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
     rows = []
     for one in scanned:
         page = f"{CLIPS}/{one.page.name}" if one.page is not None else ""
-        picture = out / CLIPS / (page_name(one.name) + ".jpg")
-        small = f"{CLIPS}/{picture.name}" if one.page is not None and picture.is_file() else ""
+        picture = one.page.with_suffix(".jpg") if one.page is not None else None
+        small = f"{CLIPS}/{picture.name}" if picture is not None and picture.is_file() else ""
         rows.append(
             IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
         )

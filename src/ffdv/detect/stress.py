@@ -28,6 +28,7 @@ from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, data_hash, r
 from ffdv.data.shards import INDEX_NAME, Shards, open_shards
 from ffdv.detect.judges import Held, Judge, find_judge, hold
 from ffdv.detect.network import Network
+from ffdv.detect.own_files import own_folder
 from ffdv.detect.scores import SENSES, format_score
 from ffdv.detect.stress_page import write_pages
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
@@ -69,7 +70,7 @@ def stress(
     has not seen by default; limit: so many clips at most, half of them fake, drawn by seed; max_seconds: of each clip;
     false_alarms: the share at which the threshold is fixed on unaltered clips; lang: of the page, en or zh.
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
-    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError.
+    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError, SubmissionError.
     """
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
@@ -84,7 +85,7 @@ def stress(
     ]
     work = _StressPart(judge, chosen, clips.shards, folder, max_seconds, seed)
     work = work.inside(folder / f".stress-{_fingerprint(work, items)[:16]}")
-    work.folder.mkdir(parents=True, exist_ok=True)
+    own_folder(work.folder)
     todo = [part for part in parts if not work.path(part.number).is_file()]
     tally = ProgressTally(len(items), len(items) - sum(len(part.items) for part in todo), progress)
     patience = SECONDS_PER_SCORE * (1 + len(chosen))
@@ -93,7 +94,7 @@ def stress(
     said = _read_answers(items, [work.path(part.number) for part in parts])
     rows, thresholds = tabulate(said.answers, wanted=false_alarms, resamples=resamples)
     table = StressTable(
-        model="the detector of this package" if model is None else str(model),
+        model=Sentence("the detector of this package") if model is None else str(model),
         data=str(data),
         part=drawn,
         wanted=false_alarms,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, StressRow, StressTable
 from ffdv.detect.tables import write_table
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
-from ffdv.sentences import language, worded
+from ffdv.sentences import Sentence, language, worded
 
 # Where a cell's colour is full: an AUC lower by so much, a false-alarm rate higher by so much.
 FULL_AUC_DROP, FULL_ALARM_RISE = 0.3, 0.5
@@ -285,7 +285,7 @@ def as_html(table: StressTable, *, lang: str = "en") -> str:
         word_shade=[f"color-mix(in srgb, var(--{colour}) 40%, var(--card))" for colour in ("fake", "unsure", "real")],
         worse=is_worse,
         name=lambda row: w.unaltered if row.family == UNALTERED else _name(row, w),
-        model=Path(table.model).name or table.model,
+        model=worded(table.model, lang) if isinstance(table.model, Sentence) else Path(table.model).name or table.model,
         data_name=Path(table.data).name or table.data,
         number=lambda number: "" if number is None else str(number),
         change=lambda number: "" if number is None else _interval(number, "{:+.3f}"),

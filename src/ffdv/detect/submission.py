@@ -16,8 +16,9 @@ from ffdv.detect.scores import format_score, read_scores
 from ffdv.detect.tables import FORMULA_STARTS, Table, listing, read_table, write_table
 from ffdv.errors import SubmissionError
 
-# A leading minus is common in names taken from video sites and harmless where no operator or call follows it.
+# A leading minus is common in names taken from video sites and harmless where no operator or call follows it; so is the sign of a number.
 _PLAIN_AFTER_MINUS = re.compile(r"-[\w.-]*")
+_SIGNED_NUMBER = re.compile(r"[+-]\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def submit(*, scores: Path | str, template: Path | str, out: Path | str, missing
 
     scores: a CSV with `video_name` and `y_pred` or `score`; template: a CSV with `video_name` and `y_pred` or `score`,
     whose values may be empty and are not looked at. The file appears whole or not at all.
-    Raises SubmissionError when the template names a clip twice or a name is unsafe in a spreadsheet or on a line of text,
-    when a score lies outside [0, 1], and when no name of the template has a score while there are scores.
+    Raises SubmissionError when the template names a clip twice, a name is unsafe in a spreadsheet or on a line of text,
+    or another cell or a heading would run there as a formula (it is refused, not altered: the rest must come back as it is), when a score lies outside [0, 1], and when no name of the template has a score while there are scores.
     """
     if not 0.0 <= missing <= 1.0:
         raise SubmissionError(f"missing clips cannot be filled with {missing}; scores lie in [0, 1]")
@@ -55,6 +56,7 @@ def submit(*, scores: Path | str, template: Path | str, out: Path | str, missing
     table = read_table(template, what="template")
     at_name, at_value = _columns(table)
     names = _names(table, at_name)
+    _refuse_formulas(table, besides={at_name, at_value})
     known = {score.name: score for score in read_scores(scores)}
     _refuse_strangers(names, {name for name, score in known.items() if score.y_pred is not None}, scores)
 
@@ -113,8 +115,20 @@ def _names(template: Table, at_name: int) -> list[str]:
     return list(first)
 
 
-def _is_formula(name: str) -> bool:
-    return name[0] in FORMULA_STARTS and not _PLAIN_AFTER_MINUS.fullmatch(name)
+def _refuse_formulas(template: Table, *, besides: set[int]) -> None:
+    """Headings and cells that are handed in as they are must not run in the spreadsheet of whoever opens the file."""
+    cells = [("the header", cell) for cell in template.header]
+    cells += [(f"line {line}", cell) for line, row in template.rows for at, cell in enumerate(row) if at not in besides]
+    found = [f"{cell!r:.60} in {place}" for place, cell in cells if cell and _is_formula(cell)]
+    if found:
+        raise SubmissionError(
+            f"template {template.path.name!r} holds what a spreadsheet would run as a formula: {listing(found)}; "
+            f"empty those cells, or leave out their column"
+        )
+
+
+def _is_formula(cell: str) -> bool:
+    return cell[0] in FORMULA_STARTS and not (_PLAIN_AFTER_MINUS.fullmatch(cell) or _SIGNED_NUMBER.fullmatch(cell))
 
 
 def _refuse_strangers(names: list[str], scored: set[str], scores: Path | str) -> None:

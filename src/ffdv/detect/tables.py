@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ffdv.errors import SubmissionError
+from ffdv.sentences import Sentence, foreign
 
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), East Asian full-width forms included.
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+MOST_TABLE_BYTES = 200_000_000  # a million clips with long names
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,18 @@ class Table:
 def read_table(path: Path | str, *, what: str) -> Table:
     """Read a CSV with a header; a byte order mark is dropped and blank lines are skipped. `what` names it in errors.
 
-    Raises SubmissionError when there is no such file, it is not UTF-8, it has no header, or a row is longer than that.
+    Raises SubmissionError when there is no such file (a pipe or a device is none), it is larger than MOST_TABLE_BYTES, it is not
+    UTF-8, it has no header, or a row is longer than that.
     """
     path = Path(path)
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise SubmissionError(f"{what} {path.name!r} is not a regular file; give a CSV table")
+        if facts.st_size > MOST_TABLE_BYTES:
+            raise SubmissionError(
+                f"{what} {path.name!r} is larger than {MOST_TABLE_BYTES} bytes, so it is hardly a table of clips; check the path"
+            )
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header, rows = _parse(stream)
     except OSError as error:
@@ -88,7 +99,7 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     return path
 
 
@@ -99,9 +110,13 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        raise SubmissionError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> SubmissionError:
+    return SubmissionError(Sentence("cannot write {path}: {why}", path=path, why=foreign(error.strerror or error)))
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:

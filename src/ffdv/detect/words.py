@@ -28,6 +28,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "voice": ("voice", "声音"),
     "picture": ("picture", "画面"),
     "agreement": ("lip mismatch", "声画不一致"),
+    # what sentences on a sense call it: the column of percentages is named by what it finds
+    "voice_name": ("voice", "声音"),
+    "picture_name": ("picture", "画面"),
+    "agreement_name": ("match of lips and sound", "声画一致性"),
     "voice_asks": ("Does the voice sound synthetic?", "声音像合成的吗？"),
     "picture_asks": ("Does the face look manipulated?", "人脸像被改动过吗？"),
     "agreement_asks": ("Do lips and speech fail to match?", "口型与语音不相配吗？"),
@@ -78,6 +82,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
     "more_clips": ("… and {count} more; --out FOLDER lists them all", "……另有 {count} 段；--out 文件夹 会列出全部"),
+    "more_clips_listed": ("… and {count} more; index.html lists them all", "……另有 {count} 段；index.html 列出全部"),
     "stopped": ("stopped; nothing was kept", "已停止；没有保留任何结果"),
     "stopped_resumes": (
         "stopped; what is done is kept, and the same command goes on from there",
@@ -365,7 +370,7 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
             continue
         code = f"{reason.code}_{values.get('sense')}"
         if "sense" in values:
-            values["sense"] = say(str(values["sense"]), lang)
+            values["sense"] = say(f"{values['sense']}_name", lang)
         if "p" in values:
             values["p"] = percent(float(str(values["p"])))
         text = values.get("text")
@@ -402,7 +407,7 @@ def lacking(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
 
 def _absence(one: SenseAbsent, lang: Lang) -> str:
     """That a sense did not judge, and why."""
-    said = say("absent", lang, sense=say(one.sense, lang)).removesuffix(STOPS[lang])
+    said = say("absent", lang, sense=say(f"{one.sense}_name", lang)).removesuffix(STOPS[lang])
     return f"{said}{COLONS[lang]}{note_text(one, lang)}"
 
 

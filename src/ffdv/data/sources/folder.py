@@ -10,7 +10,7 @@ from ffdv.data.corpus import Corpus, Problem, ProblemKind
 from ffdv.data.sources.roots import leads_outside, lies_within, trusted_roots
 from ffdv.errors import ManifestError
 from ffdv.records import Clip
-from ffdv.sentences import Sentence
+from ffdv.sentences import Sentence, foreign, joined
 
 _PICTURE = ".mp4 .m4v .mov .mkv .webm .avi .flv .3gp .3g2 .ts .mts .m2ts .mpg .mpeg .ogv .wmv"
 _SOUND = ".wav .flac .mp3 .ogg .oga .opus .m4a .m4b .aac .amr .aif .aiff .mka .wma"
@@ -60,10 +60,20 @@ def _empty(folder: Path, problems: Sequence[Problem]) -> ManifestError:
     """Why there is nothing in a folder."""
     if (folder / "shards.json").is_file():
         return ManifestError(
-            f"{folder}: holds prepared clips, no media files; give the folder or the table that they were prepared from"
+            Sentence(
+                "{folder}: holds prepared clips, no media files; give the folder or the table that they were prepared from",
+                folder=folder,
+            )
         )
-    reasons = " ".join(problem.text for problem in problems[:MANY]) or "it is empty"
-    return ManifestError(f"{folder}: holds no media files: {reasons}")
+    if not problems:
+        return ManifestError(
+            Sentence(
+                "{folder}: holds no media files, it is empty; give a media file, a folder or a table of clips",
+                folder=folder,
+            )
+        )
+    why = joined([foreign(problem.text) for problem in problems[:MANY]])
+    return ManifestError(Sentence("{folder}: holds no media files: {why}", folder=folder, why=why))
 
 
 def load_file(path: Path) -> Corpus:

@@ -7,15 +7,16 @@ import csv
 import io
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffdv.data.corpus import Corpus, Problem, ProblemKind, count_problems, forged_seconds, group_spellings
+from ffdv.data.corpus import Corpus, Problem, ProblemKind, forged_seconds, group_spellings
 from ffdv.data.sources.roots import VARIABLE, leads_outside, lies_within, trusted_roots
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
-from ffdv.sentences import Sentence, foreign
+from ffdv.sentences import Sentence, foreign, joined
 
 # Spellings seen in the field's corpora, the most telling first.
 FILE_COLUMNS = (
@@ -54,6 +55,18 @@ LABELS = {
 }
 MAX_TABLE_BYTES = 1_000_000_000
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+# What is wrong with rows, for a count of them.
+_KINDS: Mapping[ProblemKind, Sentence] = {
+    "missing": Sentence("missing"),
+    "outside": Sentence("outside"),
+    "duplicate": Sentence("duplicate"),
+    "conflict": Sentence("conflict"),
+    "label": Sentence("label"),
+    "unlabelled": Sentence("unlabelled"),
+    "segments": Sentence("segments"),
+    "row": Sentence("row"),
+    "skipped": Sentence("skipped"),
+}
 SHOWN_CHARACTERS = 120
 MANY = 5  # problems that an error message spells out
 
@@ -111,7 +124,10 @@ def read_table(path: Path, *, labelled: bool = True) -> LabelTable:
     try:
         records = _records(path, text)
     except csv.Error as error:
-        raise ManifestError(f"{path}: not a readable table: {error}; check its quotes and separators") from error
+        told = Sentence(
+            "{path}: not a readable table ({why}); check its quotes and separators", path=path, why=foreign(error)
+        )
+        raise ManifestError(told) from error
     columns = _find_columns(path, records[0][1], labelled=labelled)
     rows: list[TableRow] = []
     problems: list[Problem] = []
@@ -122,7 +138,7 @@ def read_table(path: Path, *, labelled: bool = True) -> LabelTable:
         else:
             rows.append(row)
     if not rows and not problems:
-        raise ManifestError(f"{path}: has a header but no rows; add one row per clip")
+        raise ManifestError(Sentence("{path}: has a header but no rows; add one row per clip", path=path))
     return LabelTable(path, columns.names, tuple(rows), tuple(problems))
 
 
@@ -186,40 +202,58 @@ def refuse_when_empty(path: Path, clips: Sequence[Clip], problems: Sequence[Prob
     """Raise ManifestError, with the first rows by number, when nothing of the table can be used."""
     if clips:
         return
-    shown = "; ".join(problem.text for problem in problems[:MANY])
-    more = f"; and {len(problems) - MANY} more" if len(problems) > MANY else ""
-    raise ManifestError(f"{path}: no row can be used ({count_problems(problems)}): {shown}{more}")
+    kinds = Counter(problem.kind for problem in problems).most_common()
+    counts = joined([Sentence("{count} {kind}", count=count, kind=_KINDS[kind]) for kind, count in kinds], comma=True)
+    shown = [foreign(problem.text) for problem in problems[:MANY]]
+    if len(problems) > MANY:
+        shown.append(Sentence("and {count} more", count=len(problems) - MANY))
+    raise ManifestError(
+        Sentence("{path}: no row can be used ({counts}): {shown}", path=path, counts=counts, shown=joined(shown))
+    )
 
 
 def _decode(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ManifestError(f"{path}: not a regular file; give a CSV table")
+            raise ManifestError(Sentence("{path}: not a regular file; give a CSV table", path=path))
         if path.stat().st_size > MAX_TABLE_BYTES:
-            raise ManifestError(f"{path}: larger than {MAX_TABLE_BYTES} bytes, so it is hardly a label table; split it")
+            raise ManifestError(
+                Sentence(
+                    "{path}: larger than {most} bytes, so it is hardly a label table; split it",
+                    path=path,
+                    most=MAX_TABLE_BYTES,
+                )
+            )
         raw = path.read_bytes()
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); give a CSV table") from error
+        why = foreign(error.strerror or error)
+        raise ManifestError(Sentence("{path}: cannot be read ({why}); give a CSV table", path=path, why=why)) from error
     if not raw.strip():
         raise ManifestError(
-            f"{path}: the file is empty; it needs a header such as video_name,target and one row per clip"
+            Sentence(
+                "{path}: the file is empty; it needs a header such as video_name,target and one row per clip",
+                path=path,
+            )
         )
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4096]:
-        raise ManifestError(f"{path}: the text is UTF-16 (or binary); save the table as UTF-8")
+        raise ManifestError(Sentence("{path}: the text is UTF-16 (or binary); save the table as UTF-8", path=path))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ManifestError(
-            f"{path}: row {line} is not UTF-8 (GBK from a spreadsheet?); save the table as 'CSV UTF-8'"
-        ) from error
+        told = Sentence(
+            "{path}: row {row} is not UTF-8 (GBK from a spreadsheet?); save the table as 'CSV UTF-8'",
+            path=path,
+            row=line,
+        )
+        raise ManifestError(told) from error
 
 
 def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Non-blank records with the line each begins at; the separator is a tab where the header has one, else a comma."""
     first = text.lstrip("\r\n").split("\n", 1)[0]
     if ";" in first and "," not in first and "\t" not in first:
-        raise ManifestError(f"{path}: the separator is ';'; save the table with commas or tabs")
+        raise ManifestError(Sentence("{path}: the separator is ';'; save the table with commas or tabs", path=path))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",", strict=True)
     records: list[tuple[int, list[str]]] = []
     start = 1
@@ -238,17 +272,28 @@ def _find_columns(path: Path, header: list[str], *, labelled: bool) -> _Columns:
     label = next((position[name] for name in LABEL_COLUMNS if name in position), None)
     if file is None and label is None and any(name in LABELS or Path(name).suffix for name in lowered):
         raise ManifestError(
-            f"{path}: there is no header row; the first line must name the columns, e.g. video_name,target"
+            Sentence(
+                "{path}: there is no header row; the first line must name the columns, e.g. video_name,target",
+                path=path,
+            )
         )
     if file is None:
-        raise ManifestError(f"{path}: no file column among {_list(names)}; call it video_name, file or path")
+        raise ManifestError(
+            Sentence(
+                "{path}: no file column among {names}; call it video_name, file or path", path=path, names=_list(names)
+            )
+        )
     if label is None and labelled:
         raise ManifestError(
-            f"{path}: no label column among {_list(names)}; call it target or label (0 = real, 1 = fake)"
+            Sentence(
+                "{path}: no label column among {names}; call it target or label (0 = real, 1 = fake)",
+                path=path,
+                names=_list(names),
+            )
         )
     twice = next((name for name in lowered if name and lowered.count(name) > 1), None)
     if twice:
-        raise ManifestError(f"{path}: column {twice!r} is there twice; rename one")
+        raise ManifestError(Sentence("{path}: column {name!r} is there twice; rename one", path=path, name=twice))
     split = next((position[name] for name in SPLIT_COLUMNS if name in position), None)
     return _Columns(names, file, label if labelled else None, split)
 
