@@ -20,7 +20,7 @@ from ffdv.detect.picture import (
     shipped_net,
     shipped_weights,
 )
-from ffdv.detect.picture_model import FAMILIES, NET_SIDE, WEIGHTS, PastedNet, read_weights
+from ffdv.detect.picture_model import FAMILIES, MOST_UNISON, NET_SIDE, WEIGHTS, PastedNet, read_weights
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
 from ffdv.errors import CheckpointError
 from ffdv.features.head import STEADY_POINTS, HeadTrack
@@ -177,6 +177,7 @@ def test_what_is_usual_is_so_in_nine_of_ten_genuine_clips() -> None:
     weights = shipped_weights()
 
     assert weights.beyond(weights.centre) == ()
+    assert weights.families(numbers(unison_light=9.0, unison_red=9.0, unison_blue=9.0))["unison"] == MOST_UNISON
     assert weights.beyond(numbers(unison_light=9.0, unison_red=9.0, unison_blue=9.0)) == ("unison",)
     assert list(weights.as_many) == sorted(weights.as_many, reverse=True)
     assert 0.1 <= weights.as_many[0] <= 0.5

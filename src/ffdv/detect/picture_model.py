@@ -29,6 +29,7 @@ FORMAT_VERSION = 1
 NET_SIDE = 160  # pixels of the net's input; crops are shrunk to it
 BATCH = 16  # crops a run of the net: 30 MB
 MOST_SPREAD = 2.5  # z-scores are clipped here: one odd number must not decide
+MOST_UNISON = 1.5  # of that vote: light that changes on the face alone (a screen, a stage) looks the same, and stronger
 # What speaks for a forgery, with its sign; numbers of features/portrait.py and features/head.py.
 FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "surface": (("skin_energy_2", 1), ("skin_energy_3", 1), ("mouth_energy_2", 1)),
@@ -98,6 +99,8 @@ class PictureWeights:
             return 0.0
         scores = [sign * self._standing(name, numbers[name]) for name, sign in known]
         vote = sum(scores) / math.sqrt(len(FAMILIES[family]))
+        if family == "unison":
+            return min(vote, MOST_UNISON)
         # A net that finds nothing pasted says little, for a whole face may be drawn; mean of softplus over a Gaussian taken off.
         return 0.55 * (math.log1p(math.exp(2 * vote)) - 1.0) if family == "pasted" else vote
 

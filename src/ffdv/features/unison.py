@@ -3,8 +3,8 @@
     frame, mesh ─▶ mean colour of four parts of the skin and of the picture's edges, 25 times a second ─▶ change over a fifth of a second
       ─▶ lightness, red and blue against green, without what the edges share ─▶ correlation of the parts with each other
 
-On a filmed face each part has its own shading, its own movement and its own noise, and light that changes for all of them changes for the
-scene too. A face that is drawn or pasted frame by frame also has what the drawing gives to all of it at once: its colours waver together.
+On a filmed face each part has its own shading, its own movement and its own noise, and light that changes for all of them mostly changes for
+the scene too. A face that is drawn or pasted frame by frame also has what the drawing gives to all of it at once: its colours waver together.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def unison_numbers(colours: FloatArray, *, fps: float = 25.0) -> dict[str, float
     """How much the parts change together: a number for each of SIGNALS, 0 = not at all, higher speaks for a drawn or pasted face.
 
     colours (n, NUM_PARTS + 1, 3): of one face in n frames on end, as `part_colours` gives them. A number is Fisher's transform of the
-    mean correlation between two parts' changes over LAG_SECONDS. Empty below a second, and where a part is out of sight or stands still.
+    mean correlation between two parts' changes over LAG_SECONDS, less as far as the scene changes with them. Empty below a second, and where a part is out of sight or stands still.
     """
     lag = max(1, round(LAG_SECONDS * fps))
     if len(colours) < LEAST_SECONDS * fps or not np.isfinite(colours).all():
@@ -76,14 +76,18 @@ def unison_numbers(colours: FloatArray, *, fps: float = 25.0) -> dict[str, float
         most = MOST_CHANGE * np.median(np.abs(changes), axis=0)
         changes = np.clip(changes, -most, most)
         parts, scene = changes[:, :NUM_PARTS], changes[:, NUM_PARTS]
-        if scene.any():
+        by_light = 0.0
+        if scene.any() and parts.any():
+            whole = parts.mean(axis=1)
+            by_light = float((whole @ scene) ** 2 / max((whole @ whole) * (scene @ scene), 1e-30))
             parts = parts - np.outer(scene, scene @ parts / (scene @ scene))
         shared = parts.T @ parts
         spread = np.sqrt(np.diag(shared))
         if not most[:NUM_PARTS].all() or not spread.all():
             return {}
         pairs = (shared / np.outer(spread, spread))[np.triu_indices(NUM_PARTS, 1)]
-        numbers[name] = math.atanh(min(STRONGEST, max(-STRONGEST, float(pairs.mean()))))
+        # Taking the scene's change off leaves its noise in every part: under changing light that alone would look like unison.
+        numbers[name] = (1.0 - by_light) * math.atanh(min(STRONGEST, max(-STRONGEST, float(pairs.mean()))))
     return numbers
 
 
