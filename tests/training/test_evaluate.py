@@ -13,9 +13,12 @@ import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
 from ffdv.data.shards import Shards, open_shards
-from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
+from ffdv.detect.stress import stress
+from ffdv.errors import CheckpointError, ManifestError, MetricError, RecipeError, ShardError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import roc_auc
+from ffdv.training.compare import compare
+from ffdv.training.crossval import crossval
 from ffdv.training.engine import ScoredClips
 from ffdv.training.evaluate import NUMBERS, EvaluationTable, TableNames, evaluate, tabulate
 from ffdv.training.run import RunSummary, train
@@ -275,3 +278,14 @@ def test_what_is_not_there_is_named_with_what_there_is(
 
     with pytest.raises(error, match=sentence):
         quick(arguments.pop("model"), **arguments)
+
+
+def test_too_few_resamples_are_refused_before_anything_is_judged() -> None:
+    for verb in (
+        lambda: evaluate("no-run", data="no-shards", resamples=1),
+        lambda: compare("no-run", "no-run", data="no-shards", resamples=1),
+        lambda: crossval(data="no-shards", out="nowhere", resamples=1),
+        lambda: stress(data="no-data", out="nowhere", resamples=1),
+    ):
+        with pytest.raises(MetricError, match="resamples = 1 make no interval; ask for at least 20"):
+            verb()

@@ -34,6 +34,7 @@ from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, l
 from ffdv.detect.tables import guard_formula, read_table, unguard_formula, write_table
 from ffdv.errors import ExtraMissing, ManifestError, MediaError, StreamMissing
 from ffdv.metrics.ranking import Numbers
+from ffdv.metrics.uncertainty import check_settings
 from ffdv.records import FAKE, REAL, Clip, Samples, Score
 from ffdv.sentences import Sentence, foreign
 
@@ -69,10 +70,11 @@ def stress(
     has not seen by default; limit: so many clips at most, half of them fake, drawn by seed; max_seconds: of each clip;
     false_alarms: the share at which the threshold is fixed on unaltered clips; lang: of the page, en or zh.
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
-    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError.
+    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError, MetricError (too few resamples).
     """
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
+    check_settings(resamples=resamples)
     judge = find_judge(None if model is None else Path(model))
     chosen = alterations(senses=judge.looks_at, only=only)
     clips = _choose(Path(data), judge, None if model is None else Path(model), split)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ffdv.data.seen import SAME_CORPUS_SHARE, LabelledClips, choose_clips, num_named_alike, taught_names
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import ManifestError
-from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, compare_delong, delong
+from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, check_settings, compare_delong, delong
 from ffdv.metrics.uncertainty import compare as compare_scores
 from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, parts_of_run, score_run
 
@@ -79,8 +79,9 @@ def compare(
     split: only these clips, as the corpus or the runs call the part; by default those that neither run has seen: the test parts'
     common clips, else the clips that chose least, and all labelled clips of other data. json: write the numbers to this file as
     well; resamples: of the bootstrap, whose groups are people or else sources.
-    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError.
+    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError, MetricError (too few resamples).
     """
+    check_settings(resamples=resamples)
     shards = open_shards(data)
     sides = [_Side.of(Path(run), shards) for run in (run_a, run_b)]
     rows, part, warnings = _common_clips(shards, sides, split)

@@ -39,7 +39,7 @@ from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.confidence import Confidence, measure_confidence
 from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
-from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
+from ffdv.metrics.uncertainty import Estimate, bootstrap, check_settings, enough_reals
 from ffdv.sentences import Sentence, joined
 from ffdv.training.localising import Localisation, localise
 from ffdv.training.shortcuts import AuditLine, audit_line
@@ -157,8 +157,9 @@ def evaluate(
     and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
     loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as
     well; scores: a CSV of each judged clip (video_name, target, y_pred, logit); report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
-    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), with the cure.
+    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), MetricError (too few resamples), with the cure.
     """
+    check_settings(resamples=resamples)
     taken = neutral_steps(steps) if neutralise or steps is not None else ()
     folder = Path(model) if Path(model).is_dir() else Path(model).parent
     checkpoint_path = folder / BEST_NAME if Path(model).is_dir() else Path(model)
