@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from ffdv.data.corpus import Corpus
 from ffdv.data.pool import ClipsProgress
+from ffdv.data.scores import read_scores
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
 from ffdv.detect.network import Network, find_network
-from ffdv.detect.scores import read_scores
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ffdv.detect.scores import read_scores, write_scores
+from ffdv.data.scores import read_scores, write_scores
+from ffdv.data.tables import guard_formula, unguard_formula
 from ffdv.detect.submission import submit
-from ffdv.detect.tables import guard_formula, unguard_formula
 from ffdv.errors import SubmissionError
 from ffdv.records import Score
 

@@ -194,8 +194,10 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Option(help="Folder of a run.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
+    model: Annotated[
+        Path, typer.Option(help="Folder of a run, or a CSV of scores (video_name, y_pred).", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="Prepared shards; for a CSV also a labelled corpus.", show_default=False)],
     by: Annotated[
         str | None, typer.Option(help="A row for each method, identity, source_repo ...", show_default=False)
     ] = None,

@@ -15,10 +15,10 @@ from pathlib import Path
 from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.scores import write_scores
+from ffdv.data.tables import write_whole
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.scorers import SCORERS
-from ffdv.detect.scores import write_scores
-from ffdv.detect.tables import write_whole
 from ffdv.errors import MediaError, SubmissionError
 from ffdv.features.recipe import extract
 from ffdv.records import Clip, Score

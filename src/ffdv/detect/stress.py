@@ -24,14 +24,14 @@ from ffdv.augment.alterations import Alteration, alterations, rng_of
 from ffdv.data.corpus import group_value
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.scores import SENSES, format_score
 from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, data_hash, read_parts
 from ffdv.data.shards import INDEX_NAME, Shards, open_shards
+from ffdv.data.tables import guard_formula, read_table, unguard_formula, write_table
 from ffdv.detect.judges import Held, Judge, find_judge, hold
 from ffdv.detect.network import Network
-from ffdv.detect.scores import SENSES, format_score
 from ffdv.detect.stress_page import write_pages
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
-from ffdv.detect.tables import guard_formula, read_table, unguard_formula, write_table
 from ffdv.errors import ExtraMissing, ManifestError, MediaError, StreamMissing
 from ffdv.metrics.ranking import Numbers
 from ffdv.metrics.uncertainty import check_settings
