@@ -245,7 +245,7 @@ class MouthTrack:
         return np.isfinite(self.opening)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """All that extract keeps of one file: the dear part, done once, shared by training and detection.
 
@@ -263,6 +263,13 @@ class Features:
     notes: tuple[Note, ...] = ()
     motion: FloatArray | None = None
     mouth: MouthTrack | None = None
+
+    def __repr__(self) -> str:
+        """One line: what there is of each sense."""
+        sound = "no sound" if self.sound is None else f"{self.sound.duration_seconds:.1f} s of sound"
+        faces = "" if self.faces is None else f", {len(self.faces.tracks)} faces"
+        rest = "".join(f", {name}" for name in ("motion", "mouth") if getattr(self, name) is not None)
+        return f"Features({self.facts.path.name!r}, {sound}{faces}{rest}, {len(self.probes)} probes, {len(self.notes)} notes)"
 
 
 Status = Literal["ok", "failed"]

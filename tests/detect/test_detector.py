@@ -103,6 +103,7 @@ def test_every_input_is_a_row_and_every_failure_has_a_reason(corpus: Path, net: 
     assert "no sound" in rows["film.mp4"]["reason"]
     assert {score.name for score in summary.failures} == {"broken.mp4", "film.mp4", "absent.wav"}
     assert not list(tmp_path.glob(".scores*"))
+    assert repr(summary) == f"PredictSummary({str(tmp_path / 'scores.csv')!r}, 5 clips, 3 without a score)"
 
 
 def test_a_verdict_stands_beside_the_score_and_a_stranger_is_not_judged(tmp_path: Path, tone: Samples) -> None:

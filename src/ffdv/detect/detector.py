@@ -31,7 +31,7 @@ CLIP_TIMEOUT_SECONDS = 900.0
 _NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PredictSummary:
     """What predict wrote: all rows in the corpus's order; failures are those without a number."""
 
@@ -39,6 +39,10 @@ class PredictSummary:
     scores: tuple[Score, ...]
     resumed: int
     seconds: float
+
+    def __repr__(self) -> str:
+        """One line: the rows are in `scores`."""
+        return f"PredictSummary({str(self.out)!r}, {len(self.scores)} clips, {len(self.failures)} without a score)"
 
     @property
     def failures(self) -> tuple[Score, ...]:

@@ -54,7 +54,7 @@ class CheckpointHeader(BaseModel):
     state: dict[str, JsonValue] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """A read checkpoint: where it came from, its header, its tensors by name (on the CPU).
 
@@ -65,6 +65,11 @@ class Checkpoint:
     header: CheckpointHeader
     tensors: Mapping[str, Tensor]
     embedding_range: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the numbers would fill a book."""
+        count = sum(tensor.numel() for tensor in self.tensors.values())
+        return f"Checkpoint({str(self.path)!r}, recipe={self.header.recipe.get('name')!r}, {len(self.tensors)} tensors, {count:,} numbers)"
 
 
 def save_checkpoint(path: Path | str, tensors: Mapping[str, Tensor], header: CheckpointHeader) -> Path:

@@ -92,7 +92,7 @@ class Neutralised:
         return next((row for row in self.rows if row.name == name), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationTable:
     """The first row is over all clips; the others by group, lowest AUC first.
 
@@ -116,6 +116,14 @@ class EvaluationTable:
     neutralised: Neutralised | None = None
     localisation: Localisation | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the rows are in `cells`, everything is in `to_json`."""
+        overall, auc = self.overall, self.overall.numbers.get("auc")
+        return (
+            f"EvaluationTable({self.model!r} on {self.data!r}, {overall.num_real} real, {overall.num_fake} fake, "
+            f"auc={auc or 'undefined'}, {len(self.rows)} rows, {len(self.warnings)} warnings)"
+        )
 
     @property
     def overall(self) -> EvaluationRow:
