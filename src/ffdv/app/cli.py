@@ -172,7 +172,9 @@ def train(
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of this run.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of training and loader, instead of the recipe's; the split stays (split.seed).")
+    ] = None,
 ) -> None:
     """Train a recipe on prepared shards; the best epoch is kept and exported to ONNX. Ctrl-C leaves a usable run."""
     from ffdv.app import console

@@ -40,7 +40,9 @@ def crossval(
         list[str] | None,
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of training and loader, instead of the recipe's; the split stays (split.seed).")
+    ] = None,
 ) -> None:
     """Train without each group and judge on it: what a recipe does on methods, sources and people it has not seen."""
     from ffdv.app import console
