@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
+import ffdv
 from ffdv.data.sources.drawn_face import draw_face
 from ffdv.data.sources.synthetic import CLIP_SECONDS, FPS, RATE, Speaker, speak
 from ffdv.media.write import write_media
@@ -40,7 +41,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "page.py"],
         cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(ffdv.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,
