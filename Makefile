@@ -22,6 +22,7 @@ install: $(INSTALLED) ## create .venv with everything in it
 
 demo: $(INSTALLED) ## the whole road in minutes: on a synthetic corpus, or on real clips with DATA=folder
 	$(BIN)/ffdv demo --out '$(OUT)' $(if $(DATA),--data '$(DATA)')
+	@echo 'to use ffdv yourself, once a shell: source .venv/bin/activate'
 
 test: $(INSTALLED) lint types ## lint, types, room directions, tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

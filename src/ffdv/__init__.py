@@ -7,9 +7,33 @@ from __future__ import annotations
 
 from importlib import import_module
 
+# What can go wrong: the tree in errors.py.
+_ERRORS = (
+    "CheckpointError",
+    "ExtraMissing",
+    "FfdvError",
+    "ManifestError",
+    "MediaDamaged",
+    "MediaEncrypted",
+    "MediaError",
+    "MediaLimit",
+    "MediaNotFound",
+    "MediaUnreadable",
+    "MetricError",
+    "RecipeError",
+    "ShardError",
+    "StreamMissing",
+    "SubmissionError",
+    "TrainingDiverged",
+    "WeightsError",
+)
+# Rooms that people use by themselves.
+_ROOMS = ("errors", "metrics")
 # name → the file that defines it
 _HOMES = {
-    "FfdvError": "ffdv.errors",
+    **dict.fromkeys(_ERRORS, "ffdv.errors"),
+    "Estimate": "ffdv.metrics.uncertainty",
+    "Verdict": "ffdv.detect.verdict",
     "audit": "ffdv.data.audit",
     "compare": "ffdv.training.compare",
     "crossval": "ffdv.training.crossval",
@@ -29,7 +53,7 @@ _HOMES = {
     "train": "ffdv.training.run",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- names that __getattr__ finds
+__all__ = ["__version__", *sorted((*_HOMES, *_ROOMS))]  # noqa: PLE0604 -- names that __getattr__ finds
 
 
 def __getattr__(name: str) -> object:
@@ -38,6 +62,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("ffdv")
+    if name in _ROOMS:
+        return import_module(f"ffdv.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'ffdv' has no attribute {name!r}; it has {', '.join(__all__)}")
     try:

@@ -198,6 +198,8 @@ CHINESE: Mapping[str, str] = {
     "a moving picture": "活动画面",
     "a mouth": "嘴部",
     "a mouth that speaks": "正在说话的嘴部",
+    "nobody knows what the detector behind {table} was trained on; if it saw these clips, the numbers flatter it": "无从得知给出 {table} 中分数的模型用什么训练；如果它见过这些片段，这些数字会偏高",
+    "{count} of the {total} clips have no score in {table} and are left out": "{total} 个片段中有 {count} 个在 {table} 中没有分数，已略去",
     "the run holds no calibration: log_loss, brier and ece judge the raw scores": "该次训练没有校准：log_loss、brier 和 ece 评价的是原始分数",
     "{real} real and {fake} fake clips: no number is defined without both classes": "真实 {real} 个，伪造 {fake} 个：缺少一类时任何数字都没有定义",
     "TPR at FPR {fpr:g} cannot be measured on {real:,} real clips: it takes {needed:,} for the interval to leave zero": "真实片段只有 {real:,} 个，无法测量误报率 {fpr:g} 时的检出率：区间要离开零需要 {needed:,} 个",

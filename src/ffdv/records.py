@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 PixelArray = npt.NDArray[np.uint8]
 
 REAL, FAKE = 0, 1
+MOST_CHANNELS = 64  # FFmpeg knows no more: more rows than that are samples
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,26 @@ class Samples:
         """The mean of the channels, shape (num_samples,): FFmpeg's own down-mix to float is 3 dB louder."""
         mean: FloatArray = self.values[0] if len(self.values) == 1 else self.values.mean(axis=0, dtype=np.float32)
         return mean
+
+
+def float_samples(samples: npt.ArrayLike, *, channels: bool = False) -> FloatArray:
+    """Sound as float32: (n,), or with `channels` also (channels, n). What a public function on arrays asks of its caller.
+
+    Raises ValueError, with the cure, on whole numbers, on other shapes, and on NaN or infinity.
+    """
+    values = np.asarray(samples)
+    if values.dtype.kind != "f":
+        whole = f"; divide by {np.iinfo(values.dtype).max + 1}" if values.dtype.kind == "i" else ""
+        raise ValueError(f"samples must be float32 within -1 and 1, got {values.dtype}{whole}")
+    if values.ndim == 2 and values.shape[0] > max(MOST_CHANNELS, values.shape[1]):
+        raise ValueError(f"samples of shape {values.shape} lie on their side: channels come first; transpose them")
+    if values.ndim not in ((1, 2) if channels else (1,)):
+        one = "; take one channel, or the mean over them" if values.ndim == 2 else ""
+        raise ValueError(f"samples must have shape (n,){' or (channels, n)' * channels}, got {values.shape}{one}")
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise ValueError(f"{bad} of {values.size} samples are not finite; mend them, or leave them out")
+    return values.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -224,7 +245,7 @@ class MouthTrack:
         return np.isfinite(self.opening)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """All that extract keeps of one file: the dear part, done once, shared by training and detection.
 
@@ -242,6 +263,13 @@ class Features:
     notes: tuple[Note, ...] = ()
     motion: FloatArray | None = None
     mouth: MouthTrack | None = None
+
+    def __repr__(self) -> str:
+        """One line: what there is of each sense."""
+        sound = "no sound" if self.sound is None else f"{self.sound.duration_seconds:.1f} s of sound"
+        faces = "" if self.faces is None else f", {len(self.faces.tracks)} faces"
+        rest = "".join(f", {name}" for name in ("motion", "mouth") if getattr(self, name) is not None)
+        return f"Features({self.facts.path.name!r}, {sound}{faces}{rest}, {len(self.probes)} probes, {len(self.notes)} notes)"
 
 
 Status = Literal["ok", "failed"]

@@ -85,9 +85,43 @@ def test_a_verb_has_its_functions_keywords_as_flags_with_the_same_defaults(verb:
 
 def test_every_public_name_is_there() -> None:
     assert all(getattr(ffdv, name) is not None for name in ffdv.__all__)
-    assert len(ffdv.__all__) <= 24  # every verb is a function, and little else is public
+    little = [name for name in ffdv.__all__ if not hasattr(ffdv.errors, name)]
+    assert len(little) <= 24  # every verb is a function, and little else is public but the errors
     with pytest.raises(AttributeError, match="it has"):
         _ = ffdv.nothing_of_the_kind
+
+
+def test_the_whole_tree_of_errors_is_public() -> None:
+    tree = {
+        name for name, kind in vars(ffdv.errors).items() if isinstance(kind, type) and issubclass(kind, ffdv.FfdvError)
+    }
+
+    assert tree <= set(ffdv.__all__)
+
+
+def test_what_import_ffdv_promises_is_there_without_another_import_and_costs_nothing_before() -> None:
+    code = (
+        "import sys, ffdv\n"
+        "light = {'numpy', 'torch', 'av', 'scipy', 'onnxruntime', 'pydantic', 'ffdv.metrics', 'ffdv.errors'} & set(sys.modules)\n"
+        "print(sorted(light))\n"
+        "print(ffdv.MediaError.__name__, ffdv.errors.MediaError is ffdv.MediaError, ffdv.Verdict.__name__, ffdv.Estimate.__name__)\n"
+        "print(ffdv.metrics.roc_auc([0, 1], [0.1, 0.9]), ffdv.metrics.bootstrap.__name__, ffdv.metrics.abstention.__name__)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines() == [
+        "[]",
+        "MediaError True Verdict Estimate",
+        "1.0 bootstrap ffdv.metrics.abstention",
+        "False",
+    ]
+
+
+def test_every_public_metric_is_there() -> None:
+    assert all(getattr(ffdv.metrics, name) is not None for name in ffdv.metrics.__all__)
+    with pytest.raises(AttributeError, match="it has Calibration"):
+        _ = ffdv.metrics.f1
 
 
 @pytest.mark.parametrize("verb", ["train", "crossval"])

@@ -17,6 +17,7 @@ from ffdv.augment.masks import SPECTROGRAM_TRANSFORMS
 from ffdv.augment.spans import draw, draw_count
 from ffdv.augment.steps import parameters_of, sample_rng
 from ffdv.errors import RecipeError
+from ffdv.records import FloatArray
 
 RECIPE = """
 [[augment.sound]]
@@ -85,6 +86,38 @@ def test_steps_apply_in_order() -> None:
 
     assert level_db(up_then_clip(voice(), rng())) == pytest.approx(-30, abs=0.01)
     assert level_db(clip_then_up(voice(), rng())) == pytest.approx(-10, abs=0.01)
+
+
+def slip(samples: FloatArray, rate: int, rng: np.random.Generator) -> FloatArray:
+    """A usual slip of a transform of one's own: a division by an empty maximum."""
+    changed = samples.copy()
+    changed[3] = np.nan
+    return changed
+
+
+@pytest.mark.parametrize("after", ["mp3", "aac", "opus", "gain"])
+def test_the_step_that_makes_no_number_is_named_before_an_encoder_meets_it(
+    after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOUND_TRANSFORMS, "slip", slip)
+    inner = {"name": "compose", "steps": [{"name": "slip"}, {"name": after}]}
+
+    for steps in ([{"name": "slip"}, {"name": after}], [inner], [{"name": "slip"}]):
+        with pytest.raises(RecipeError, match="'slip' made no sound of what it got: 1 of 16000 samples are not finite"):
+            sound_chain(steps, rate=RATE)(voice(seconds=1.0)[:16000], rng())
+
+
+def test_a_chain_takes_sound_and_nothing_else() -> None:
+    louder, sound = sound_chain([{"name": "gain"}], rate=RATE), voice(seconds=0.5)
+
+    assert louder(sound.astype(np.float64), rng()).dtype == np.float32
+    assert louder(np.stack([sound, sound]), rng()).shape == sound.shape
+    with pytest.raises(ValueError, match="got int16; divide by 32768"):
+        louder((sound * 32767).astype(np.int16), rng())
+    with pytest.raises(ValueError, match="channels come first; transpose them"):
+        louder(sound[:, None], rng())
+    with pytest.raises(ValueError, match="not finite"):
+        louder(np.full(100, np.inf, np.float32), rng())
 
 
 def test_the_same_sample_is_the_same_in_every_worker() -> None:

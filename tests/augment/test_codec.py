@@ -118,6 +118,17 @@ def test_values_beyond_full_scale_do_not_wrap() -> None:
     assert transcode_sound(loud, rate=8000, name="g711_a").min() > 0.9
 
 
+@pytest.mark.parametrize("name", SOUND_CODECS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_sample_that_is_no_number_never_reaches_an_encoder(name: SoundCodecName, bad: float) -> None:
+    """LAME aborts the whole process on it; the others give noise."""
+    sound = np.zeros(16_000, np.float32)
+    sound[5] = bad
+
+    with pytest.raises(ValueError, match="1 of 16000 samples are not finite"):
+        transcode_sound(sound, rate=16_000, name=name)
+
+
 @pytest.mark.parametrize("grey", [False, True])
 def test_jpeg_keeps_the_shape_and_loses_detail_with_quality(grey: bool) -> None:
     real = picture()[..., 0] if grey else picture()

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from ffdv.data.corpus import Corpus
 from ffdv.data.pool import ClipsProgress
+from ffdv.data.scores import read_scores
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
 from ffdv.detect.network import Network, find_network
-from ffdv.detect.scores import read_scores
 from ffdv.errors import CheckpointError, ManifestError, SubmissionError
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
@@ -103,6 +103,7 @@ def test_every_input_is_a_row_and_every_failure_has_a_reason(corpus: Path, net: 
     assert "no sound" in rows["film.mp4"]["reason"]
     assert {score.name for score in summary.failures} == {"broken.mp4", "film.mp4", "absent.wav"}
     assert not list(tmp_path.glob(".scores*"))
+    assert repr(summary) == f"PredictSummary({str(tmp_path / 'scores.csv')!r}, 5 clips, 3 without a score)"
 
 
 def test_a_verdict_stands_beside_the_score_and_a_stranger_is_not_judged(tmp_path: Path, tone: Samples) -> None:

@@ -20,11 +20,11 @@ from face_clips import RATE, voice, write_clip
 from stand_ins import stand_in_detector
 
 from ffdv.app.show_scan import show_summary, summary_lines
+from ffdv.data.scores import read_scores
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
 from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
-from ffdv.detect.scores import read_scores
 from ffdv.detect.senses import SenseOpinion
 from ffdv.detect.shipped_scores import score_shipped
 from ffdv.detect.told import base_of, page_name, told_of

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ffdv.detect import tables
-from ffdv.detect.scores import read_scores, write_scores
+from ffdv.data import tables
+from ffdv.data.scores import read_scores, write_scores
+from ffdv.data.tables import guard_formula, unguard_formula
 from ffdv.detect.submission import submit
-from ffdv.detect.tables import guard_formula, unguard_formula
 from ffdv.errors import SubmissionError
 from ffdv.records import Score
 

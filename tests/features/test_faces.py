@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scenes import Scripted, frames_of, scene
 
-from ffdv.errors import WeightsError
+from ffdv.errors import RecipeError, WeightsError
 from ffdv.features.crops import Square, cut_square, face_square, moved_inside, roll
 from ffdv.features.face_detectors import (
     KNOWN_MODELS,
@@ -155,9 +155,11 @@ def test_noise_gradients_and_test_cards_hold_no_face(detector: FaceDetector) -> 
     assert [len(find_faces(frames_of([card] * 8), FaceSpec(), detector).tracks) for card in cards] == [0, 0, 0, 0]
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="choose one of yunet"):
-        make_face_detector("viola")
+def test_an_unknown_name_lists_the_nearest_or_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="there is no face detector 'yunnet'; nearest: yunet"):
+        make_face_detector("yunnet")
+    with pytest.raises(RecipeError, match="there is no face detector 'mtcnn'; known: yunet"):
+        make_face_detector("mtcnn")
 
 
 def test_a_model_file_must_be_one_that_we_know(tmp_path: Path) -> None:

@@ -494,3 +494,18 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     import doctest
 
     assert doctest.testmod(spectrogram).failed == 0
+
+
+def test_a_spectrogram_is_of_mono_floats_and_says_so() -> None:
+    """Whole numbers once gave 97 dB instead of 7, without a word."""
+    spec, sound = FrontEndSpec(), np.random.default_rng(0).uniform(-0.5, 0.5, 8_000).astype(np.float32)
+
+    assert np.array_equal(log_spectrogram(sound.astype(np.float64), spec), log_spectrogram(sound, spec))
+    with pytest.raises(ValueError, match="got int16; divide by 32768"):
+        log_spectrogram((sound * 32_767).astype(np.int16), spec)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"shape \(n,\), got \(1, 8000\); take one channel"):
+        log_spectrogram(sound[None], spec)
+    with pytest.raises(ValueError, match="channels come first; transpose"):
+        mel_picture(sound[:, None], spec, (64, 64))
+    with pytest.raises(ValueError, match="8000 of 8000 samples are not finite"):
+        log_spectrogram(sound * np.float32(np.nan), spec)

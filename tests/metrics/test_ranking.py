@@ -269,3 +269,24 @@ def test_the_room_needs_numpy_alone_to_import() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("fpr", [0, 0.0, 1.0, 5, float("nan")])
+def test_a_rate_outside_zero_and_one_is_refused(fpr: float) -> None:
+    with pytest.raises(MetricError, match=r"fpr must lie inside \(0, 1\), got"):
+        ranking.reals_needed(fpr)
+    with pytest.raises(MetricError, match=r"fpr must lie inside \(0, 1\), got"):
+        ranking.tpr_at_fpr([0, 1], [0.1, 0.9], fpr=fpr)
+
+
+def test_a_confidence_in_percent_is_refused_with_what_it_should_be() -> None:
+    with pytest.raises(MetricError, match=r"95 percent is 0\.95"):
+        ranking.reals_needed(0.01, confidence=95)
+    with pytest.raises(MetricError, match=r"95 percent is 0\.95"):
+        ranking.lowest_fpr(100, confidence=95)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(3, 2), (-1, 2), (0, 0)])
+def test_more_hits_than_trials_have_no_bounds(hits: int, trials: int) -> None:
+    with pytest.raises(MetricError, match=f"got {hits} hits in {trials} trials"):
+        ranking.clopper_pearson(hits, trials)

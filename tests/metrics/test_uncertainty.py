@@ -132,7 +132,7 @@ def test_an_interval_holds_its_number_and_stays_in_range(seed: int, metric: str,
 def test_the_number_is_the_metrics_own(name: str, plain: Callable[..., float]) -> None:
     labels, logits, _ = draw(np.random.default_rng(0), people=50, clips=1, apart=1.0, alike=0.0)
 
-    assert bootstrap(labels, sigmoid(logits), metric=name, resamples=10).value == pytest.approx(
+    assert bootstrap(labels, sigmoid(logits), metric=name, resamples=20).value == pytest.approx(
         plain(labels, sigmoid(logits))
     )
 
@@ -311,10 +311,42 @@ def test_what_cannot_be_measured_is_refused() -> None:
         compare([0, 1], [0.1, 0.9], [0.1, 0.9, 0.4])
     with pytest.raises(MetricError, match="as many groups"):
         bootstrap([0, 1], [0.1, 0.9], groups=["a"])
-    with pytest.raises(MetricError, match="at least one resample"):
-        bootstrap([0, 0, 1, 1], [0.1, 0.9, 0.2, 0.3], resamples=0)
     with pytest.raises(MetricError, match="probabilities"):
         bootstrap([0, 1], [-1.0, 2.0], metric="brier")
+
+
+@pytest.mark.parametrize("confidence", [95, 1.0, 0, -0.5, float("nan")])
+def test_a_confidence_outside_zero_and_one_makes_no_interval(confidence: float) -> None:
+    labels, scores = [0, 0, 1, 1], [0.1, 0.9, 0.2, 0.3]
+
+    for measure in (bootstrap, delong):
+        with pytest.raises(MetricError, match=r"confidence must lie inside \(0, 1\), got"):
+            measure(labels, scores, confidence=confidence)
+    for measure in (compare, compare_delong):
+        with pytest.raises(MetricError, match=r"confidence must lie inside \(0, 1\), got"):
+            measure(labels, scores, scores, confidence=confidence)
+
+
+def test_settings_that_make_no_interval_are_refused() -> None:
+    labels, scores = [0, 0, 1, 1], [0.1, 0.9, 0.2, 0.3]
+
+    with pytest.raises(MetricError, match=r"got 95; 95 percent is 0\.95"):
+        delong(labels, scores, confidence=95)
+    with pytest.raises(MetricError, match="'bca2' is not known; choose one of bca, percentile"):
+        bootstrap(labels, scores, method="bca2")  # type: ignore[arg-type]
+    for few in (0, 1, 19):
+        with pytest.raises(MetricError, match=f"resamples = {few} make no interval; ask for at least 20"):
+            bootstrap(labels, scores, resamples=few)
+        with pytest.raises(MetricError, match="ask for at least 20"):
+            compare(labels, scores, scores, resamples=few)
+    with pytest.raises(MetricError, match=r"fpr must lie inside \(0, 1\), got 0$"):
+        tpr_metric(0.0)
+
+
+def test_a_difference_reads_like_an_estimate() -> None:
+    text = str(Difference(0.0512, -0.01, 0.11, 0.0312, 0.95, "delong-paired", 40))
+
+    assert text == "+0.051 [-0.010, +0.110], p = 0.0312"
 
 
 def test_a_rate_that_the_reals_cannot_carry_is_refused_with_how_many_it_takes() -> None:

@@ -14,11 +14,11 @@ import pytest
 import torch
 from tiny_corpus import RATE, corpus_clips, sound_of, tiny_recipe, write_shards
 
+from ffdv.data.scores import read_scores
 from ffdv.data.seen import read_parts
 from ffdv.data.shards import open_shards
 from ffdv.detect.detector import predict
 from ffdv.detect.network import Network
-from ffdv.detect.scores import read_scores
 from ffdv.media.write import write_media
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision

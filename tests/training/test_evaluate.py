@@ -13,9 +13,13 @@ import pytest
 from tiny_corpus import corpus_clips, tiny_recipe, write_shards
 
 from ffdv.data.shards import Shards, open_shards
-from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
+from ffdv.detect.stress import stress
+from ffdv.errors import CheckpointError, ManifestError, MetricError, RecipeError, ShardError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import roc_auc
+from ffdv.models.checkpoint import load_checkpoint
+from ffdv.training.compare import compare
+from ffdv.training.crossval import crossval
 from ffdv.training.engine import ScoredClips
 from ffdv.training.evaluate import NUMBERS, EvaluationTable, TableNames, evaluate, tabulate
 from ffdv.training.run import RunSummary, train
@@ -275,3 +279,26 @@ def test_what_is_not_there_is_named_with_what_there_is(
 
     with pytest.raises(error, match=sentence):
         quick(arguments.pop("model"), **arguments)
+
+
+def test_too_few_resamples_are_refused_before_anything_is_judged() -> None:
+    for verb in (
+        lambda: evaluate("no-run", data="no-shards", resamples=1),
+        lambda: compare("no-run", "no-run", data="no-shards", resamples=1),
+        lambda: crossval(data="no-shards", out="nowhere", resamples=1),
+        lambda: stress(data="no-data", out="nowhere", resamples=1),
+    ):
+        with pytest.raises(MetricError, match="resamples = 1 make no interval; ask for at least 20"):
+            verb()
+
+
+def test_what_a_notebook_shows_is_one_line(run: RunSummary, shards: Path) -> None:
+    """A checkpoint once printed 838,309 characters."""
+    opened, table = open_shards(shards), quick(run.folder, data=shards)
+
+    assert repr(load_checkpoint(run.folder / "best.safetensors")).endswith("numbers)")
+    assert repr(opened) == f"Shards({str(shards)!r}, 96 clips, sound)"
+    assert repr(opened.features(0)) == "Features('clip000.wav', 0.5 s of sound, 2 probes, 0 notes)"
+    assert repr(table).startswith(f"EvaluationTable({str(run.folder)!r} on {str(shards)!r}, ")
+    assert "warnings)" in repr(table)
+    assert max(len(repr(shown)) for shown in (opened, opened.features(0), table)) < 500

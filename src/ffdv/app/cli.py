@@ -172,7 +172,9 @@ def train(
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of this run.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of training and loader, instead of the recipe's; the split stays (split.seed).")
+    ] = None,
 ) -> None:
     """Train a recipe on prepared shards; the best epoch is kept and exported to ONNX. Ctrl-C leaves a usable run."""
     from ffdv.app import console
@@ -194,8 +196,10 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Option(help="Folder of a run.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Prepared shards.", show_default=False)],
+    model: Annotated[
+        Path, typer.Option(help="Folder of a run, or a CSV of scores (video_name, y_pred).", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="Prepared shards; for a CSV also a labelled corpus.", show_default=False)],
     by: Annotated[
         str | None, typer.Option(help="A row for each method, identity, source_repo ...", show_default=False)
     ] = None,

@@ -40,7 +40,9 @@ def crossval(
         list[str] | None,
         typer.Option("--set", help="Change one setting: model.backbone=efficientnet_b0.", show_default=False),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of training and loader, instead of the recipe's; the split stays (split.seed).")
+    ] = None,
 ) -> None:
     """Train without each group and judge on it: what a recipe does on methods, sources and people it has not seen."""
     from ffdv.app import console
@@ -66,8 +68,8 @@ def crossval(
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
-    run_b: Annotated[Path, typer.Argument(help="Folder of another run.", show_default=False)],
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run, or a CSV of scores.", show_default=False)],
+    run_b: Annotated[Path, typer.Argument(help="Another.", show_default=False)],
     data: Annotated[Path, typer.Option(help="Prepared shards that neither was trained on.", show_default=False)],
     split: Annotated[
         str | None, typer.Option(help="Only this part of the data (test, val, dev ...).", show_default=False)

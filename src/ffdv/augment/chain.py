@@ -39,7 +39,7 @@ from ffdv.augment.masks import SPECTROGRAM_TRANSFORMS, Spectrogram
 from ffdv.augment.mix import MixSpec
 from ffdv.augment.steps import Step, checked, fields_of, material_of, step_rngs, unknown
 from ffdv.errors import RecipeError
-from ffdv.records import FloatArray
+from ffdv.records import FloatArray, float_samples
 
 FORGE_SOUND: dict[str, Callable[..., ForgedSound]] = {
     "griffin_lim_copy": griffin_lim_copy,
@@ -146,13 +146,17 @@ class SoundChain:
     rate: int
 
     def __call__(self, samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """The changed sound, finite float32. Several channels are averaged unless the first step separates them."""
+        """The changed sound, finite float32. Several channels are averaged unless the first step separates them.
+
+        Raises ValueError on samples that are no finite sound, RecipeError where a step makes such, naming the step.
+        """
+        samples = float_samples(samples, channels=True)
         rngs = step_rngs(self.steps, rng)
         for step, own in zip(self.steps, rngs, strict=True):
             if samples.ndim == 2 and step.name != "separate_channels":
                 samples = separate_channels(samples, self.rate, rng, take=("mid",))
             if own is not None:
-                samples = _apply_sound(step, samples, self.rate, own)
+                samples = _made(step, _apply_sound(step, samples, self.rate, own))
         return samples if samples.ndim == 1 else separate_channels(samples, self.rate, rng, take=("mid",))
 
 
@@ -228,6 +232,14 @@ def _apply_sound(step: Step, samples: FloatArray, rate: int, rng: np.random.Gene
         shares = np.asarray(weights, float) / np.sum(weights) if weights else None
         steps = (steps[int(rng.choice(len(steps), p=shares))],)
     return SoundChain(steps, rate)(samples, rng)
+
+
+def _made(step: Step, samples: FloatArray) -> FloatArray:
+    """What a step gave, if the next one can take it: an own transform may divide by zero, and an encoder must not meet that."""
+    try:
+        return float_samples(samples, channels=True)
+    except ValueError as error:
+        raise RecipeError(f"augment.sound: {step.name!r} made no sound of what it got: {error}") from error
 
 
 def _has_material(method: Callable[..., Any], extra: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ffdv.errors import RecipeError
-from ffdv.records import FloatArray, PixelArray
+from ffdv.records import FloatArray, PixelArray, float_samples
 from ffdv.svt import kept_priority
 
 if TYPE_CHECKING:
@@ -143,8 +143,10 @@ def transcode_sound(
 
     samples float32 (n,); kbps is moved into what the codec can do; codec_rate: the rate to encode at, None = the
     lowest of the codec's rates that is not below the sound's. Values beyond ±1 are clipped, as encoders do.
-    Raises RecipeError when this FFmpeg lacks the codec.
+    Raises RecipeError when this FFmpeg lacks the codec, ValueError on samples that are no finite sound (LAME ends the
+    process on a NaN, others pass it on as noise).
     """
+    samples = float_samples(samples)
     codec = SOUND_CODECS[name]
     if not sound_codec_exists(name):
         raise RecipeError(f"this FFmpeg has no {codec.encoder} encoder; leave {name!r} out of the recipe")

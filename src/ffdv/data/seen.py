@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.corpus import Corpus
+from ffdv.data.facts import ClipFacts
 from ffdv.data.shards import UNKNOWN_LABEL, Shards
 from ffdv.errors import CheckpointError, ManifestError
 from ffdv.sentences import Sentence
@@ -43,8 +44,8 @@ class LabelledClips:
     cure: str = LABEL_CURE
 
     @classmethod
-    def of_shards(cls, shards: Shards) -> Self:
-        """All rows of prepared shards; those whose extraction failed are of no use."""
+    def of_shards(cls, shards: ClipFacts) -> Self:
+        """All rows of prepared shards (or of a corpus that was not); those whose extraction failed are of no use."""
         return cls(shards.names, shards.labels, ~shards.failed, shards.splits, shards.folder)
 
     @classmethod

@@ -122,6 +122,10 @@ class Shards:
     def __len__(self) -> int:
         return self.index.num_clips
 
+    def __repr__(self) -> str:
+        """One line: where they lie, and what they hold."""
+        return f"Shards({str(self.folder)!r}, {len(self)} clips, {', '.join(self.index.senses)})"
+
     def __getstate__(self) -> dict[str, Any]:
         """Only where it lies: open files and tables stay in their process."""
         return {"folder": self.folder, "index": self.index, "_open_parts": OrderedDict()}

@@ -15,11 +15,11 @@ from pathlib import Path
 from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.scores import write_scores
+from ffdv.data.tables import write_whole
 from ffdv.detect.network import Network, find_network
 from ffdv.detect.own_files import own_folder
 from ffdv.detect.scorers import SCORERS
-from ffdv.detect.scores import write_scores
-from ffdv.detect.tables import write_whole
 from ffdv.errors import MediaError, SubmissionError
 from ffdv.features.recipe import extract
 from ffdv.records import Clip, Score
@@ -32,7 +32,7 @@ CLIP_TIMEOUT_SECONDS = 900.0
 _NOT_INPUTS = frozenset({"skipped", "duplicate", "unlabelled"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PredictSummary:
     """What predict wrote: all rows in the corpus's order; failures are those without a number."""
 
@@ -40,6 +40,10 @@ class PredictSummary:
     scores: tuple[Score, ...]
     resumed: int
     seconds: float
+
+    def __repr__(self) -> str:
+        """One line: the rows are in `scores`."""
+        return f"PredictSummary({str(self.out)!r}, {len(self.scores)} clips, {len(self.failures)} without a score)"
 
     @property
     def failures(self) -> tuple[Score, ...]:

@@ -23,15 +23,15 @@ from urllib.parse import quote_from_bytes
 
 from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.scores import write_scores
 from ffdv.data.sources.table import TABLE_SUFFIXES
+from ffdv.data.tables import write_whole
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.own_files import WatchedFile, own_folder
 from ffdv.detect.report import Linked, clip_page, data_link, thumbnail
 from ffdv.detect.scan_json import failure_json, verdict_json
-from ffdv.detect.scores import write_scores
 from ffdv.detect.senses import SENSES
-from ffdv.detect.tables import write_whole
 from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import ManifestError, MediaError, MediaNotFound, RecipeError, SubmissionError

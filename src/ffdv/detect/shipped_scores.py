@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ffdv.data.pool import ClipsProgress
+from ffdv.data.scores import write_scores
 from ffdv.detect.judging import shipped_detector
 from ffdv.detect.scan import Make, ScanJob, ScanSummary, as_score, clips_of, scan_clips
-from ffdv.detect.scores import write_scores
 from ffdv.records import Score
 
 

@@ -24,17 +24,18 @@ from ffdv.augment.alterations import Alteration, alterations, rng_of
 from ffdv.data.corpus import group_value
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.scores import SENSES, format_score
 from ffdv.data.seen import PARTS_NAME, LabelledClips, choose_clips, data_hash, read_parts
 from ffdv.data.shards import INDEX_NAME, Shards, open_shards
+from ffdv.data.tables import guard_formula, read_table, unguard_formula, write_table
 from ffdv.detect.judges import Held, Judge, find_judge, hold
 from ffdv.detect.network import Network
 from ffdv.detect.own_files import own_folder
-from ffdv.detect.scores import SENSES, format_score
 from ffdv.detect.stress_page import write_pages
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
-from ffdv.detect.tables import guard_formula, read_table, unguard_formula, write_table
 from ffdv.errors import ExtraMissing, ManifestError, MediaError, StreamMissing
 from ffdv.metrics.ranking import Numbers
+from ffdv.metrics.uncertainty import check_settings
 from ffdv.records import FAKE, REAL, Clip, Samples, Score
 from ffdv.sentences import Sentence, foreign
 
@@ -70,10 +71,12 @@ def stress(
     has not seen by default; limit: so many clips at most, half of them fake, drawn by seed; max_seconds: of each clip;
     false_alarms: the share at which the threshold is fixed on unaltered clips; lang: of the page, en or zh.
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
-    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError, SubmissionError.
+    stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError,
+    SubmissionError, MetricError (too few resamples).
     """
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
+    check_settings(resamples=resamples)
     judge = find_judge(None if model is None else Path(model))
     chosen = alterations(senses=judge.looks_at, only=only)
     clips = _choose(Path(data), judge, None if model is None else Path(model), split)

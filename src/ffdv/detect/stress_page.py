@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffdv.data.tables import write_table
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, StressRow, StressTable
-from ffdv.detect.tables import write_table
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
 from ffdv.sentences import Sentence, language, worded
 

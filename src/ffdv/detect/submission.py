@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffdv.detect.scores import format_score, read_scores
-from ffdv.detect.tables import FORMULA_STARTS, Table, listing, read_table, write_table
+from ffdv.data.scores import format_score, read_scores
+from ffdv.data.tables import FORMULA_STARTS, Table, listing, read_table, write_table
 from ffdv.errors import SubmissionError
 
 # A leading minus is common in names taken from video sites and harmless where no operator or call follows it; so is the sign of a number.

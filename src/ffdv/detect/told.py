@@ -13,10 +13,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from ffdv.data.tables import write_whole
 from ffdv.detect.own_files import read_plain
 from ffdv.detect.scan_json import as_text
 from ffdv.detect.senses import SENSES
-from ffdv.detect.tables import write_whole
 from ffdv.detect.verdict import Word
 from ffdv.sentences import Lang
 

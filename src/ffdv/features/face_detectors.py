@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.errors import WeightsError
+from ffdv.augment.steps import unknown
+from ffdv.errors import RecipeError, WeightsError
 from ffdv.features.networks import open_session, packaged_weights
 from ffdv.records import FloatArray, PixelArray
 
@@ -24,7 +25,7 @@ MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes
 MAX_FACES = 100
 LARGEST_SIDE = 4096  # pixels: a picture that the caller forgot to shrink must not take the machine's memory
 
-# sha256 of the files that we know how to read (`--face-model PATH`): OpenCV's model zoo, and the one in this package.
+# sha256 of the files that we know how to read (make_face_detector's `model`): OpenCV's model zoo, and the one in this package.
 KNOWN_MODELS = {
     "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4": "face_detection_yunet_2023mar.onnx",
     "d0405ddda91a261af340e087219dfbac26cea1575aab2ccb7f2ed41e20708a82": "face_detection_yunet_2023mar_int8.onnx",
@@ -118,10 +119,10 @@ class YuNet:
 def make_face_detector(name: str = "yunet", *, model: Path | None = None) -> FaceDetector:
     """A detector by name; `model` is a file of its network to use in place of the packaged one.
 
-    Raises ValueError for an unknown name (it lists the known ones) and WeightsError for a file that is not known.
+    Raises RecipeError for an unknown name (with the nearest ones) and WeightsError for a file that is not known.
     """
     if name not in FACE_DETECTORS:
-        raise ValueError(f"no face detector is called {name!r}; choose one of {', '.join(FACE_DETECTORS)}")
+        raise RecipeError(unknown(name, FACE_DETECTORS, what="face detector"))
     return FACE_DETECTORS[name](model)
 
 

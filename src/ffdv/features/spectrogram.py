@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ffdv.errors import RecipeError, StreamMissing
 from ffdv.features.fourier import rfft
-from ffdv.records import FloatArray, PixelArray
+from ffdv.records import FloatArray, PixelArray, float_samples
 
 FrontEndKind = Literal["mel", "linear", "lfcc", "cqt"]
 
@@ -254,7 +254,9 @@ def log_spectrogram(samples: FloatArray, spec: FrontEndSpec) -> FloatArray:
     """The spectrogram of mono samples (n,) at spec.sample_rate in dB, float32 (num_rows, num_frames), never below spec.floor_db.
 
     lfcc: dB times an orthonormal cosine transform over the bands. Memory beyond the result does not grow with the length.
+    Raises ValueError on samples that are not mono, not floats or not finite.
     """
+    samples = float_samples(samples)
     power = constant_q_power(samples, spec) if spec.kind == "cqt" else band_power(samples, spec)
     decibels = power_to_db(power, reference=spec.reference, floor_db=spec.floor_db)
     if spec.kind != "lfcc":
@@ -403,8 +405,11 @@ def _published_spec(n_mels: int, fmax: float | None) -> FrontEndSpec:
 
 
 def mel_picture(samples: FloatArray, spec: FrontEndSpec, target_size: tuple[int, int]) -> PixelArray:
-    """Samples (n,) as the published uint8 picture (height, width): dB under the loudest, 80 dB deep, stretched to 0 … 255, resized."""
-    power = band_power(samples, spec)
+    """Samples (n,) as the published uint8 picture (height, width): dB under the loudest, 80 dB deep, stretched to 0 … 255, resized.
+
+    Raises ValueError as log_spectrogram does.
+    """
+    power = band_power(float_samples(samples), spec)
     decibels = power_to_db(power, reference=max(float(power.max()), SMALLEST_POWER), top_db=PUBLISHED_TOP_DB)
     grey = (255.0 * _stretch(decibels)).astype(np.uint8)
     width, height = target_size

@@ -58,6 +58,16 @@ def check_scores(scores: npt.ArrayLike) -> Numbers:
     return values
 
 
+def check_share(name: str, value: float) -> None:
+    """Refuse a rate or a confidence that does not lie inside (0, 1); a percentage is told what it should have been.
+
+    Raises MetricError.
+    """
+    if not 0.0 < value < 1.0:
+        meant = f"; {value:g} percent is {value / 100:g}" if 1.0 < value < 100.0 else ""
+        raise MetricError(f"{name} must lie inside (0, 1), got {value:g}{meant}")
+
+
 def number_groups(num_clips: int, groups: Groups | None) -> Indices:
     """A number for each clip's group; clips of unknown group (empty, None or NaN) stand alone.
 
@@ -280,8 +290,8 @@ def tpr_at_fpr(
     uncertainty.bootstrap with groups.
     Raises MetricError when only one class is present or fpr or confidence is not inside (0, 1).
     """
-    if not (0.0 < fpr < 1.0 and 0.0 < confidence < 1.0):
-        raise MetricError(f"fpr and confidence must lie inside (0, 1), got {fpr} and {confidence}")
+    check_share("fpr", fpr)
+    check_share("confidence", confidence)
     values = check_scores(scores)
     fake = check_labels(labels, len(values))
     reals, fakes = -np.sort(-values[~fake]), values[fake]
@@ -311,7 +321,11 @@ def reals_needed(fpr: float, *, confidence: float = 0.95) -> int:
 
     >>> reals_needed(1e-3), reals_needed(0.01)
     (4380, 437)
+
+    Raises MetricError when one of them is not inside (0, 1).
     """
+    check_share("fpr", fpr)
+    check_share("confidence", confidence)
     return math.ceil(math.log((1.0 - confidence) / 4.0) / math.log1p(-fpr))
 
 
@@ -320,7 +334,10 @@ def lowest_fpr(num_real: int, *, confidence: float = 0.95) -> float:
 
     >>> round(lowest_fpr(4380), 4), round(lowest_fpr(16), 2)
     (0.001, 0.24)
+
+    Raises MetricError when confidence is not inside (0, 1).
     """
+    check_share("confidence", confidence)
     return float(-math.expm1(math.log((1.0 - confidence) / 4.0) / max(1, num_real)))
 
 
@@ -329,7 +346,14 @@ def clopper_pearson(hits: int, trials: int, *, error: float = 0.025) -> tuple[fl
 
     >>> [round(bound, 4) for bound in clopper_pearson(8, 10)]
     [0.4439, 0.9748]
+
+    Raises MetricError unless 0 <= hits <= trials, with at least one trial, and error lies inside (0, 1).
     """
+    check_share("error", error)
+    if not 0 <= hits <= trials or trials < 1:
+        raise MetricError(
+            f"a share needs 0 <= hits <= trials and at least one trial, got {hits} hits in {trials} trials"
+        )
     from scipy.special import betaincinv
 
     low = 0.0 if hits == 0 else float(betaincinv(hits, trials - hits + 1, error))

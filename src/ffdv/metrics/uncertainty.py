@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from ffdv.metrics import calibration, ranking
 from ffdv.metrics.ranking import Groups, Indices, Numbers, Truths
 
 Class = Literal["both", "real", "fake"]
+Method = Literal["bca", "percentile"]
 Result = TypeVar("Result")
 # weights (resamples, n) → the metric of each resample (resamples,)
 Statistic = Callable[[Numbers], Numbers]
@@ -28,6 +29,8 @@ BLOCK_WEIGHTS = 250_000
 # Fewer people (or clips, where none are named) of a class: intervals are too short to be believed (docs/decisions/0006).
 FEWEST_GROUPS = 10
 FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class, or one has most of the clips: the interval cannot be relied on"
+# With fewer resamples an interval's ends are its own luck; hundreds are usual.
+FEWEST_RESAMPLES = 20
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
 
@@ -65,7 +68,10 @@ def _averaged(losses: Callable[[Truths, Numbers], Numbers], highest: float = 1.0
 
 
 def tpr_metric(fpr: float) -> Metric:
-    """The share of fakes found at a false-alarm rate, as a metric for bootstrap and compare; see ranking.reals_needed."""
+    """The share of fakes found at a false-alarm rate, as a metric for bootstrap and compare; see ranking.reals_needed.
+
+    Raises MetricError when fpr is not inside (0, 1).
+    """
     return _ranked(ranking.weighted_tpr_at_fpr, fewest_reals=ranking.reals_needed(fpr), fpr=fpr)
 
 
@@ -147,6 +153,24 @@ class Difference:
         """Whether the interval leaves zero out."""
         return not self.low <= 0.0 <= self.high
 
+    def __str__(self) -> str:
+        """As tables show it."""
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}], p = {self.p_value:.3g}"
+
+
+def check_settings(*, confidence: float = 0.95, method: str = "bca", resamples: int = FEWEST_RESAMPLES) -> None:
+    """Refuse what no interval can be made of, before anything is measured.
+
+    Raises MetricError unless confidence lies inside (0, 1), the method is known and there are FEWEST_RESAMPLES resamples.
+    """
+    ranking.check_share("confidence", confidence)
+    if method not in get_args(Method):
+        raise MetricError(f"method {method!r} is not known; choose one of {', '.join(get_args(Method))}")
+    if resamples < FEWEST_RESAMPLES:
+        raise MetricError(
+            f"resamples = {resamples} make no interval; ask for at least {FEWEST_RESAMPLES}, 1000 are usual"
+        )
+
 
 def _are_few(num_groups: int, effective: float | None) -> bool:
     return num_groups < FEWEST_GROUPS or (effective is not None and effective < FEWEST_GROUPS)
@@ -161,7 +185,7 @@ def bootstrap(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-    method: Literal["bca", "percentile"] = "bca",
+    method: Method = "bca",
 ) -> Estimate:
     """A metric with its bootstrap interval over groups.
 
@@ -171,9 +195,10 @@ def bootstrap(
     (Hesterberg 2015). Where every resample gives the metric's best or worst value (all fakes above all reals) the bound is
     the one that as many groups without a failure allow: (error)^(1 / groups). Fewer than two groups in a class say
     nothing: the interval is the metric's whole range.
-    Raises MetricError on input that the metric refuses, too few reals for it (TPR at a low false-alarm rate), or an unknown
-    metric.
+    Raises MetricError on input that the metric refuses, too few reals for it (TPR at a low false-alarm rate), an unknown metric,
+    or settings that check_settings refuses.
     """
+    check_settings(confidence=confidence, method=method, resamples=resamples)
     chosen = _metric(metric)
     _refuse_few_reals(labels, chosen)
     statistic = chosen.prepare(labels, scores)
@@ -218,6 +243,7 @@ def compare(
     Percentile interval, widened to Student's t; p is twice the share of resamples on the far side of zero.
     Raises MetricError as bootstrap does.
     """
+    check_settings(confidence=confidence, resamples=resamples)
     chosen = _metric(metric)
     _refuse_few_reals(labels, chosen)
     first, second = chosen.prepare(labels, scores_a), chosen.prepare(labels, scores_b)
@@ -243,8 +269,9 @@ def delong(
 
     The interval is made on the logit of the AUC, so that it stays inside (0, 1), with Student's t for few groups.
     With all fakes above all reals the variance is no measure; the bound is then as in bootstrap.
-    Raises MetricError when only one class is present.
+    Raises MetricError when only one class is present, or confidence is not inside (0, 1).
     """
+    check_settings(confidence=confidence)
     areas, covariance, plan = _delong(labels, [scores], groups)
     area = float(areas[0])
     estimate = plan.result(Estimate, area, confidence, "delong")
@@ -269,8 +296,9 @@ def compare_delong(
 ) -> Difference:
     """AUC of b minus AUC of a on the same clips: DeLong's paired test, over groups by Obuchowski's variance.
 
-    Two models that rank every clip alike differ by 0 with p 1. Raises MetricError when only one class is present.
+    Two models that rank every clip alike differ by 0 with p 1. Raises MetricError as delong does.
     """
+    check_settings(confidence=confidence)
     areas, covariance, plan = _delong(labels, [scores_a, scores_b], groups)
     value = float(areas[1] - areas[0])
     difference = plan.result(Difference, value, confidence, "delong-paired")
@@ -337,8 +365,6 @@ class _Resampling:
 
     def draw(self, resamples: int, seed: int) -> Iterator[Numbers]:
         """Weights (block, n), `resamples` in all: how often each clip's group was drawn."""
-        if resamples < 1:
-            raise MetricError(f"a bootstrap needs at least one resample, got {resamples}")
         rng = np.random.default_rng(seed)
         block = max(1, BLOCK_WEIGHTS // self.num_clips)
         for start in range(0, resamples, block):

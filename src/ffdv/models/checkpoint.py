@@ -27,6 +27,11 @@ BESIDE = "embedding_range."  # begins the names of tensors that are not the net'
 
 _LENGTH_BYTES = 8
 _METADATA_KEY = "ffdv"
+# What people give instead of a run, and what it is for.
+_OTHERS = {
+    ".csv": "a table, which holds no net (ffdv evaluate and compare take tables of scores)",
+    ".onnx": "an exported net, which keeps nothing of its training (ffdv predict and stress take it)",
+}
 _ZIP_MAGIC, _PICKLE_MAGIC = b"PK\x03\x04", b"\x80"
 
 
@@ -49,7 +54,7 @@ class CheckpointHeader(BaseModel):
     state: dict[str, JsonValue] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """A read checkpoint: where it came from, its header, its tensors by name (on the CPU).
 
@@ -60,6 +65,11 @@ class Checkpoint:
     header: CheckpointHeader
     tensors: Mapping[str, Tensor]
     embedding_range: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the numbers would fill a book."""
+        count = sum(tensor.numel() for tensor in self.tensors.values())
+        return f"Checkpoint({str(self.path)!r}, recipe={self.header.recipe.get('name')!r}, {len(self.tensors)} tensors, {count:,} numbers)"
 
 
 def save_checkpoint(path: Path | str, tensors: Mapping[str, Tensor], header: CheckpointHeader) -> Path:
@@ -158,6 +168,8 @@ def _no_safetensors(path: Path, start: bytes, found: str) -> CheckpointError:
             f"{path}: a PyTorch pickle, which can run any code when it is read; ffdv reads safetensors only "
             "(where you trust it, convert it with safetensors.torch.save_file)"
         )
+    if path.suffix.lower() in _OTHERS:
+        return CheckpointError(f"{path}: {_OTHERS[path.suffix.lower()]}; give a run's folder or its best.safetensors")
     return CheckpointError(f"{path}: not a whole safetensors file: {found}; copy or train it again")
 
 

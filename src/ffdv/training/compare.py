@@ -1,6 +1,6 @@
 """Is one run better than another? Both judge the same clips, which neither was trained on, and the difference gets an interval.
 
-RUN_A, RUN_B + shards ─▶ clips that neither has seen ─▶ two opinions a clip ─▶ difference in AUC: bootstrap over groups, DeLong
+RUN_A, RUN_B (or a CSV of scores) + shards ─▶ clips that neither has seen ─▶ two opinions a clip ─▶ difference in AUC: bootstrap over groups, DeLong
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.seen import SAME_CORPUS_SHARE, LabelledClips, choose_clips, num_named_alike, taught_names
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import ManifestError
-from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, compare_delong, delong
+from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, check_settings, compare_delong, delong
 from ffdv.metrics.uncertainty import compare as compare_scores
 from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, parts_of_run, score_run
+from ffdv.training.outside import is_score_table, scores_of_table
 
 FORMAT_VERSION = 1
 
@@ -76,15 +78,21 @@ def compare(
 ) -> Comparison:
     """Compare two runs (folders, or their best.safetensors) by AUC on prepared shards that neither was trained on.
 
+    Either may be a CSV of scores that anything gave (video_name, y_pred); two of them are also compared on a labelled corpus that was
+    not prepared. What was behind a CSV may have seen the clips: a warning says so.
+
     split: only these clips, as the corpus or the runs call the part; by default those that neither run has seen: the test parts'
     common clips, else the clips that chose least, and all labelled clips of other data. json: write the numbers to this file as
     well; resamples: of the bootstrap, whose groups are people or else sources.
-    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError.
+    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError, MetricError (too few resamples), SubmissionError (no table of scores).
     """
-    shards = open_shards(data)
+    check_settings(resamples=resamples)
+    shards = open_facts(data) if is_score_table(run_a) and is_score_table(run_b) else open_shards(data)
     sides = [_Side.of(Path(run), shards) for run in (run_a, run_b)]
     rows, part, warnings = _common_clips(shards, sides, split)
-    opinions = [score_run(side.checkpoint, shards, rows) for side in sides]
+    opinions = [side.judge(shards, rows) for side in sides]
+    told = [each.warnings for side, each in zip(sides, opinions, strict=True) if is_score_table(side.run)]
+    warnings = (*warnings, *(text for texts in told for text in texts))
     labels, logits, names = _paired(opinions)
     if len(np.unique(labels)) < 2:
         real, fake = np.bincount(labels, minlength=2).tolist()
@@ -117,7 +125,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Side:
-    """One run: its checkpoint, and what it did with each clip of these shards, by name; known: whether they are its own data."""
+    """One run: its checkpoint (or table of scores), and what it did with each clip of these shards, by name; known: whether they are its own data."""
 
     run: Path
     checkpoint: Path
@@ -125,9 +133,18 @@ class _Side:
     known: bool
 
     @classmethod
-    def of(cls, run: Path, shards: Shards) -> _Side:
+    def of(cls, run: Path, shards: ClipFacts) -> _Side:
+        if is_score_table(run) or not isinstance(shards, Shards):
+            return cls(run, run, {}, known=False)
         checkpoint = run / BEST_NAME if run.is_dir() else run
         return cls(run, checkpoint, *parts_of_run(checkpoint, shards))
+
+    def judge(self, shards: ClipFacts, rows: npt.NDArray[np.int64]) -> RunOpinions:
+        """Opinions on these rows, as the net gives them or as the table holds them."""
+        if isinstance(shards, Shards) and not is_score_table(self.run):
+            return score_run(self.checkpoint, shards, rows)
+        scored, warnings = scores_of_table(self.run, shards, rows)
+        return RunOpinions(scored, None, None, warnings)
 
     def trained_on(self, names: npt.NDArray[np.object_]) -> int:
         """How many of these clips served for training."""
@@ -135,7 +152,7 @@ class _Side:
 
 
 def _common_clips(
-    shards: Shards, sides: list[_Side], split: str | None
+    shards: ClipFacts, sides: list[_Side], split: str | None
 ) -> tuple[npt.NDArray[np.int64], str, tuple[str, ...]]:
     """Rows that both runs may be judged on, what to call them, and warnings.
 
@@ -161,7 +178,7 @@ def _common_clips(
     return rows, " and ".join(parts), tuple(dict.fromkeys(warnings))
 
 
-def _refuse_trained(side: _Side, names: npt.NDArray[np.object_], shards: Shards) -> None:
+def _refuse_trained(side: _Side, names: npt.NDArray[np.object_], shards: ClipFacts) -> None:
     """Raise where the run knows the answers: of its own data any clip, of others so many that they must be the same."""
     count = side.trained_on(names)
     if count and (side.known or count >= SAME_CORPUS_SHARE * len(names)):

@@ -23,7 +23,7 @@ from ffdv.data.seen import data_hash, num_named_alike
 from ffdv.data.shards import Shards, open_shards, write_atomically
 from ffdv.errors import CheckpointError, FfdvError, ManifestError
 from ffdv.metrics.ranking import reals_needed
-from ffdv.metrics.uncertainty import Estimate, bootstrap, tpr_metric
+from ffdv.metrics.uncertainty import Estimate, bootstrap, check_settings, tpr_metric
 from ffdv.training.engine import Progress, ScoredClips
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, interval_groups, score_run
 from ffdv.training.folds import Fold, HeldOut, plan_folds
@@ -120,8 +120,9 @@ def crossval(
     data); folds: hold out whole values in so many folds instead of one by one; test: train once on all of data and judge on each
     of these instead. What is held out, and against what a group of one class is judged: training/folds. epochs, overrides, seed:
     as in train; resamples: of each bootstrap. Run again with the same arguments it goes on where it was stopped.
-    Raises ManifestError, ShardError, RecipeError, CheckpointError (`out` holds another cross-validation).
+    Raises ManifestError, ShardError, RecipeError, CheckpointError (`out` holds another cross-validation), MetricError (too few resamples).
     """
+    check_settings(resamples=resamples)
     resolved = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
     folder = Path(out)
     train_on, judge_on = folders_of(data), folders_of(test)

@@ -2,6 +2,7 @@
 
     RUN/best.safetensors + shards ─▶ which clips ─▶ predict ─▶ calibrate ─▶ EvaluationTable (all, then each group, worst first)
                                           └─ neutralise ─▶ predict ─▶ the same table beside it
+    scores.csv + labelled clips ─▶ which have a score ─────────────────────▶ the same table (training/outside)
 
 Clips that the run was trained on are never part of the table unless they are asked for by name, and then it says so.
 """
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.corpus import group_spellings
+from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
     LabelledClips,
@@ -34,14 +36,15 @@ from ffdv.data.seen import (
     taught_names,
 )
 from ffdv.data.shards import Shards, open_shards, write_atomically
-from ffdv.errors import CheckpointError, ManifestError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.confidence import Confidence, measure_confidence
 from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import reals_needed, tpr_at_fpr
-from ffdv.metrics.uncertainty import Estimate, bootstrap, enough_reals
+from ffdv.metrics.uncertainty import Estimate, bootstrap, check_settings, enough_reals
 from ffdv.sentences import Sentence, joined
 from ffdv.training.localising import Localisation, localise
+from ffdv.training.outside import is_score_table, scores_of_table
 from ffdv.training.shortcuts import AuditLine, audit_line
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ class Neutralised:
         return next((row for row in self.rows if row.name == name), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationTable:
     """The first row is over all clips; the others by group, lowest AUC first.
 
@@ -113,6 +116,14 @@ class EvaluationTable:
     neutralised: Neutralised | None = None
     localisation: Localisation | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the rows are in `cells`, everything is in `to_json`."""
+        overall, auc = self.overall, self.overall.numbers.get("auc")
+        return (
+            f"EvaluationTable({self.model!r} on {self.data!r}, {overall.num_real} real, {overall.num_fake} fake, "
+            f"auc={auc or 'undefined'}, {len(self.rows)} rows, {len(self.warnings)} warnings)"
+        )
 
     @property
     def overall(self) -> EvaluationRow:
@@ -150,23 +161,30 @@ def evaluate(
     lang: str = "en",
     resamples: int = 1000,
 ) -> EvaluationTable:
-    """The table of a run (its folder, or best.safetensors) on prepared shards.
+    """The table of a run (its folder, or best.safetensors) on prepared shards; or of a CSV of scores that anything gave.
+
+    A CSV (video_name, y_pred, as `predict` writes it) is judged on shards, or on a labelled corpus that was not prepared: its
+    scores are taken for probabilities, there is nothing to neutralise and no report, and a corpus has no shortcuts beside it.
 
     by: a row for each value of this group column; split: only these clips, as the corpus or the run calls the part; by
     default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
     and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
     loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as
     well; scores: a CSV of each judged clip (video_name, target, y_pred, logit); report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
-    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), with the cure.
+    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), MetricError (too few resamples), SubmissionError (no table of scores), with the cure.
     """
+    check_settings(resamples=resamples)
     taken = neutral_steps(steps) if neutralise or steps is not None else ()
+    if is_score_table(model):
+        if taken or report is not None:
+            raise RecipeError(f"{model}: scores in a table cannot be neutralised or get a report; give a run for that")
+        judged, table = _judge_table(Path(model), Path(data), by=by, split=split, resamples=resamples)
+        _write_numbers(judged, table, scores=scores, json=json)
+        return table
     folder = Path(model) if Path(model).is_dir() else Path(model).parent
     checkpoint_path = folder / BEST_NAME if Path(model).is_dir() else Path(model)
     shards = open_shards(data)
-    if by is not None and not any(shards.group(by)):
-        raise ManifestError(
-            f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
-        )
+    _refuse_unknown_column(shards, by, data)
     own = own_parts(checkpoint_path, shards)
     chosen = choose_clips(LabelledClips.of_shards(shards), own, split)
     judged = score_run(checkpoint_path, shards, chosen.rows)
@@ -187,16 +205,62 @@ def evaluate(
         localisation=_localisation(judged.scored, shards, resamples),
         about=_about(checkpoint_path, shards, resamples),
     )
-    if scores is not None:
-        _write_clip_scores(Path(scores), judged)
     if taken:
         of_same = _neutralised(checkpoint_path, shards, judged.scored.names, taken, by=by, resamples=resamples)
         table = replace(table, neutralised=of_same)
-    if json is not None:
-        write_atomically(Path(json), table.to_json().encode())
+    _write_numbers(judged, table, scores=scores, json=json)
     if report is not None:
         _write_report(Path(report), checkpoint_path, shards, judged=judged, table=table, lang=lang, resamples=resamples)
     return table
+
+
+def _judge_table(
+    path: Path, data: Path, *, by: str | None, split: str | None, resamples: int
+) -> tuple[RunOpinions, EvaluationTable]:
+    """What a CSV of scores says of labelled clips, and the table of it. Nobody knows what gave them was taught, so no part is unseen."""
+    from ffdv import __version__
+
+    clips = open_facts(data)
+    _refuse_unknown_column(clips, by, data)
+    chosen = choose_clips(
+        replace(LabelledClips.of_shards(clips), usable=np.ones(len(clips.names), np.bool_)), {}, split
+    )
+    scored, warnings = scores_of_table(path, clips, chosen.rows)
+    even = Calibration()  # they are judged as they stand
+    table = tabulate(
+        scored,
+        clips,
+        calibration=even,
+        by=by,
+        names=TableNames(str(path), str(data), chosen.part),
+        warnings=(*chosen.warnings, *warnings),
+        resamples=resamples,
+    )
+    about = {"ffdv": __version__, "bootstrap": _bootstrap_facts(resamples)}
+    return RunOpinions(scored, even, None), replace(table, about=about)
+
+
+def _refuse_unknown_column(clips: ClipFacts, by: str | None, data: Path | str) -> None:
+    if by is not None and not any(clips.group(by)):
+        raise ManifestError(f"{data}: no clip has a {by!r}; group columns are {', '.join(clips.group_names) or 'none'}")
+
+
+def _write_numbers(
+    judged: RunOpinions, table: EvaluationTable, *, scores: Path | str | None, json: Path | str | None
+) -> None:
+    """The files that were asked for."""
+    if scores is not None:
+        _write_clip_scores(Path(scores), judged)
+    if json is not None:
+        write_atomically(Path(json), table.to_json().encode())
+
+
+def _bootstrap_facts(resamples: int) -> dict[str, Any]:
+    return {
+        "resamples": resamples,
+        "seed": 0,
+        "method": "BCa, classes kept; calibration errors by percentiles",
+    }
 
 
 def _about(path: Path, shards: Shards, resamples: int) -> dict[str, Any]:
@@ -213,11 +277,7 @@ def _about(path: Path, shards: Shards, resamples: int) -> dict[str, Any]:
         "ffdv": __version__,
         "data_hash": data_hash(shards),
         "run": {"recipe": recipe.get("name"), "seeds": seeds, "provenance": dict(header.provenance)},
-        "bootstrap": {
-            "resamples": resamples,
-            "seed": 0,
-            "method": "BCa, classes kept; calibration errors by percentiles",
-        },
+        "bootstrap": _bootstrap_facts(resamples),
     }
 
 
@@ -377,7 +437,7 @@ def _write_report(
 
 def tabulate(
     scored: ScoredClips,
-    shards: Shards,
+    shards: ClipFacts,
     *,
     calibration: Calibration | None,
     decision: Decision | None = None,
@@ -451,7 +511,7 @@ class _Clips:
         return EvaluationRow(name, real, fake, reals, estimates)
 
 
-def _clips_of(scored: ScoredClips, shards: Shards, calibration: Calibration | None, resamples: int) -> _Clips:
+def _clips_of(scored: ScoredClips, shards: ClipFacts, calibration: Calibration | None, resamples: int) -> _Clips:
     """The judged clips with what the shards know of them."""
     index_of = {name: index for index, name in enumerate(shards.names)}
     where = np.array([index_of[name] for name in scored.names], dtype=np.int64)
@@ -471,13 +531,13 @@ def _probabilities(scored: ScoredClips, calibration: Calibration | None) -> npt.
     return scored.scores if calibration is None else calibration.apply(scored.logits)
 
 
-def _column(shards: Shards, by: str, where: npt.NDArray[np.int64]) -> list[str | None]:
+def _column(shards: ClipFacts, by: str, where: npt.NDArray[np.int64]) -> list[str | None]:
     """A group column at these clips."""
     values = shards.group(by)
     return [values[index] for index in where]
 
 
-def interval_groups(shards: Shards, where: npt.NDArray[np.int64]) -> tuple[str, Sequence[str | None] | None]:
+def interval_groups(shards: ClipFacts, where: npt.NDArray[np.int64]) -> tuple[str, Sequence[str | None] | None]:
     """The column whose values stay together: identities, or else sources."""
     for by in ("identity", "source"):
         values = _column(shards, by, where)

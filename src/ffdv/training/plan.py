@@ -39,6 +39,31 @@ from ffdv.training.optimiser import OptimiserSpec, ScheduleSpec
 from ffdv.training.parts import SplitSpec
 
 _NO_VALUE = "none"  # TOML has no word for nothing
+# What other tools call a key or a value of ours, where the spelling would not tell.
+_ALIASES = {
+    "amp": "precision",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "clip_grad": "clip_norm",
+    "early_stopping": "early_stop_epochs",
+    "ema": "average_decay",
+    "grad_clip": "clip_norm",
+    "gradient_clip_val": "clip_norm",
+    "hop": "hop_length",
+    "lr": "learning_rate",
+    "max_epochs": "epochs",
+    "n_mels": "n_bands",
+    "num_epochs": "epochs",
+    "num_workers": "workers",
+    "optimizer": "optimiser",
+    "patience": "early_stop_epochs",
+    "plateau": "step",
+    "reduce_on_plateau": "step",
+    "scheduler": "schedule",
+    "sr": "sample_rate",
+    "wd": "weight_decay",
+    "win_length": "n_fft",
+}
 
 
 class Recipe(BaseModel):
@@ -259,6 +284,7 @@ def _sentence(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         table, known = _known_keys(detail["loc"])
         name = str(detail["loc"][-1])
+        name = _ALIASES.get(name.lower(), name)
         meant = _elsewhere(name) if not difflib.get_close_matches(name, known, n=1, cutoff=0.6) else []
         cure = f"did you mean {' or '.join(map(repr, meant))}" if meant else _nearest(name, known, prefix=table)
         return f"unknown key {path!r}; {cure}"
@@ -267,7 +293,9 @@ def _sentence(detail: Any) -> str:
     if detail["type"] == "value_error":
         return f"{path}: {detail['ctx']['error']}" if path else str(detail["ctx"]["error"])
     message = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{path} = {detail['input']!r}: {message}"
+    alias = _ALIASES.get(str(detail["input"]).lower())
+    hint = f"; did you mean {alias!r}" if detail["type"] == "literal_error" and f"'{alias}'" in message else ""
+    return f"{path} = {detail['input']!r}: {message}{hint}"
 
 
 def _known_keys(location: Sequence[int | str]) -> tuple[str, list[str]]:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ffdv.detect.tables import Table, guard_formula, read_table, unguard_formula, write_table
+from ffdv.data.tables import Table, guard_formula, read_table, unguard_formula, write_table
 from ffdv.errors import SubmissionError
 from ffdv.records import Score, Status
 
