@@ -33,6 +33,7 @@ LAG_SECONDS = 0.2
 LEAST_SECONDS = 1.0
 MOST_CHANGE = 3.0  # median changes: a cut or a flash must not decide
 STRONGEST = 0.95  # correlation, before Fisher's transform
+UNTOLD = 0.2  # between what genuine and forged clips show: where the light changes, nothing can be told
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # BT.601
 # What is followed in colours (..., 3) of 0 … 255; logarithms, so that shading cancels out of the last two.
 SIGNALS: Mapping[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
@@ -63,7 +64,7 @@ def unison_numbers(colours: FloatArray, *, fps: float = 25.0) -> dict[str, float
     """How much the parts change together: a number for each of SIGNALS, 0 = not at all, higher speaks for a drawn or pasted face.
 
     colours (n, NUM_PARTS + 1, 3): of one face in n frames on end, as `part_colours` gives them. A number is Fisher's transform of the
-    mean correlation between two parts' changes over LAG_SECONDS, less as far as the scene changes with them. Empty below a second, and where a part is out of sight or stands still.
+    mean correlation between two parts' changes over LAG_SECONDS; as far as the scene changes with them, it is drawn to UNTOLD. Empty below a second, and where a part is out of sight or stands still.
     """
     lag = max(1, round(LAG_SECONDS * fps))
     if len(colours) < LEAST_SECONDS * fps or not np.isfinite(colours).all():
@@ -87,7 +88,8 @@ def unison_numbers(colours: FloatArray, *, fps: float = 25.0) -> dict[str, float
             return {}
         pairs = (shared / np.outer(spread, spread))[np.triu_indices(NUM_PARTS, 1)]
         # Taking the scene's change off leaves its noise in every part: under changing light that alone would look like unison.
-        numbers[name] = (1.0 - by_light) * math.atanh(min(STRONGEST, max(-STRONGEST, float(pairs.mean()))))
+        found = math.atanh(min(STRONGEST, max(-STRONGEST, float(pairs.mean()))))
+        numbers[name] = UNTOLD + (1.0 - by_light) * (found - UNTOLD)
     return numbers
 
 
