@@ -30,14 +30,14 @@ def load_corpus(data: Path | str) -> Corpus:
     return _load_labelled(path) or folder.load_folder(path)
 
 
-def _load_labelled(path: Path) -> Corpus | None:
-    """What a folder's own tables name, or those beside it; None where there is none."""
+def _load_labelled(path: Path, *, labelled: bool = True) -> Corpus | None:
+    """What a folder's own tables name, or those beside it; None where there is none. labelled: as in load_challenge."""
     tables = [candidate for candidate in sorted(path.iterdir()) if _is_table(candidate)]
     if tables:
         return table.load_table(max(tables, key=_richness))
-    if challenge.is_challenge(path):
-        return challenge.load_challenge(path)
-    beside = challenge.find_label_file(path.resolve())
+    if challenge.is_challenge(path, labelled=labelled):
+        return challenge.load_challenge(path, labelled=labelled)
+    beside = challenge.find_label_file(path.resolve(), labelled=labelled)
     if beside is not None:
         return challenge.load_label_file(beside)
     return None
@@ -54,7 +54,7 @@ def load_every_clip(data: Path | str) -> Corpus:
     if not path.is_dir():
         return load_corpus(path)
     try:
-        named = _load_labelled(path)
+        named = _load_labelled(path, labelled=False)
     except ManifestError as error:
         try:
             return folder.load_folder(path)
