@@ -433,3 +433,15 @@ def test_forged_seconds_are_read_and_those_that_are_none_are_told_by_row_and_lef
     assert found == {"a": ((0.5, 1.0),), "g": (), **dict.fromkeys("bcdef")}
     assert [(problem.row, problem.kind) for problem in corpus.problems] == [(row, "segments") for row in (4, 5, 6, 7)]
     assert all("write [[start, stop], ...]" in problem.text for problem in corpus.problems)
+
+
+@pytest.mark.parametrize("cell", ["[" * 60_000, f"[[0, 1{'0' * 400}]]", f"[[0, 1{'0' * 5000}]]"])
+def test_no_cell_of_forged_seconds_stops_a_table(tmp_path: Path, write_table: WriteTable, cell: str) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+
+    corpus = load_corpus(
+        write_table(tmp_path / "t.csv", [("file", "label", "segments"), ("a.wav", 1, cell), ("b.wav", 1, "[[0, 1]]")])
+    )
+
+    assert [problem.kind for problem in corpus.problems] == ["segments"]
+    assert [clip.groups for clip in corpus.clips] == [{}, {"segments": "[[0, 1]]"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -144,3 +145,31 @@ def test_whatever_a_recipe_holds_it_survives_being_written_out(
     )
 
     assert recipe_from(tomllib.loads(recipe_toml(recipe)), where="its own text") == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 60_000, "nested too deeply"),
+        ("[loader.batch_size." + ".".join(["a"] * 2_000) + "]", "nested too deeply"),
+        ("# " + "x" * 100_000, "larger than 65536 bytes"),
+    ],
+)
+def test_a_recipe_that_is_made_to_be_unreadable_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(text)
+
+    with pytest.raises(RecipeError, match=said) as caught:
+        load_recipe(path)
+
+    assert "deep.toml" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_pipe_for_a_recipe_is_not_waited_for_and_deep_overrides_are_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+
+    with pytest.raises(RecipeError, match="not a regular file"):
+        load_recipe(tmp_path / "pipe.toml")
+    with pytest.raises(RecipeError, match="nested too deeply"):
+        load_recipe("voice", ["split.groups=" + "[" * 60_000])
