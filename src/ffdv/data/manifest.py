@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ffdv.arguments import one_path
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.sources import challenge, folder, table
 from ffdv.errors import ManifestError
@@ -18,9 +19,10 @@ __all__ = ["Corpus", "Problem", "load_corpus", "load_every_clip"]
 def load_corpus(data: Path | str) -> Corpus:
     """Read what `data` is: the challenge's folder, a CSV or TSV, a folder that holds one, a folder of clips, or one clip.
 
-    Every clip's file is a regular file below the corpus's root. Raises ManifestError when nothing can be used.
+    Every clip's file is a regular file below the corpus's root. Raises ManifestError when nothing can be used,
+    RecipeError for several paths.
     """
-    path = Path(data)
+    path = one_path(data)
     if path.is_file():
         return _load_single(path)
     if not path.is_dir():
@@ -48,7 +50,7 @@ def load_every_clip(data: Path | str) -> Corpus:
 
     A table that is given needs no labels; one in a folder that cannot be used does not matter. Raises ManifestError when there is nothing at all.
     """
-    path = Path(data)
+    path = one_path(data)
     if path.is_file() and path.suffix.lower() in table.TABLE_SUFFIXES and not challenge.is_label_file(path):
         return table.load_table(path, labelled=False)
     if not path.is_dir():
