@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ffdv.app.show_protocol import show_crossval
+from ffdv.app.show_protocol import show_confidence, show_crossval
+from ffdv.metrics.confidence import BandCheck, Confidence, Reliability
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Estimate
 from ffdv.training.crossval import CrossvalRow, CrossvalTable
 from ffdv.training.crossval_page import _label
@@ -25,3 +26,17 @@ def test_an_interval_over_few_people_is_marked_and_said_to_be_too_short(
     assert ("cannot be relied on" in " ".join(shown.split())) == marked
     assert ("*" in shown) == marked
     assert _label(row(num_groups)).endswith(" *") == marked
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.0, 1.0, "no range could be set"), (0.2, 1.0, "cannot tell from 0.200")]
+)
+def test_a_band_that_leaves_nothing_outside_is_said_to_be_none(
+    capsys: pytest.CaptureFixture[str], low: float, high: float, said: str
+) -> None:
+    empty = Reliability((), (), (), (), ())
+    band = BandCheck(low, high, 0.0, 0.0, 0.0, (0.05, 0.05))
+
+    show_confidence(Confidence(0.1, 0.1, 0.1, 0.1, empty, empty, (), (), 0.0, 0.5, band))
+
+    assert said in " ".join(capsys.readouterr().out.split())

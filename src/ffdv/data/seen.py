@@ -25,6 +25,9 @@ PARTS_NAME = "parts.csv"
 # Of the clips' names so many stand in a run's parts: it is the run's corpus, prepared again.
 SAME_CORPUS_SHARE = 0.5
 LABEL_CURE = "give its folder a label table (label.csv: video_name,target) and run ffdv prepare again, which decodes nothing twice"
+GROUP_CURE = (
+    "add the column to the label table and run ffdv prepare again, which decodes nothing twice, or name another"
+)
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 

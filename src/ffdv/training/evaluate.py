@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ffdv.data.corpus import group_spellings
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
+    GROUP_CURE,
     LabelledClips,
     choose_clips,
     data_hash,
@@ -165,7 +166,7 @@ def evaluate(
     shards = open_shards(data)
     if by is not None and not any(shards.group(by)):
         raise ManifestError(
-            f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}"
+            f"{data}: no clip has a {by!r}; group columns are {', '.join(shards.group_names) or 'none'}; {GROUP_CURE}"
         )
     own = own_parts(checkpoint_path, shards)
     chosen = choose_clips(LabelledClips.of_shards(shards), own, split)
