@@ -39,7 +39,9 @@ from ffdv.training.optimiser import OptimiserSpec, ScheduleSpec
 from ffdv.training.parts import SplitSpec
 
 _NO_VALUE = "none"  # TOML has no word for nothing
-MAX_RECIPE_BYTES = 65_536  # a recipe with every setting written out has some 5,000; a hostile one takes TOML's reader minutes
+MAX_RECIPE_BYTES = (
+    65_536  # a recipe with every setting written out has some 5,000; a hostile one takes TOML's reader minutes
+)
 
 
 class Recipe(BaseModel):

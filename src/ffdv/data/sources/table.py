@@ -49,7 +49,9 @@ GROUP_COLUMNS = (
 )
 
 LABELS = {
-    **dict.fromkeys(("0", "0.0", "real", "bonafide", "bona-fide", "bona fide", "genuine", "authentic", "真", "真实"), REAL),
+    **dict.fromkeys(
+        ("0", "0.0", "real", "bonafide", "bona-fide", "bona fide", "genuine", "authentic", "真", "真实"), REAL
+    ),
     **dict.fromkeys(("1", "1.0", "fake", "spoof", "spoofed", "deepfake", "假", "伪造"), FAKE),
 }
 MAX_TABLE_BYTES = 1_000_000_000
