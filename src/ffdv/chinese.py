@@ -90,6 +90,7 @@ CHINESE: Mapping[str, str] = {
     "{path}: the file is empty; it needs a header such as video_name,target and one row per clip": "{path}：文件是空的；需要表头（例如 video_name,target），且每个片段一行",
     "{path}: the text is UTF-16 (or binary); save the table as UTF-8": "{path}：文本是 UTF-16（或二进制）；请将表格另存为 UTF-8",
     "{path}: row {row} is not UTF-8 (GBK from a spreadsheet?); save the table as 'CSV UTF-8'": "{path}：第 {row} 行不是 UTF-8（可能是电子表格保存的 GBK）；请将表格另存为“CSV UTF-8”",
+    "{path}: the separator is '，', the full-width comma of Chinese text; replace it by plain commas": "{path}：分隔符是全角逗号“，”；请换成半角逗号",
     "{path}: the separator is ';'; save the table with commas or tabs": "{path}：分隔符是“;”；请改用逗号或制表符保存",
     "{path}: there is no header row; the first line must name the columns, e.g. video_name,target": "{path}：没有表头；第一行必须是列名，例如 video_name,target",
     "{path}: no file column among {names}; call it video_name, file or path": "{path}：{names} 中没有文件列；请将其命名为 video_name、file 或 path",

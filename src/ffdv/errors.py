@@ -115,7 +115,16 @@ class ExtraMissing(FfdvError):
     """An optional part is not installed; the message holds the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the [{extra}] extra; install it with: pip install 'ffdv[{extra}]'")
+        super().__init__(f"{what} needs the [{extra}] extra; install it: {install_command(extra)}")
+
+
+def install_command(extra: str = "") -> str:
+    """How to get an extra, or the base install: the package lies in no registry, so pip is pointed at the project's own folder.
+
+    >>> install_command("train")
+    "pip install '.[train]' in the project's folder"
+    """
+    return f"pip install '.{f'[{extra}]' if extra else ''}' in the project's folder"
 
 
 def extra_of(error: ModuleNotFoundError) -> str | None:

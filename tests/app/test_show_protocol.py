@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ffdv.app.console import progress_bar
-from ffdv.app.show_protocol import follow_folds, show_crossval
+from ffdv.app.show_protocol import follow_folds, show_confidence, show_crossval
+from ffdv.metrics.confidence import BandCheck, Confidence, Reliability
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Estimate
 from ffdv.training.crossval import CrossvalProgress, CrossvalRow, CrossvalTable
 from ffdv.training.crossval_page import _label
@@ -36,3 +37,17 @@ def test_a_held_out_group_cannot_move_the_cursor(capsys: pytest.CaptureFixture[s
         follow_folds(bar)(CrossvalProgress(1, 2, "[b]fold\x1b[31m", training))
 
     assert "fold 1/2: [b]fold\\x1b[31m held out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.0, 1.0, "no range could be set"), (0.2, 1.0, "cannot tell from 0.200")]
+)
+def test_a_band_that_leaves_nothing_outside_is_said_to_be_none(
+    capsys: pytest.CaptureFixture[str], low: float, high: float, said: str
+) -> None:
+    empty = Reliability((), (), (), (), ())
+    band = BandCheck(low, high, 0.0, 0.0, 0.0, (0.05, 0.05))
+
+    show_confidence(Confidence(0.1, 0.1, 0.1, 0.1, empty, empty, (), (), 0.0, 0.5, band))
+
+    assert said in " ".join(capsys.readouterr().out.split())

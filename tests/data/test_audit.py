@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -614,3 +615,11 @@ def test_real_clips_agree_with_what_is_known_of_them(shared_data: Path) -> None:
     for name in ("container_size_bytes", "picture_bit_rate", "picture_sharpness_db", "picture_brightness"):
         assert facts[name].auc.low <= 0.56
     assert max(fact.auc.value for fact in report.facts) < 0.8
+
+
+def test_values_that_make_no_sense_are_refused_by_name(tmp_path: Path) -> None:
+    wrong: list[dict[str, Any]] = [{"limit": 0}, {"seed": -1}, {"workers": -1}]
+
+    for keywords in wrong:
+        with pytest.raises(RecipeError, match=next(iter(keywords))):
+            audit(tmp_path, **keywords)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,3 +230,13 @@ def test_forged_seconds_are_on_the_written_files_clock(tmp_path: Path, beside_pi
         inside[round(start * RATE) : round(stop * RATE)] = True
     assert 0.1 < inside.mean() < 0.7
     assert changed[inside].mean() > 20 * changed[~inside].mean()
+
+
+def test_values_that_make_no_sense_are_refused_by_name_and_a_single_method_is_a_word(tmp_path: Path) -> None:
+    wrong: list[dict[str, Any]] = [{"limit": 0}, {"per_clip": 0}, {"seed": -1}, {"max_seconds": 0}, {"workers": -1}]
+
+    for keywords in wrong:
+        with pytest.raises(RecipeError, match=next(iter(keywords))):
+            forge(tmp_path, out=tmp_path / "out", **keywords)
+    with pytest.raises(RecipeError, match="'no_such_method'"):
+        forge(tmp_path, out=tmp_path / "out", methods="no_such_method")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ffdv.data import corpus as corpus_module
 from ffdv.data.corpus import Corpus, forged_seconds, group_value
-from ffdv.data.manifest import load_corpus
+from ffdv.data.manifest import load_corpus, load_every_clip
 from ffdv.errors import ManifestError
 
 WriteTable = Callable[..., Path]
@@ -245,6 +245,58 @@ def test_a_broken_manifest_is_not_taken_for_a_folder_without_labels(tmp_path: Pa
         load_corpus(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("视频名,标签\na.mp4,0\n".encode(), "no file column among '视频名'"),
+        ("video_name,target\na.mp4,1\n".encode("utf-16"), "UTF-16"),
+        (b"video_name;target\na.mp4;1\n", "separator is ';'"),
+        ("video_name，target\na.mp4，1\n".encode(), "full-width comma"),
+        (b"a.mp4,1\n", "no header"),
+    ],
+)
+def test_a_label_table_of_the_challenge_with_an_unusable_header_is_an_error_and_never_passed_over(
+    tmp_path: Path, write_table: WriteTable, content: bytes, said: str
+) -> None:
+    touch(tmp_path, "phase1/trainset/a.mp4", "phase1/valset/b.mp4")
+    write_table(tmp_path / "phase1/valset_label.txt", [("video_name", "target"), ("b.mp4", 1)])
+    table = tmp_path / "phase1/trainset_label.txt"
+    table.write_bytes(content)
+
+    for data in (tmp_path, tmp_path / "phase1/trainset"):
+        with pytest.raises(ManifestError, match=said) as caught:
+            load_corpus(data)
+        assert str(caught.value).startswith(str(table.resolve()))
+    # Who judges needs no labels: the clips keep their names.
+    assert {clip.name for clip in load_every_clip(tmp_path).clips} == {"a.mp4", "b.mp4"}
+
+
+def test_an_unusable_label_table_does_not_matter_beside_a_usable_one_of_its_set(
+    tmp_path: Path, write_table: WriteTable
+) -> None:
+    touch(tmp_path, "trainset/a.mp4")
+    (tmp_path / "train_label.csv").write_bytes(b"video_name;target\na.mp4;0\n")
+    write_table(tmp_path / "train_label.txt", [("video_name", "target"), ("a.mp4", 1)])
+
+    assert labels(load_corpus(tmp_path)) == labels(load_corpus(tmp_path / "trainset")) == {"a.mp4": (1, "train")}
+
+
+def test_a_pipe_by_a_label_tables_name_is_not_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path, "trainset/a.mp4")
+    os.mkfifo(tmp_path / "trainset_label.txt")
+
+    assert labels(load_corpus(tmp_path / "trainset")) == {"a.mp4": (None, None)}
+
+
+def test_labels_may_be_chinese_words(tmp_path: Path, write_table: WriteTable) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    rows = [("file", "label"), ("a.mp4", "真"), ("b.mp4", "假"), ("c.mp4", "真实"), ("d.mp4", " 伪造 ")]
+
+    corpus = load_corpus(write_table(tmp_path / "t.csv", rows))
+
+    assert [clip.label for clip in corpus.clips] == [0, 1, 0, 1]
+
+
 def test_a_folder_without_labels_names_clips_by_their_path_and_counts_the_rest(tmp_path: Path) -> None:
     touch(tmp_path, "b.MP4", "sub/a.opus", "notes.md", "--help.mp4", "%05d.mp4", "new\nline.mp4", "._a.mp4")
     (tmp_path / "link.mp4").symlink_to("/etc/hostname")
@@ -381,3 +433,15 @@ def test_forged_seconds_are_read_and_those_that_are_none_are_told_by_row_and_lef
     assert found == {"a": ((0.5, 1.0),), "g": (), **dict.fromkeys("bcdef")}
     assert [(problem.row, problem.kind) for problem in corpus.problems] == [(row, "segments") for row in (4, 5, 6, 7)]
     assert all("write [[start, stop], ...]" in problem.text for problem in corpus.problems)
+
+
+@pytest.mark.parametrize("cell", ["[" * 60_000, f"[[0, 1{'0' * 400}]]", f"[[0, 1{'0' * 5000}]]"])
+def test_no_cell_of_forged_seconds_stops_a_table(tmp_path: Path, write_table: WriteTable, cell: str) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+
+    corpus = load_corpus(
+        write_table(tmp_path / "t.csv", [("file", "label", "segments"), ("a.wav", 1, cell), ("b.wav", 1, "[[0, 1]]")])
+    )
+
+    assert [problem.kind for problem in corpus.problems] == ["segments"]
+    assert [clip.groups for clip in corpus.clips] == [{}, {"segments": "[[0, 1]]"}]

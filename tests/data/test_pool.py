@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from ffdv.cores import VARIABLES
-from ffdv.data.pool import Part, Report, run_parts
-from ffdv.errors import ShardError
+from ffdv.data.pool import Part, Report, crew_size, num_cores, run_parts
+from ffdv.errors import RecipeError, ShardError
 
 
 def work(part: Part, tell: Callable[[int, str], None]) -> None:
@@ -123,3 +123,16 @@ def test_a_worker_s_matrix_libraries_keep_to_one_thread_and_ours_do_not(
     assert (tmp_path / "threads").read_text() == "3 1 1"
     assert os.environ[first] == "3"
     assert not set(others) & set(os.environ)
+
+
+@pytest.mark.parametrize(("workers", "timeout"), [(0, 30.0), (-1, 30.0), (2, 0.0), (2, -1.0), (2, float("nan"))])
+def test_no_workers_and_no_time_are_refused_instead_of_waited_for(tmp_path: Path, workers: int, timeout: float) -> None:
+    with pytest.raises(RecipeError, match=r"workers must be|item_timeout_seconds must be"):
+        run(tmp_path, ("slow",), workers=workers, timeout=timeout)
+
+
+def test_none_and_zero_workers_are_as_many_as_there_are_cores() -> None:
+    assert crew_size(None) == crew_size(0) == num_cores() >= 1
+    assert crew_size(3) == 3
+    with pytest.raises(RecipeError, match="workers"):
+        crew_size(-1)

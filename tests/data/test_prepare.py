@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ffdv.data.pool import ClipsProgress
 from ffdv.data.prepare import ALL_SENSES, extract_spec, prepare, take_in_proportion
 from ffdv.data.shards import open_shards
 from ffdv.data.sources.drawn_face import draw_face
-from ffdv.errors import ManifestError, ShardError
+from ffdv.errors import ManifestError, RecipeError, ShardError
 from ffdv.features.motion import VECTOR_NAMES
 from ffdv.features.recipe import extract
 from ffdv.media.write import write_media
@@ -395,3 +396,54 @@ def test_clips_that_are_longer_than_what_is_read_are_named(tmp_path: Path, write
 
     assert summary.cut == ("long.wav",)
     assert open_shards(tmp_path / "out").sound_seconds.tolist() == pytest.approx([1.0, 0.5], abs=0.01)
+
+
+def test_values_that_make_no_sense_are_refused_before_anything_is_written(
+    tmp_path: Path, tone_corpus: MakeCorpus
+) -> None:
+    data, out = tone_corpus(4), tmp_path / "out"
+    wrong: list[dict[str, Any]] = [
+        {"workers": -1}, {"workers": -1, "dry_run": True}, {"limit": 0}, {"sample_rate": 0}, {"sample_rate": 8000.5}, {"max_seconds": -1},
+        {"max_seconds": float("inf")}, {"sound_codec": "mp3"}, {"clip_timeout_seconds": 0},
+    ]  # fmt: skip
+
+    for keywords in wrong:
+        with pytest.raises(RecipeError, match=next(iter(keywords))):
+            prepare(data, out=out, **keywords)
+    with pytest.raises(RecipeError, match="data is a list of 2; give one path"):
+        prepare([data, data], out=out)  # type: ignore[arg-type]
+
+    assert not out.exists()
+
+
+def test_a_single_sense_is_a_word_and_not_its_letters(tmp_path: Path, tone_corpus: MakeCorpus) -> None:
+    prepare(tone_corpus(4), out=tmp_path / "out", workers=1, senses="voice")
+
+    assert open_shards(tmp_path / "out").index.senses == ("sound",)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_summary_says_how_many_clips_of_each_label_there_are(
+    tmp_path: Path, write_tone: Callable[..., Path], write_table: WriteTable, dry_run: bool
+) -> None:
+    rows = [("file", "label"), ("a.wav", "0"), ("b.wav", "1"), ("c.wav", "1"), ("d.wav", "")]
+    for name, _ in rows[1:]:
+        write_tone(tmp_path / "corpus" / name)
+    write_table(tmp_path / "corpus/manifest.csv", rows)
+
+    summary = prepare(tmp_path / "corpus", out=tmp_path / "out", workers=1, dry_run=dry_run)
+
+    assert summary.labels == (1, 2, 1)
+
+
+def test_a_link_laid_in_the_locks_place_is_refused_and_its_target_left_alone(
+    tmp_path: Path, tone_corpus: MakeCorpus
+) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.lock").symlink_to(tmp_path / "precious")
+
+    with pytest.raises(ShardError, match=r"\.lock: cannot be opened as a plain file"):
+        prepare(tone_corpus(4), out=tmp_path / "out", workers=1)
+
+    assert (tmp_path / "precious").read_text() == "precious"

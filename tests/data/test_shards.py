@@ -352,7 +352,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     write_shards(tmp_path, [row(0)])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
-    with pytest.raises(ExtraMissing, match=r"pip install 'ffdv\[train\]'"):
+    with pytest.raises(ExtraMissing, match=r"pip install '\.\[train\]' in the project's folder"):
         open_shards(tmp_path)
 
 

@@ -261,7 +261,11 @@ def test_one_class_alone_has_no_numbers_but_a_sentence(run: RunSummary, tmp_path
 @pytest.mark.parametrize(
     ("wrong", "error", "sentence"),
     [
-        ({"by": "planet"}, ManifestError, r"no clip has a 'planet'; group columns are identity, method, source_repo"),
+        (
+            {"by": "planet"},
+            ManifestError,
+            r"no clip has a 'planet'; group columns are identity, method, source_repo; add the column to the label table",
+        ),
         (
             {"split": "moon"},
             ManifestError,

@@ -158,7 +158,11 @@ def test_folders_are_named_readably_and_each_its_own_way(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("by", "folds", "sentence"),
     [
-        ("planet", None, r"no clip has a 'planet'; group columns are identity, method, source_repo"),
+        (
+            "planet",
+            None,
+            r"no clip has a 'planet'; group columns are identity, method, source_repo; add the column to the label table",
+        ),
         ("method", 9, r"folds must be 2 to the 4 values of 'method', got 9"),
         ("method", 1, r"folds must be 2 to the 4"),
         ("label", None, r"no clip has a 'label'"),

@@ -69,7 +69,7 @@ def test_a_member_that_cannot_be_trained_is_left_out_and_two_are_the_least(data:
 
 
 def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_touched(
-    data: Path, tmp_path: Path
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe, run = fusion(tmp_path), tmp_path / "run"
 
@@ -80,13 +80,15 @@ def test_a_member_that_was_broken_off_is_gone_on_with_and_a_finished_one_is_not_
 
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=data, out=run, progress=stop_in_the_second_member, export=False)
+    caplog.clear()
     logs = {name: run / "members" / name / "log.csv" for name in "ab"}
     assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 2]
     before = logs["a"].stat().st_mtime_ns
 
-    summary = train(recipe, data=data, out=run, export=False)
+    summary = train(data=data, out=run, resume=True, export=False)  # the fusion's own recipe, and no word of a new run
 
     assert summary.outcome == "finished"
+    assert not any("holds no run" in record.getMessage() for record in caplog.records)
     assert [len(path.read_text().splitlines()) - 1 for path in logs.values()] == [3, 3]
     assert logs["a"].stat().st_mtime_ns == before
 

@@ -185,3 +185,12 @@ def test_a_corpus_without_a_validation_part_gets_one_out_of_its_training_part(tm
     assert parts.counts()["validation"] > 0
     assert not people(clips, parts, "train") & people(clips, parts, "validation")
     assert any("validation out of train" in note for note in parts.notes)
+
+
+def test_clips_that_are_left_out_for_want_of_a_label_are_told(tmp_path: Path) -> None:
+    clips = [
+        replace(clip, label=None) if place >= 40 else clip for place, clip in enumerate(corpus_clips(splits=False))
+    ]
+
+    assert "8 of 48 clips have no label and are left out" in parts_of(tmp_path / "some", clips).notes
+    assert not any("no label" in note for note in parts_of(tmp_path / "all", corpus_clips()).notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from ffdv.errors import RecipeError
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_names, recipe_toml
+from ffdv.training.run import resolve
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -151,3 +153,53 @@ def test_whatever_a_recipe_holds_it_survives_being_written_out(
     )
 
     assert recipe_from(tomllib.loads(recipe_toml(recipe)), where="its own text") == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 60_000, "nested too deeply"),
+        ("[loader.batch_size." + ".".join(["a"] * 2_000) + "]", "nested too deeply"),
+        ("# " + "x" * 100_000, "larger than 65536 bytes"),
+    ],
+)
+def test_a_recipe_that_is_made_to_be_unreadable_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(text)
+
+    with pytest.raises(RecipeError, match=said) as caught:
+        load_recipe(path)
+
+    assert "deep.toml" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_pipe_for_a_recipe_is_not_waited_for_and_deep_overrides_are_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+
+    with pytest.raises(RecipeError, match="not a regular file"):
+        load_recipe(tmp_path / "pipe.toml")
+    with pytest.raises(RecipeError, match="nested too deeply"):
+        load_recipe("voice", ["split.groups=" + "[" * 60_000])
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("loader.window_seconds=64600", "window_seconds = 64600 is longer than max_seconds = 30; give it in seconds"),
+        ("loader.max_seconds=1", "raise max_seconds too"),
+        ("loader.hop_seconds=100", "hop_seconds = 100 is longer than a window of 4 s"),
+        ("loader.window_seconds=inf", "finite number"),
+        ("loader.window_seconds=0.00001", "0.02"),
+        ("loader.hop_seconds=0.00001", "0.02"),
+        ("loader.max_seconds=nan", "finite number"),
+        ("optimiser.learning_rate=inf", "finite number"),
+    ],
+)
+def test_lengths_and_rates_that_make_no_sense_are_refused(setting: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("voice", [setting])
+
+
+def test_a_single_override_is_a_setting_and_not_its_letters() -> None:
+    assert resolve("voice", overrides="model.dropout=0.25").model.dropout == 0.25

@@ -153,6 +153,18 @@ def test_page_and_card_say_what_cannot_tell_means_here(data: ReportData) -> None
     assert "“无法判断”：" in as_html(data, lang="zh")
 
 
+def test_a_band_that_leaves_nothing_outside_is_said_to_be_none(data: ReportData) -> None:
+    band = data.confidence.band
+    assert band is not None
+    found = replace(data.confidence, band=replace(band, low=0.0, high=1.0))
+    void = replace(data, table=replace(data.table, confidence=found))
+
+    assert "No range could be set: too few validation clips" in as_html(void)
+    assert "No range could be set: too few validation clips" in as_markdown(void)
+    assert "未能设定区间" in as_html(void, lang="zh")
+    assert "from 0.000 to 1.000" not in as_html(void)
+
+
 def test_rows_of_few_people_are_marked_and_said_to_be_so(data: ReportData) -> None:
     """Two fakes of one maker gave an AUC of 0.969 [0.969, 1.000]."""
     row = data.by_group["method"][0]

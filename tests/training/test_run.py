@@ -189,16 +189,80 @@ def test_a_run_is_never_written_over_nor_mixed_with_another(shards: Path, tmp_pa
 
     with pytest.raises(CheckpointError, match="holds a run already; resume it"):
         train(recipe, data=shards, out=tmp_path / "run")
-    with pytest.raises(RecipeError, match=r"another recipe: optimiser.learning_rate was 0.003, is 0.1"):
+    with pytest.raises(
+        RecipeError, match=r"another recipe; leave --recipe .*: optimiser.learning_rate was 0.003, is 0.1"
+    ):
         train(recipe, data=shards, out=tmp_path / "run", overrides=("optimiser.learning_rate=0.1",), resume=True)
     with pytest.raises(CheckpointError, match="begun on other clips"):
         train(recipe, data=other_data, out=tmp_path / "run", resume=True)
 
 
-def test_resume_without_a_run_begins_one(shards: Path, tmp_path: Path) -> None:
+def test_resume_without_a_run_begins_one_and_says_so(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     summary = train(tiny_recipe(), data=shards, out=tmp_path / "new", epochs=1, resume=True)
 
     assert summary.epochs_done == 1
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path / 'new'} holds no run yet; beginning one"]
+
+
+def test_a_run_is_resumed_by_its_own_recipe_where_none_is_given(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tiny_recipe(training={"epochs": 1}), data=shards, out=tmp_path / "run", overrides="model.dropout=0.2")
+
+    summary = train(data=shards, out=tmp_path / "run", resume=True, epochs=2)
+
+    assert (summary.recipe, summary.epochs_done) == ("tiny", 2)
+    assert load_recipe(tmp_path / "run" / RECIPE_NAME).model.dropout == 0.2
+    assert caplog.records == []
+
+
+def test_of_many_differences_a_refused_resume_shows_three_and_the_cure_first(shards: Path, tmp_path: Path) -> None:
+    train(tiny_recipe(training={"epochs": 1}), data=shards, out=tmp_path / "run")
+
+    with pytest.raises(RecipeError, match=r"leave --recipe and --set out") as caught:
+        train("voice", data=shards, out=tmp_path / "run", resume=True)
+
+    assert str(caught.value).count(" was ") == 1 + 3  # "was begun with"
+    assert str(caught.value).endswith(" more")
+
+
+def test_an_export_that_fails_takes_nothing_of_the_run_away(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: object, **__: object) -> Path:
+        assert (tmp_path / "run" / METRICS_NAME).is_file()  # what was learnt is written by then
+        raise CheckpointError("the exported net differs from torch by 0.0029 of a logit")
+
+    monkeypatch.setattr("ffdv.training.export.export", export)
+
+    summary = train_and_export(tiny_recipe(training={"epochs": 1}), data=shards, out=tmp_path / "run")
+
+    assert (summary.onnx, summary.outcome, summary.epochs_done) == (None, "finished", 1)
+    assert summary.unexported == "the exported net differs from torch by 0.0029 of a logit"
+    assert "the run is whole" in summary.notes[-1]
+    assert f"ffdv export {tmp_path / 'run'}" in summary.notes[-1]
+    assert json.loads((tmp_path / "run" / METRICS_NAME).read_text())["unexported"] == summary.unexported
+
+
+@pytest.mark.parametrize("accelerator", ["gpuu", "mps"])
+def test_an_accelerator_that_is_not_there_is_one_sentence(shards: Path, tmp_path: Path, accelerator: str) -> None:
+    with pytest.raises(RecipeError, match="choose"):
+        train(tiny_recipe(), data=shards, out=tmp_path / "run", accelerator=accelerator)
+
+
+def test_links_that_were_laid_into_a_runs_folder_are_not_followed(shards: Path, tmp_path: Path) -> None:
+    run, target = tmp_path / "run", tmp_path / "precious"
+    run.mkdir()
+    target.write_text("precious")
+    for name in (".parts.csv.part", ".recipe.toml.part", "log.csv.part", ".metrics.json.part", "parts.csv"):
+        (run / name).symlink_to(target)
+
+    train(tiny_recipe(training={"epochs": 1}), data=shards, out=run)
+
+    assert target.read_text() == "precious"
+    assert not (run / "parts.csv").is_symlink()
 
 
 def test_the_seed_decides_everything_and_worker_processes_nothing(shards: Path, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ffdv.app.verbs_augment import augment, forge
-from ffdv.app.verbs_protocol import Epochs, Recipe, compare, crossval
+from ffdv.app.verbs_protocol import OWN_RECIPES, Epochs, compare, crossval
 from ffdv.app.verbs_scan import scan
 from ffdv.app.verbs_stress import stress
 from ffdv.app.verbs_sync import sync
-from ffdv.errors import FfdvError, extra_of
+from ffdv.errors import FfdvError, extra_of, install_command
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Face- and voice-forgery detection in video. Scores run from 0 (real) to 1 (fake). scan, predict, sync, probe, submit and doctor work "
-    "as installed; the verbs that train and measure need: pip install 'ffdv\\[train]'.",
+    "as installed; the verbs that train and measure need: pip install '.\\[train]' in the project's folder.",
 )
 
 Data = Annotated[
@@ -165,7 +165,13 @@ def train(
         list[Path], typer.Option(help="Prepared shards; may be repeated, they are then one corpus.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    recipe: Recipe = "voice",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{OWN_RECIPES}, or a TOML file; voice when not given, and with --resume the run's own.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Epochs = None,
     overrides: Annotated[
         list[str] | None,
@@ -192,6 +198,7 @@ def train(
             seed=seed,
         )
     console.show_run(summary)
+    raise typer.Exit(SOME_FAILED if summary.unexported else OK)
 
 
 @app.command()
@@ -380,7 +387,7 @@ def main() -> None:
         from ffdv.app import console
 
         console.say_error(
-            f"this command needs {error.name}, which the [{extra}] extra brings: pip install 'ffdv[{extra}]'"
+            f"this command needs {error.name}, which the [{extra}] extra brings: {install_command(extra)}"
         )
         sys.exit(UNUSABLE)
 

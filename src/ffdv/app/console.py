@@ -216,6 +216,7 @@ def show_prepared(summary: PrepareSummary) -> None:
     if len(summary.problems) > MANY:
         warn(f"... and {len(summary.problems) - MANY} more rows that could not be taken as written")
     _show_failures([(failure.name, failure.reason) for failure in summary.failures])
+    say(f"labels: {summary.labels.real} real, {summary.labels.fake} fake, {summary.labels.unlabelled} without a label")
     if summary.dry_run:
         say(
             f"{summary.clips} clips would take about {_clock(summary.seconds)} and {_size(summary.size_bytes)}; nothing was written"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from ffdv.errors import install_command
+
 State = Literal["ok", "missing", "note"]
 
 # package → the extra that brings it ("" = the base install)
@@ -51,9 +53,7 @@ def _packages() -> list[Check]:
         except PackageNotFoundError:
             # Training parts are optional: their absence is worth a note, not an alarm.
             state: State = "note" if extra else "missing"
-            checks.append(
-                Check("packages", name, state, "not installed", f"pip install 'ffdv{f'[{extra}]' if extra else ''}'")
-            )
+            checks.append(Check("packages", name, state, "not installed", install_command(extra)))
     return checks
 
 

@@ -84,8 +84,10 @@ def show_confidence(found: Confidence) -> None:
         f"Brier {found.brier_before:.3f} before, {found.brier_after:.3f} after"
     )
     say(f"at 5 % mistakes the surest {found.coverage_at_risk:.0%} of the clips can be judged")
-    if found.band is not None:
-        band = found.band
+    band = found.band
+    if band is not None and band.everything:
+        say("no range could be set: too few validation clips, so that every clip is one that it cannot tell")
+    elif band is not None:
         say(
             f"cannot tell from {band.low:.3f} to {band.high:.3f}: {band.decided:.0%} of the clips get a verdict, {band.false_alarms:.1%} "
             f"of the reals are called fake and {band.misses:.1%} of the fakes real (promised for clips like those in development: "

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-_OWN_RECIPES = "voice, mel-resnet18, faces-efficientnet, faces-sbi, motion-histogram, sync, fusion-late, fusion-joint"
-Recipe = Annotated[str, typer.Option(help=f"{_OWN_RECIPES}, or a TOML file.")]
+OWN_RECIPES = "voice, mel-resnet18, faces-efficientnet, faces-sbi, motion-histogram, sync, fusion-late, fusion-joint"
+Recipe = Annotated[str, typer.Option(help=f"{OWN_RECIPES}, or a TOML file.")]
 Epochs = Annotated[
     int | None,
     typer.Option(min=1, help="Instead of the recipe's, and of those that a fusion trains.", show_default=False),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ffdv.arguments import whole_number
 from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGroup, Spread, side_word
 from ffdv.data.audit_words import shortcut_of
 from ffdv.data.corpus import group_value
@@ -59,10 +60,12 @@ def audit(
 
     data: prepared shards (nothing is decoded), or labelled clips in any form that prepare takes; against: another such
     folder, with or without labels, to tell how the two differ instead; out: folder for audit.html, audit.json and audit.png;
-    limit: look at so many clips, labels in proportion; seed: of the shufflings and folds; lang: of the page, en or zh.
-    Raises ManifestError when there are no labels (and nothing to compare with), ShardError, or ExtraMissing.
+    limit: look at so many clips, labels in proportion (None: all); workers: processes, None or 0 as many as there are cores; seed: of the
+    shufflings and folds; lang: of the page, en or zh. Raises RecipeError for a value that makes no sense, ManifestError when there are no labels (and nothing to compare with), ShardError, or ExtraMissing.
     """
     language(lang)  # told before the looking
+    whole_number(1, limit=limit)
+    whole_number(0, seed=seed, workers=workers)
     if against is None:
         report = audit_table(_load(data, limit, workers, progress), data=str(data), seed=seed)
     else:

@@ -92,7 +92,7 @@ def forged_seconds(groups: Mapping[str, str]) -> Seconds | None:
         return None
     try:
         spans = sorted((float(start), float(stop)) for start, stop in json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):  # the latter two: endless digits, endless brackets
         raise ValueError("not a list of [start, stop] in seconds") from None
     joined: list[tuple[float, float]] = []
     for start, stop in spans:

@@ -22,13 +22,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ffdv.arguments import each, positive, whole_number
 from ffdv.augment.chain import FORGE_AGREEMENT, FORGE_PICTURE, FORGE_SOUND
 from ffdv.augment.forgery import Segments
 from ffdv.augment.pixels import resized
 from ffdv.augment.steps import material_of, sample_rng, unknown
 from ffdv.data.corpus import Corpus, group_spellings
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, crew_size, run_parts
 from ffdv.data.shards import write_atomically
 from ffdv.errors import ManifestError, MediaError, RecipeError
 from ffdv.features.crops import Square, cut_square, face_square
@@ -89,7 +90,7 @@ def forge(
     data: Path | str,
     *,
     out: Path | str,
-    methods: Sequence[str] = (),
+    methods: Sequence[str] | str = (),
     per_clip: int = 1,
     seed: int = 0,
     with_real: bool = True,
@@ -102,9 +103,13 @@ def forge(
 
     methods: names of augment.chain's FORGE_SOUND and FORGE_PICTURE to draw from, all by default; each clip draws among those
     that it has the streams for (swaps take another identity's clip). with_real: write the genuine clips too, through the same
-    encoder. The same seed gives the same clips, however many workers there are; only the first max_seconds are used.
-    Raises RecipeError for an unknown method, ManifestError when there is no clip to forge, or `out` holds forgeries already.
+    encoder. The same seed gives the same clips, however many workers (None or 0: as many as there are cores); only the first max_seconds are
+    used, and of the clips the first `limit` (None: all). Raises RecipeError for an unknown method or a value that makes no sense, ManifestError when there is no clip to forge, or `out` holds forgeries already.
     """
+    whole_number(1, limit=limit, per_clip=per_clip)
+    whole_number(0, seed=seed)
+    positive(max_seconds=max_seconds)
+    crew = crew_size(workers)
     began = time.monotonic()
     target = Path(out)
     chosen = _checked_methods(methods)
@@ -124,7 +129,7 @@ def forge(
         for number, first in enumerate(range(0, len(places), CLIPS_PER_PART))
     ]
     tally = ProgressTally(len(sources), 0, progress)
-    for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=CLIP_TIMEOUT_SECONDS):
+    for report in run_parts(parts, work, workers=crew, item_timeout_seconds=CLIP_TIMEOUT_SECONDS):
         tally.take(report)
     rows = [row for part in parts for row in _read_rows(work.part_path(part.number))]
     write_atomically(target / MANIFEST_NAME, _as_csv([row for row in rows if not row.reason]).encode())
@@ -265,8 +270,8 @@ class Forger:
             return None
 
 
-def _checked_methods(methods: Sequence[str]) -> tuple[str, ...]:
-    known = (*FORGE_SOUND, *FORGE_PICTURE)
+def _checked_methods(methods: Sequence[str] | str) -> tuple[str, ...]:
+    known, methods = (*FORGE_SOUND, *FORGE_PICTURE), each(methods)
     for method in methods:
         if method not in known:
             raise RecipeError(unknown(method, known, what="forging method"))

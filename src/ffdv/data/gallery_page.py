@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 from PIL import Image, ImageDraw, ImageFont
 
+from ffdv.arguments import whole_number
 from ffdv.augment.gallery import (
     STRENGTHS,
     Family,
@@ -147,8 +148,9 @@ def gallery(
 
     other: a clip of another person, for swaps and blends; recordings: a folder of noises or impulse responses; without them
     the transforms that need them are left out. Raises MediaError for a file that holds neither sound nor picture that can
-    be used, RecipeError for another suffix of `out`.
+    be used, RecipeError for another suffix of `out` or a negative seed.
     """
+    whole_number(0, seed=seed)
     target = Path(out)
     if target.suffix.lower() not in (".html", ".png"):
         raise RecipeError(f"{target.name}: a gallery is a .html page or a .png sheet; name it so")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import Seconds
 from ffdv.data.shards import Shards, open_shards
@@ -38,6 +38,7 @@ Forge = Callable[[FloatArray, int, np.random.Generator, Borrow], "FloatArray | N
 IntArray = npt.NDArray[np.int64]
 # In evaluation a batch is closed before it holds more than this: 131 MB of 4 s at 16 kHz, and a few batches wait in each worker.
 WINDOWS_A_BATCH = 512
+SHORTEST_SECONDS = 0.02  # of a window: an analysis frame of speech; shorter ones are millions a clip
 Kept = Literal["sound", "faces", "motion", "mouth"]  # what shards may hold of a clip
 
 
@@ -52,17 +53,33 @@ class LoaderSpec(BaseModel):
     often; workers: processes that read, 0 = none beside the caller.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     batch_size: int = Field(default=32, ge=1)
-    window_seconds: float | None = Field(default=4.0, gt=0)
-    hop_seconds: float | None = Field(default=None, gt=0)
-    max_seconds: float = Field(default=30.0, gt=0)
+    window_seconds: float | None = Field(default=4.0, ge=SHORTEST_SECONDS)
+    hop_seconds: float | None = Field(default=None, ge=SHORTEST_SECONDS)
+    max_seconds: float = Field(default=30.0, ge=SHORTEST_SECONDS)
     random_crop: bool = True
     fake_seconds: float | None = Field(default=0.2, gt=0)
     balance_classes: bool = True
     workers: int = Field(default=2, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        """Refuse windows longer than what is read of a clip (a length in samples, most likely), and hops that skip seconds unheard."""
+        if self.window_seconds is not None and self.window_seconds > self.max_seconds:
+            raise ValueError(
+                f"window_seconds = {self.window_seconds:g} is longer than max_seconds = {self.max_seconds:g}; give it in seconds (not in "
+                "samples), or raise max_seconds too"
+            )
+        length = self.window_seconds or self.max_seconds
+        if self.hop_seconds is not None and self.hop_seconds > length:
+            raise ValueError(
+                f"hop_seconds = {self.hop_seconds:g} is longer than a window of {length:g} s, so that seconds between windows would never "
+                "be heard; give half a window, or leave it out"
+            )
+        return self
 
 
 @dataclass(frozen=True)

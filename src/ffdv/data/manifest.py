@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ffdv.arguments import one_path
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.sources import challenge, folder, table
 from ffdv.errors import ManifestError
@@ -19,9 +20,10 @@ __all__ = ["Corpus", "Problem", "load_corpus", "load_every_clip"]
 def load_corpus(data: Path | str) -> Corpus:
     """Read what `data` is: the challenge's folder, a CSV or TSV, a folder that holds one, a folder of clips, or one clip.
 
-    Every clip's file is a regular file below the corpus's root. Raises ManifestError when nothing can be used.
+    Every clip's file is a regular file below the corpus's root. Raises ManifestError when nothing can be used,
+    RecipeError for several paths.
     """
-    path = Path(data)
+    path = one_path(data)
     if path.is_file():
         return _load_single(path)
     if not path.is_dir():
@@ -34,14 +36,14 @@ def load_corpus(data: Path | str) -> Corpus:
     return _load_labelled(path) or folder.load_folder(path)
 
 
-def _load_labelled(path: Path) -> Corpus | None:
-    """What a folder's own tables name, or those beside it; None where there is none."""
+def _load_labelled(path: Path, *, labelled: bool = True) -> Corpus | None:
+    """What a folder's own tables name, or those beside it; None where there is none. labelled: as in load_challenge."""
     tables = [candidate for candidate in sorted(path.iterdir()) if _is_table(candidate)]
     if tables:
         return table.load_table(max(tables, key=_richness))
-    if challenge.is_challenge(path):
-        return challenge.load_challenge(path)
-    beside = challenge.find_label_file(path.resolve())
+    if challenge.is_challenge(path, labelled=labelled):
+        return challenge.load_challenge(path, labelled=labelled)
+    beside = challenge.find_label_file(path.resolve(), labelled=labelled)
     if beside is not None:
         return challenge.load_label_file(beside)
     return None
@@ -52,13 +54,13 @@ def load_every_clip(data: Path | str) -> Corpus:
 
     A table that is given needs no labels; one in a folder that cannot be used does not matter. Raises ManifestError when there is nothing at all.
     """
-    path = Path(data)
+    path = one_path(data)
     if path.is_file() and path.suffix.lower() in table.TABLE_SUFFIXES and not challenge.is_label_file(path):
         return table.load_table(path, labelled=False)
     if not path.is_dir():
         return load_corpus(path)
     try:
-        named = _load_labelled(path)
+        named = _load_labelled(path, labelled=False)
     except ManifestError as error:
         try:
             return folder.load_folder(path)

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
 
+from ffdv.arguments import positive, whole_number
 from ffdv.cores import children_keep_to_one_thread
 from ffdv.errors import FfdvError, ShardError
 from ffdv.sentences import Sentence
@@ -120,8 +121,11 @@ class _Worker:
 def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_seconds: float) -> Iterator[Report]:
     """Do all parts with so many processes and tell of every item and part; `work` must be picklable.
 
-    Raises ShardError when workers end before they begin, this process may have none, or the machine fails (a full disk). On leaving, however that happens, all workers are dead.
+    Raises RecipeError for less than one worker or no time at all, ShardError when workers end before they begin, this process may have
+    none, or the machine fails (a full disk). On leaving, however that happens, all workers are dead.
     """
+    whole_number(1, workers=workers)
+    positive(endless=True, item_timeout_seconds=item_timeout_seconds)
     if parts and multiprocessing.current_process().daemon:
         raise ShardError(
             "many clips are done by processes of their own, which a daemonic process (a worker of multiprocessing.Pool, of Celery) may "
@@ -151,6 +155,12 @@ def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_secon
     finally:
         for worker in crew:
             worker.kill()
+
+
+def crew_size(workers: int | None) -> int:
+    """How many processes that asks for: as many as there are cores where it is None or 0. Raises RecipeError below 0."""
+    whole_number(0, workers=workers)
+    return workers or num_cores()
 
 
 def num_cores() -> int:

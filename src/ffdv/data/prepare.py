@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
+from ffdv.arguments import each, one_of, positive, whole_number
 from ffdv.data.blobs import SoundCodec
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.manifest import load_corpus
-from ffdv.data.pool import ClipsProgress, Part, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, crew_size, num_cores, run_parts
 from ffdv.data.shards import (
     FACES,
     INDEX_NAME,
@@ -38,9 +40,9 @@ from ffdv.data.shards import (
 from ffdv.errors import ManifestError, MediaError, ShardError
 from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.motion import STANDARD_MOTION
-from ffdv.features.recipe import MAX_SAMPLE_RATE, ExtractSpec, extract_packed
+from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, ExtractSpec, extract_packed
 from ffdv.features.sync import STANDARD_MOUTH
-from ffdv.records import Clip
+from ffdv.records import FAKE, REAL, Clip
 
 # A killed run loses at most one part a worker; 128 clips of 7 s are 20 MB and some 5 s of work.
 MAX_CLIPS_PER_PART, MIN_CLIPS_PER_PART, WANTED_PARTS = 128, 8, 32
@@ -72,13 +74,28 @@ class Failure:
     reason: str
 
 
+class LabelCounts(NamedTuple):
+    """How many clips are labelled real, fake, or not at all."""
+
+    real: int = 0
+    fake: int = 0
+    unlabelled: int = 0
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip]) -> Self:
+        """Those of these clips."""
+        labels = [clip.label for clip in clips]
+        return cls(labels.count(REAL), labels.count(FAKE), labels.count(None))
+
+
 @dataclass(frozen=True)
 class PrepareSummary:
     """What prepare did, or (dry_run) what it would cost: then seconds and size_bytes are estimates and nothing is written.
 
     clips: rows in the shards, failures included; resumed: how many of them were there already; relabelled: of how many of these label,
     split or groups were another and are now the corpus's; failures: of all rows;
-    problems: what of the corpus could not be taken, by row; cut: clips of which only the first max_seconds are kept.
+    problems: what of the corpus could not be taken, by row; cut: clips of which only the first max_seconds are kept;
+    labels: how the corpus labels the clips.
     """
 
     out: Path
@@ -88,6 +105,7 @@ class PrepareSummary:
     problems: tuple[Problem, ...]
     seconds: float
     size_bytes: int
+    labels: LabelCounts
     dry_run: bool = False
     cut: tuple[str, ...] = ()
     relabelled: int = 0
@@ -100,7 +118,7 @@ def prepare(
     workers: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
-    senses: Sequence[str] | None = None,
+    senses: Sequence[str] | str | None = None,
     retry_failed: bool = False,
     sample_rate: int = MAX_SAMPLE_RATE,
     max_seconds: float = 600.0,
@@ -114,10 +132,17 @@ def prepare(
     resemble each other), agreement (the mouth at 25 pictures a second); None: all four where clips have a picture, else voice.
     retry_failed: decode parts that hold failed clips once more: it may have been the machine, or the file was mended since.
     Sound alone takes a fortieth of the time and an eleventh of the space (docs/log.md).
-    sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion.
-    Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises ManifestError when the corpus cannot
-    be used, ShardError when `out` holds other settings or other clips.
+    sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion; None: all.
+    workers: processes, None or 0 as many as there are cores; clip_timeout_seconds: a clip that takes longer is a row with a reason.
+    Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises RecipeError for a value that makes no sense,
+    ManifestError when the corpus cannot be used, ShardError when `out` holds other settings or other clips.
     """
+    whole_number(1, limit=limit)
+    whole_number(MIN_SOUND_RATE, 192_000, sample_rate=sample_rate)
+    positive(max_seconds=max_seconds)
+    positive(endless=True, clip_timeout_seconds=clip_timeout_seconds)
+    one_of(get_args(SoundCodec), sound_codec=sound_codec)
+    workers = crew_size(workers)
     folder = Path(out)
     corpus = load_corpus(data)
     clips = corpus.clips if limit is None else take_in_proportion(corpus.clips, limit)
@@ -125,7 +150,6 @@ def prepare(
     spec = extract_spec(wanted, sample_rate=sample_rate, max_seconds=max_seconds)
     kept = tuple(_KEPT_FOR[sense] for sense in wanted)
     index = _plan(corpus, clips, spec, sound_codec=sound_codec, senses=kept)
-    workers = workers or num_cores()
     if dry_run:
         return _estimate(folder, corpus, clips, index, workers=workers)
     require_parquet()
@@ -158,15 +182,17 @@ def prepare(
         size_bytes=_size(folder),
         cut=_cut(shards),
         relabelled=relabelled,
+        labels=LabelCounts.of(clips),
     )
 
 
-def checked_senses(senses: Sequence[str]) -> tuple[Sense, ...]:
-    """These senses in the usual order, voice among them. Raises ManifestError for a word that is none.
+def checked_senses(senses: Sequence[str] | str) -> tuple[Sense, ...]:
+    """These senses (or this one) in the usual order, voice among them. Raises ManifestError for a word that is none.
 
-    >>> checked_senses(["picture"])
-    ('voice', 'picture')
+    >>> checked_senses(["picture"]), checked_senses("voice")
+    (('voice', 'picture'), ('voice',))
     """
+    senses = each(senses)
     unknown = [sense for sense in senses if sense not in ALL_SENSES]
     if unknown:
         raise ManifestError(f"there is no sense {unknown[0]!r}; the senses are {', '.join(ALL_SENSES)}")
@@ -370,7 +396,15 @@ def _estimate(
     scale = len(clips) / len(sample)
     seconds = (time.monotonic() - began) * scale / min(workers, num_cores())
     return PrepareSummary(
-        folder, len(clips), 0, tuple(failures), corpus.problems, seconds, round(size * scale), dry_run=True
+        folder,
+        len(clips),
+        0,
+        tuple(failures),
+        corpus.problems,
+        seconds,
+        round(size * scale),
+        LabelCounts.of(clips),
+        dry_run=True,
     )
 
 
@@ -400,7 +434,15 @@ def _locked(folder: Path) -> Iterator[None]:
     except ModuleNotFoundError:
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    # Who sent the folder may have laid a link there: it is not followed, and nothing is cut short.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        handle = os.open(folder / ".lock", flags, 0o600)
+    except OSError as error:
+        raise ShardError(
+            f"{folder / '.lock'}: cannot be opened as a plain file ({error.strerror}); delete it, or give another out"
+        ) from error
+    with os.fdopen(handle, "rb+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ffdv.data.corpus import Corpus
-from ffdv.data.pool import Part, num_cores, run_parts
+from ffdv.data.pool import Part, crew_size, run_parts
 from ffdv.data.shards import Shards, write_atomically
 from ffdv.errors import MediaError
 from ffdv.features.fingerprints import FINGERPRINT, as_probes, from_probes, sound_fingerprint
@@ -88,7 +88,7 @@ def table_from_files(
 ) -> ProbeTable:
     """Columns of files as they lie: one decode of the sound and of a frame a second; a broken file is a failure with a reason."""
     work = len(corpus.clips)
-    workers = min(workers or num_cores(), -(-work // CLIPS_PER_PART))
+    workers = min(crew_size(workers), -(-work // CLIPS_PER_PART))
     if work < WORTH_A_POOL or workers < 2:
         rows = []
         for done, clip in enumerate(corpus.clips, start=1):

@@ -27,6 +27,9 @@ PARTS_NAME = "parts.csv"
 SAME_CORPUS_SHARE = 0.5
 TABLE_CURE = "give its folder a label table (label.csv: video_name,target)"
 LABEL_CURE = f"{TABLE_CURE} and run ffdv prepare again, which decodes nothing twice"
+GROUP_CURE = (
+    "add the column to the label table and run ffdv prepare again, which decodes nothing twice, or name another"
+)
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 

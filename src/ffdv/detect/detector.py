@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ffdv.arguments import one_path, whole_number
 from ffdv.data.corpus import Corpus
 from ffdv.data.manifest import load_every_clip
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
@@ -63,9 +64,11 @@ def predict(
 
     data: the challenge's folder, a label table, a folder (every clip in it) or one file; labels are not looked at. model: a run's
     folder or an exported .onnx file; without one the detector inside the package judges voice, picture and agreement, each in a
-    column of its own. A job that was stopped goes on when it is started again with the same arguments.
+    column of its own. workers: processes, None or 0 as many as there are cores. A job that was stopped goes on when it is started again with the same arguments.
     Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
     """
+    data = one_path(data)
+    whole_number(0, workers=workers)
     if Path(out).is_dir():
         raise SubmissionError(f"{out}: is a folder; give a file for the scores (--out scores.csv)")
     if model is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ffdv.arguments import each, positive, whole_number
 from ffdv.augment.alterations import Alteration, alterations, rng_of
 from ffdv.data.corpus import group_value
 from ffdv.data.manifest import load_corpus
@@ -53,7 +54,7 @@ def stress(
     model: Path | str | None = None,
     data: Path | str,
     out: Path | str,
-    only: Sequence[str] = (),
+    only: Sequence[str] | str = (),
     split: str | None = None,
     limit: int | None = 200,
     max_seconds: float = 10.0,
@@ -74,11 +75,14 @@ def stress(
     stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError,
     SubmissionError, MetricError (too few resamples).
     """
+    whole_number(2, limit=limit)
+    whole_number(0, seed=seed, workers=workers)
+    positive(max_seconds=max_seconds)
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
     check_settings(resamples=resamples)
     judge = find_judge(None if model is None else Path(model))
-    chosen = alterations(senses=judge.looks_at, only=only)
+    chosen = alterations(senses=judge.looks_at, only=each(only))
     clips = _choose(Path(data), judge, None if model is None else Path(model), split)
     items, drawn = _limited(clips.items, limit, seed, part=clips.part)
     folder = Path(out)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ffdv.arguments import positive, whole_number
 from ffdv.detect.agreement import chance, doubts, shipped_model, spans_of
 from ffdv.errors import StreamMissing
 from ffdv.features.agreement import FPS, Array, Comparison, Weighing, best_offset
@@ -63,8 +64,10 @@ def sync(
     """The offset of sound and lips of the most prominent face, over the first minute that shows it, and over time.
 
     max_offset: how far to look, in frames of 40 ms to both sides; window_seconds, step_seconds: of the course over time.
-    Raises StreamMissing without sound, face or a second of visible mouth, MediaError when the file cannot be used.
+    Raises RecipeError for values out of range, StreamMissing without sound, face or a second of visible mouth, MediaError when the file cannot be used.
     """
+    whole_number(8, 100, max_offset=max_offset)
+    positive(window_seconds=window_seconds, step_seconds=step_seconds)
     features = extract(file, ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH))
     why = "; ".join(note.text for note in features.notes if note.code in _WHY)
     if features.sound is None:

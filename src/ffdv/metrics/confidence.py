@@ -57,6 +57,11 @@ class BandCheck:
     wanted: tuple[float, float]
     unusual: float | None = None
 
+    @property
+    def everything(self) -> bool:
+        """Whether it leaves no score outside, so that no clip gets a verdict: too few clips were there to promise anything."""
+        return self.low <= 0.0 and self.high >= 1.0
+
 
 @dataclass(frozen=True)
 class Confidence:

@@ -26,6 +26,7 @@ from ffdv.data.corpus import group_spellings
 from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
+    GROUP_CURE,
     LabelledClips,
     choose_clips,
     data_hash,
@@ -242,7 +243,8 @@ def _judge_table(
 
 def _refuse_unknown_column(clips: ClipFacts, by: str | None, data: Path | str) -> None:
     if by is not None and not any(clips.group(by)):
-        raise ManifestError(f"{data}: no clip has a {by!r}; group columns are {', '.join(clips.group_names) or 'none'}")
+        known = ", ".join(clips.group_names) or "none"
+        raise ManifestError(f"{data}: no clip has a {by!r}; group columns are {known}; {GROUP_CURE}")
 
 
 def _write_numbers(

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.data.corpus import GROUP_SPELLINGS
-from ffdv.data.seen import data_hash
+from ffdv.data.seen import GROUP_CURE, data_hash
 from ffdv.data.shards import Shards
 from ffdv.data.splits import split_by_group
 from ffdv.errors import ManifestError
@@ -123,7 +123,7 @@ class _Corpus:
         value = np.array([text or "" for text in shards.group(by)], dtype=object)
         if not any(value):
             known = ", ".join(shards.group_names) or "none"
-            raise ManifestError(f"{shards.folder}: no clip has a {by!r}; group columns are {known}")
+            raise ManifestError(f"{shards.folder}: no clip has a {by!r}; group columns are {known}; {GROUP_CURE}")
         value[~usable] = ""
         labels = shards.labels
         if by in GROUP_SPELLINGS["method"]:

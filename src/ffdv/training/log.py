@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ffdv.data.shards import write_atomically
 from ffdv.training.engine import EpochRow, Progress
 
 _EVENTS_EVERY_STEPS = 10  # a point a step makes event files of gigabytes
@@ -16,12 +18,11 @@ _EVENTS_EVERY_STEPS = 10  # a point a step makes event files of gigabytes
 
 def write_log(path: Path, rows: Sequence[EpochRow]) -> None:
     """Write log.csv anew, under a temporary name first: after a resume it holds every epoch exactly once."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    temporary.replace(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_atomically(path, text.getvalue().encode())
 
 
 class Events:

@@ -18,7 +18,7 @@ _FIRST_SHARE = 0.1  # of the rate, where a warm-up starts: at zero a run of one 
 class OptimiserSpec(BaseModel):
     """The optimiser and its rate; weight decay spares biases and norms (they have one dimension)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0.0)

@@ -7,6 +7,7 @@ touched in training, so that what is reported was not what was chosen on.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
 from ffdv.data.loader import Kept, has_any
-from ffdv.data.seen import LABEL_CURE, PARTS_NAME, data_hash
-from ffdv.data.shards import Shards
+from ffdv.data.seen import GROUP_CURE, LABEL_CURE, PARTS_NAME, data_hash
+from ffdv.data.shards import Shards, write_atomically
 from ffdv.data.splits import find_leaks, split_by_group
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
@@ -114,7 +115,7 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
         )
     if spec.groups != SplitSpec().groups and (unknown := [by for by in spec.groups if not any(shards.group(by))]):
         raise ManifestError(
-            f"{shards.folder}: no clip has a {unknown[0]!r} (split.groups); group columns are {', '.join(shards.group_names) or 'none'}"
+            f"{shards.folder}: no clip has a {unknown[0]!r} (split.groups); group columns are {', '.join(shards.group_names) or 'none'}; {GROUP_CURE}"
         )
     try:
         of_row, notes = _divide(shards, labelled, usable, spec)
@@ -124,6 +125,8 @@ def choose_parts(shards: Shards, spec: SplitSpec, senses: Sequence[Kept] = ("sou
         of_row, notes = _divide(shards, usable, usable, spec)
         alone = f"split: drawn among the clips with {' or '.join(senses)} alone, so that it differs from that of other senses' runs"
         notes = [*notes, alone]
+    if unlabelled := int((shards.labels < 0).sum()):
+        notes = [*notes, f"{unlabelled} of {len(shards)} clips have no label and are left out"]
     if mute.any():
         lost = shards.labels[mute].tolist()
         without = f"{len(lost)} of {labelled.sum()} labelled clips have no {' or '.join(senses)} and serve for nothing"
@@ -171,12 +174,11 @@ def draw_parts(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], str]
 
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write parts.csv: name, part; whole or not at all."""
-    temporary = folder / f".{PARTS_NAME}.part"
-    with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(("name", "part"))
-        writer.writerows(zip(parts.names, parts.of_row, strict=True))
-    temporary.replace(folder / PARTS_NAME)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("name", "part"))
+    writer.writerows(zip(parts.names, parts.of_row, strict=True))
+    write_atomically(folder / PARTS_NAME, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _corpus_names_both(clips: Sequence[Clip], spec: SplitSpec) -> bool:

@@ -64,6 +64,9 @@ _ALIASES = {
     "wd": "weight_decay",
     "win_length": "n_fft",
 }
+MAX_RECIPE_BYTES = (
+    65_536  # a recipe with every setting written out has some 5,000; a hostile one takes TOML's reader minutes
+)
 
 
 class Recipe(BaseModel):
@@ -141,6 +144,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {where} is not TOML: {error}") from error
+    except RecursionError:
+        raise _too_deep(where) from None
     for override in overrides:
         _apply(tables, override)
     return recipe_from(tables, where=where)
@@ -149,10 +154,21 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 def recipe_from(tables: Mapping[str, Any], *, where: str) -> Recipe:
     """The recipe that nested tables describe; `where` they come from is for the message of RecipeError."""
     try:
+        return _validated(tables, where)
+    except RecursionError:  # a sentence shows what was found, however deep that is
+        raise _too_deep(where) from None
+
+
+def _validated(tables: Mapping[str, Any], where: str) -> Recipe:
+    try:
         return Recipe.model_validate(_without_none(tables, Recipe))
     except ValidationError as error:
         sentences = "; ".join(_sentence(detail) for detail in error.errors(include_url=False))
         raise RecipeError(f"recipe {where}: {sentences}") from error
+
+
+def _too_deep(where: str) -> RecipeError:
+    return RecipeError(f"recipe {where}: its brackets or tables are nested too deeply; write plain values")
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -216,6 +232,14 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
             raise RecipeError(f"there is no recipe {name!r} ({near}); give one of those, or the path of a TOML file")
         return name, (resources.files("ffdv") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     try:
+        if path.exists() and not path.is_file():
+            raise RecipeError(
+                f"recipe {name} is not a regular file; give a TOML file, or one of {', '.join(recipe_names())}"
+            )
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(
+                f"recipe {name} is larger than {MAX_RECIPE_BYTES} bytes, so it is hardly a recipe; give a TOML file of settings"
+            )
         return name, path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(
@@ -243,6 +267,8 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except RecursionError:
+        raise RecipeError(f"cannot read the value {text[:40]!r}...: its brackets are nested too deeply") from None
 
 
 def _without_none(tables: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:

@@ -184,6 +184,8 @@ def band_sentences(data: ReportData, w: Mapping[str, str]) -> list[str]:
     band = data.confidence.band
     if band is None:
         return []
+    if band.everything:
+        return [w["band_everything"]]
     shares = (f"{share:.1%}" for share in (band.decided, band.false_alarms, band.misses, *band.wanted))
     told = [w["band"] % (band.low, band.high, *shares)]
     return [*told, w["band_unusual"] % f"{band.unusual:.0%}"] if band.unusual else told
@@ -233,7 +235,7 @@ def _charts(data: ReportData, w: Mapping[str, str]) -> list[tuple[str, str, Any]
     fewest = lowest_fpr(int((labels == 0).sum()))
     sizes = 2.0 + 5.0 * np.sqrt(np.array(reliable.count) / max(reliable.count))
     band = data.confidence.band
-    edges = () if band is None else (band.low, band.high)
+    edges = () if band is None or band.everything else (band.low, band.high)
     return [
         (w["roc"], w["roc_text"], curve_chart([guess, Curve(roc.false_alarms, roc.hits)], x=shares["false_alarms"], y=shares["hits"], title=w["roc"])),
         (

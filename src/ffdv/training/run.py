@@ -24,12 +24,13 @@ from lightning_fabric import Fabric
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from ffdv.arguments import each, one_of
 from ffdv.augment.guards import Domain, domain_warnings
 from ffdv.data.joined import JOINED, open_one_or_joined
 from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of, read_parts
-from ffdv.data.shards import Shards
-from ffdv.errors import CheckpointError, RecipeError
+from ffdv.data.shards import Shards, write_atomically
+from ffdv.errors import CheckpointError, FfdvError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
 from ffdv.metrics.decision import Decision, SeenRange
 from ffdv.metrics.ranking import accuracy, eer, roc_auc
@@ -69,6 +70,9 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 FEW_PER_CLASS = 10  # validation clips: with ten of each an AUC of 0.5 lies between 0.25 and 0.75
+DEFAULT_RECIPE = "voice"
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+SHOWN_DIFFERENCES = 3  # of two recipes, in a sentence
 RECIPE_NAME, LOG_NAME, ONNX_NAME = "recipe.toml", "log.csv", "model.onnx"
 
 # What may change between a run and its resume without making it another run.
@@ -96,7 +100,8 @@ class RunSummary:
     """What a training gave.
 
     outcome: finished, stopped_early or interrupted; best: the row of the kept epoch, None when none was finished;
-    clips: counts by part; audit: the shortcuts on the validation part; notes: what a user must know.
+    clips: counts by part; audit: the shortcuts on the validation part; notes: what a user must know; unexported: why there is no
+    model.onnx though it was asked for, empty where all is well.
     """
 
     folder: Path
@@ -110,16 +115,17 @@ class RunSummary:
     onnx: Path | None
     seconds: float
     notes: tuple[str, ...]
+    unexported: str = ""
 
 
 def train(
-    recipe: Recipe | Path | str,
+    recipe: Recipe | Path | str | None = None,
     *,
     data: Path | str | Sequence[Path | str],
     out: Path | str,
     resume: bool = False,
     epochs: int | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | str = (),
     progress: Callable[[Progress], None] | None = None,
     seed: int | None = None,
     accelerator: str = "auto",
@@ -127,22 +133,29 @@ def train(
 ) -> RunSummary:
     """Train a recipe (its name, a TOML file, or the value) on prepared shards, into the folder `out`.
 
+    recipe: None: the run's own where one is resumed, else voice.
     data: one folder of shards, or several, which are copied together into `out`/shards: give that to evaluate. resume: go on from `out`'s last state, bit for bit on a CPU; epochs: instead of the recipe's;
     seed: of the weights' start, the order and the luck of augmentation (training.seed and loader.seed). It leaves split.seed, so that runs of several
-    seeds are judged on the same clips; overrides: `model.backbone=efficientnet_b0`, `split.seed=1`. accelerator: cpu, cuda, mps, or what is there;
-    export: write model.onnx at the end, what detection runs. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
+    seeds are judged on the same clips; overrides: `model.backbone=efficientnet_b0`, `split.seed=1`. accelerator: cpu, cuda, mps, gpu, or auto: what is there;
+    export: write model.onnx at the end, what detection runs; where that fails the run is whole all the same, and the summary says why. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
+    one_of(ACCELERATORS, accelerator=accelerator)
+    folder = Path(out)
+    if recipe is None:
+        recipe = folder / RECIPE_NAME if resume and (folder / RECIPE_NAME).is_file() else DEFAULT_RECIPE
     recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
     if epochs is not None and not (kind_of(recipe).members or kind_of(recipe).loops(recipe)):
         log.warning("this recipe is fitted at once, without epochs: epochs=%d changes nothing", epochs)
     if not resume:
-        _refuse_run(Path(out))
-    shards = open_one_or_joined(data, Path(out) / JOINED)
+        _refuse_run(folder)
+    elif not any(folder.glob(f"**/{LAST_NAME}")):  # a fusion that was stopped early has but its members'
+        log.warning("%s holds no run yet; beginning one", folder)
+    shards = open_one_or_joined(data, folder / JOINED)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
     if kind_of(recipe).members:
-        parts = parts_beside_members(recipe, shards, parts, Path(out))
-    given = GivenParts(shards, parts, Path(out))
+        parts = parts_beside_members(recipe, shards, parts, folder)
+    given = GivenParts(shards, parts, folder)
     return train_given(recipe, given, resume=resume, progress=progress, accelerator=accelerator, export=export)
 
 
@@ -170,10 +183,13 @@ def train_given(
     _check_folder(folder, recipe, parts, resume=resume)
     run = _Run(folder, recipe, shards, parts, _fabric(recipe, accelerator), with_export=export)
     if run.kind.members:
+        run.write_recipe()  # members come first: who stops one of them resumes the whole by it
 
         def member(one: Recipe, its: Parts, into: Path, tell: Callable[[Progress], None] | None) -> None:
             if trained_to_its_end(into):
                 _refuse_other(into / BEST_NAME, one, its)
+                if export and run.fabric.is_global_zero and not (into / ONNX_NAME).is_file():  # it was stopped there
+                    _export(into)
                 return
             parts_of_it = GivenParts(shards, its, into)
             # A member lies within the run: what was begun there is gone on with.
@@ -200,13 +216,17 @@ def train_given(
 
 
 def resolve(
-    recipe: Recipe | Path | str, *, overrides: Sequence[str] = (), epochs: int | None = None, seed: int | None = None
+    recipe: Recipe | Path | str,
+    *,
+    overrides: Sequence[str] | str = (),
+    epochs: int | None = None,
+    seed: int | None = None,
 ) -> Recipe:
     """The recipe with every change applied; `seed` is of the weights' start, the order and the luck of augmentation.
 
     epochs are also those of the recipes that a late fusion trains: itself it has none.
     """
-    changes = list(overrides)
+    changes = list(each(overrides))
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
     if seed is not None:
@@ -214,7 +234,8 @@ def resolve(
     whole = override_recipe(recipe, changes) if isinstance(recipe, Recipe) else load_recipe(recipe, changes)
     if epochs is None or not kind_of(whole).members:
         return whole
-    settings = (*whole.fusion.member_settings, f"training.epochs={epochs}")
+    others = [one for one in whole.fusion.member_settings if one.partition("=")[0].strip() != "training.epochs"]
+    settings = (*others, f"training.epochs={epochs}")
     return whole.model_copy(update={"fusion": whole.fusion.model_copy(update={"member_settings": settings})})
 
 
@@ -325,9 +346,14 @@ class _Run:
         if not self.fabric.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / RECIPE_NAME, recipe_toml(self.recipe))
+        self.write_recipe()
         write_parts(self.folder, self.parts)
         write_log(self.folder / LOG_NAME, state.rows)
+
+    def write_recipe(self) -> None:
+        """Write recipe.toml."""
+        if self.fabric.is_global_zero:
+            write_atomically(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
 
     def save_last(self, state: TrainingState) -> None:
         """Write last.safetensors: everything that a resume needs."""
@@ -429,7 +455,7 @@ class _Run:
             yield report
 
     def finish(self, state: TrainingState, outcome: str, seconds: float) -> RunSummary:
-        """Export, measure the shortcuts, write metrics.json."""
+        """Measure the shortcuts, write metrics.json, export: what an export stumbles over takes nothing of the run away."""
         doubtful = [note.text for note in domain_warnings(self.recipe.augment, picture=_SHOWN[self.recipe.kind])]
         notes = [*self.parts.notes, *_left_out(self.training, self.validation), *doubtful]
         if self.calibration is None:
@@ -458,24 +484,27 @@ class _Run:
             chosen_by=self.recipe.training.choose_by,
             clips=self.parts.counts(),
             audit=beside_net(self.shortcuts, None if state.best_row is None else state.best_row.auc),
-            onnx=self._exported(),
+            onnx=None,
             seconds=seconds,
             notes=tuple(notes),
         )
         if not self.fabric.is_global_zero:
             return summary
-        epochs = [asdict(row) for row in state.rows]
-        text = json.dumps({"version": FORMAT_VERSION, **asdict(summary), "epochs": epochs}, indent=1, default=str)
-        write_text(self.folder / METRICS_NAME, text + "\n")
+        self._write_metrics(summary, state)
+        if self.with_export:
+            path, why = _export(self.folder)
+            failed = f"the run is whole, but {ONNX_NAME} was not written: {why}; try ffdv export {self.folder}"
+            summary = replace(
+                summary, onnx=path, unexported=why, notes=(*summary.notes, failed) if why else summary.notes
+            )
+            self._write_metrics(summary, state)
         return summary
 
-    def _exported(self) -> Path | None:
-        """Write model.onnx where that is wanted; only one process does."""
-        if not self.with_export or not self.fabric.is_global_zero:
-            return None
-        from ffdv.training.export import export
-
-        return export(self.folder, out=self.folder / ONNX_NAME)
+    def _write_metrics(self, summary: RunSummary, state: TrainingState) -> None:
+        """Write metrics.json: the summary and every epoch."""
+        epochs = [asdict(row) for row in state.rows]
+        text = json.dumps({"version": FORMAT_VERSION, **asdict(summary), "epochs": epochs}, indent=1, default=str)
+        write_atomically(self.folder / METRICS_NAME, (text + "\n").encode())
 
     @cached_property
     def shortcuts(self) -> AuditLine:
@@ -514,17 +543,31 @@ def measure(scored: ScoredClips) -> dict[str, float]:
     return {"auc": roc_auc(labels, scores), "accuracy": accuracy(labels, scores), "eer": eer(labels, scores)}
 
 
+def _export(folder: Path) -> tuple[Path | None, str]:
+    """Write a run's model.onnx: (where it is, "") or (None, why it is not there)."""
+    from ffdv.training.export import export
+
+    try:
+        return export(folder, out=folder / ONNX_NAME), ""
+    except Exception as error:  # noqa: BLE001 -- hours of training are done and saved; the summary says what happened
+        told = str(error).strip().splitlines() or [""]
+        return None, told[0] if isinstance(error, FfdvError) else f"{type(error).__name__}: {told[0]}"
+
+
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
-    """Device, precision and processes; several only where torchrun started them."""
+    """Device, precision and processes; several only where torchrun started them. Raises RecipeError where the device is not there."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=local,
-        num_nodes=max(processes // local, 1),
-        strategy="ddp" if processes > 1 else "auto",
-        precision=recipe.training.precision,
-    )
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=local,
+            num_nodes=max(processes // local, 1),
+            strategy="ddp" if processes > 1 else "auto",
+            precision=recipe.training.precision,
+        )
+    except RuntimeError as error:
+        raise RecipeError(f"accelerator {accelerator!r} is not on this machine; choose auto or cpu") from error
     fabric.launch()
     return fabric
 
@@ -548,9 +591,10 @@ def _refuse_other(weights: Path, recipe: Recipe, parts: Parts) -> None:
     begun = recipe_from(header.recipe, where=str(weights))
     different = _differences(begun, recipe)
     if different:
+        more = f", and {len(different) - SHOWN_DIFFERENCES} more" if len(different) > SHOWN_DIFFERENCES else ""
         raise RecipeError(
-            f"{folder} was begun with another recipe: {', '.join(different)}; resume it with its own "
-            f"(--recipe {folder / RECIPE_NAME}), or train anew into another folder"
+            f"{folder} was begun with another recipe; leave --recipe and --set out to go on with its own "
+            f"({folder / RECIPE_NAME}), or train anew into another folder: {', '.join(different[:SHOWN_DIFFERENCES])}{more}"
         )
     if data_hash_of(header.provenance) != parts.data_hash:
         raise CheckpointError(
@@ -577,10 +621,3 @@ def _left_out(training: ClipLoader, validation: ClipLoader) -> list[str]:
     """Which clips took no part, in words."""
     parts = (("training", training), ("validation", validation))
     return [f"{name}: {text}" for name, loader in parts if (text := loader.left_out.sentence())]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

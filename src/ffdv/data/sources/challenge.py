@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,9 +38,9 @@ class _Part:
     table: Path | None
 
 
-def is_challenge(folder: Path) -> bool:
-    """Whether there is a set's folder (trainset, valset, testset...) or a set's label table here or in a phase folder."""
-    return any(True for _ in _find_parts(folder))
+def is_challenge(folder: Path, *, labelled: bool = True) -> bool:
+    """Whether there is a set's folder (trainset, valset, testset...) or a set's label table here or in a phase folder; labelled as in load_challenge."""
+    return any(True for _ in _find_parts(folder, labelled=labelled))
 
 
 def is_label_file(path: Path) -> bool:
@@ -51,21 +52,22 @@ def is_label_file(path: Path) -> bool:
     return _LABEL_FILE.fullmatch(path.name) is not None
 
 
-def load_challenge(folder: Path) -> Corpus:
+def load_challenge(folder: Path, *, labelled: bool = True) -> Corpus:
     """All sets below `folder`, with `split` train, val or test; sets without a label table have no labels.
 
-    Raises ManifestError when a label table is unreadable or none of its rows can be used.
+    labelled: False, tables whose header cannot be used are passed over. Raises ManifestError when a label table is unreadable or none
+    of its rows can be used.
     """
-    return _merge(folder.resolve(), list(_find_parts(folder.resolve())))
+    return _merge(folder.resolve(), list(_find_parts(folder.resolve(), labelled=labelled)))
 
 
-def find_label_file(folder: Path) -> Path | None:
-    """The label table beside a set's own folder (trainset beside trainset_label.txt), None when there is none."""
+def find_label_file(folder: Path, *, labelled: bool = True) -> Path | None:
+    """The label table beside a set's own folder (trainset beside trainset_label.txt), None when there is none; labelled as in load_challenge."""
     match = _SET_FOLDER.fullmatch(folder.name)
     if match is None:
         return None
-    tables = (path for path in sorted(folder.parent.iterdir()) if is_label_file(path) and has_label_header(path))
-    return next((path for path in tables if _split(path) == _SPLITS[match[1].lower()]), None)
+    named = [path for path in sorted(folder.parent.iterdir()) if is_label_file(path) and path.is_file()]
+    return _table_among([path for path in named if _split(path) == _SPLITS[match[1].lower()]], labelled=labelled)
 
 
 def load_label_file(path: Path) -> Corpus:
@@ -74,13 +76,15 @@ def load_label_file(path: Path) -> Corpus:
     return _merge(table.parent, [_part_of(table)])
 
 
-def _find_parts(root: Path) -> Iterator[_Part]:
+def _find_parts(root: Path, *, labelled: bool = True) -> Iterator[_Part]:
     """Labelled sets first (train, val, test), then folders that no table describes."""
     listings = dict(_folders(root, _DEPTH))
-    tables = [folder / name for folder, names in listings.items() for name in names if is_label_file(folder / name)]
-    # A copy often holds the same table as .txt and as .csv: the first of a folder and split is read.
-    chosen = {(table.parent, _split(table)): table for table in reversed(tables) if has_label_header(table)}
-    parts = [_part_of(table) for table in chosen.values()]
+    named: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for folder, names in listings.items():
+        for table in (folder / name for name in names if is_label_file(folder / name)):
+            named[folder, _split(table)].append(table)
+    chosen = (_table_among(tables, labelled=labelled) for tables in named.values())
+    parts = [_part_of(table) for table in chosen if table is not None]
     order = ("train", "val", "test")
     yield from sorted(parts, key=lambda part: (order.index(part.split), str(part.table)))
     described = {folder for part in parts for folder in part.folders}
@@ -88,6 +92,16 @@ def _find_parts(root: Path) -> Iterator[_Part]:
         match = _SET_FOLDER.fullmatch(folder.name)
         if match and folder != root and folder not in described and _hold_media(names):
             yield _Part(_SPLITS[match[1].lower()], (folder,), None)
+
+
+def _table_among(tables: Sequence[Path], *, labelled: bool) -> Path | None:
+    """The table to read of those that a folder holds for one split: a copy often has the same one as .txt and as .csv.
+
+    Where labels are wanted and no header can be used it is the first all the same, so that whoever reads it says what is wrong with
+    it: passed over in silence, its clips would have no label and training would go on without them.
+    """
+    usable = next((table for table in tables if has_label_header(table)), None)
+    return usable or (tables[0] if labelled and tables else None)
 
 
 def _folders(root: Path, depth: int) -> Iterator[tuple[Path, list[str]]]:

@@ -50,8 +50,10 @@ GROUP_COLUMNS = (
 )
 
 LABELS = {
-    **dict.fromkeys(("0", "0.0", "real", "bonafide", "bona-fide", "bona fide", "genuine", "authentic"), REAL),
-    **dict.fromkeys(("1", "1.0", "fake", "spoof", "spoofed", "deepfake"), FAKE),
+    **dict.fromkeys(
+        ("0", "0.0", "real", "bonafide", "bona-fide", "bona fide", "genuine", "authentic", "真", "真实"), REAL
+    ),
+    **dict.fromkeys(("1", "1.0", "fake", "spoof", "spoofed", "deepfake", "假", "伪造"), FAKE),
 }
 MAX_TABLE_BYTES = 1_000_000_000
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -254,6 +256,13 @@ def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     first = text.lstrip("\r\n").split("\n", 1)[0]
     if ";" in first and "," not in first and "\t" not in first:
         raise ManifestError(Sentence("{path}: the separator is ';'; save the table with commas or tabs", path=path))
+    if "，" in first and "," not in first and "\t" not in first:
+        raise ManifestError(
+            Sentence(
+                "{path}: the separator is '，', the full-width comma of Chinese text; replace it by plain commas",
+                path=path,
+            )
+        )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",", strict=True)
     records: list[tuple[int, list[str]]] = []
     start = 1
