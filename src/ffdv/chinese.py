@@ -41,6 +41,7 @@ CHINESE: Mapping[str, str] = {
     "the picture has {width}x{height} pixels, max_side is {most}; raise the limit or scale it down": "画面为 {width}x{height} 像素，上限 max_side 为 {most}；请提高上限或缩小画面",
     "its header has more boxes than any real MP4 or hides some; copy it into a new one (ffmpeg -c copy)": "文件头的数据块比任何真实的 MP4 都多，或有隐藏的数据块；请复制到新文件中（ffmpeg -c copy）",
     "its header claims {count} samples, more than such a file can hold or than can be looked at; copy it into a new one (ffmpeg -c copy) or cut it": "文件头声称有 {count} 个样本，超出这样的文件所能容纳或可以检查的数量；请复制到新文件中（ffmpeg -c copy）或截短文件",
+    "its sound claims {rate} samples a second in {channels} channels, {most_rate} in {most_channels} are the most; convert it (ffmpeg -ar 48000 -ac 2)": "声音声称每秒 {rate} 个采样、{channels} 个声道，上限为每秒 {most_rate} 个、{most_channels} 个声道；请转换（ffmpeg -ar 48000 -ac 2）",
     "no such file": "没有这个文件",
     "reading it needs more memory than there is": "读取它所需的内存超过现有内存",
     "unexpected {kind} while reading: {error}": "读取时出现意外错误 {kind}：{error}",
