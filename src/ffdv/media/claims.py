@@ -123,7 +123,7 @@ def _edits(file: BinaryIO, begin: int, end: int) -> int:
     row = struct.Struct(">QqI" if wide else ">IiI")
     count = min(_number(file, begin + 4), max(0, end - begin - 8) // row.size)
     listed = _read(file, begin + 8, min(count, MAX_LISTED_EDITS) * row.size)
-    pauses = sum(time == -1 for _, time, _ in row.iter_unpack(listed[: len(listed) // row.size * row.size]))
+    pauses = sum(1 for _, time, _ in row.iter_unpack(listed[: len(listed) // row.size * row.size]) if time == -1)
     return count - pauses
 
 
