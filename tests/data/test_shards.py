@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import sys
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffdv.data.blobs import SoundCodec, decode_sound, encode_sound
+from ffdv.data.blobs import SoundCodec, decode_picture, decode_sound, encode_picture, encode_sound
 from ffdv.data.shards import (
     FACES,
     LIGHT,
@@ -24,6 +30,7 @@ from ffdv.data.shards import (
     EncodedRow,
     ShardIndex,
     ShardRow,
+    clip_path,
     encode_row,
     open_shards,
     part_is_done,
@@ -373,3 +380,122 @@ def test_a_part_that_is_damaged_or_of_another_prepare_is_refused(tmp_path: Path,
     with pytest.raises(ShardError, match="delete it"):
         part_is_done(tmp_path, index, 1)
     assert part_is_done(tmp_path, index, 0)
+
+
+def rewritten(path: Path, changed: Callable[[pa.Table], pa.Table], **how: Any) -> None:
+    """A part with another content, its mark that it belongs to the index kept; a row group stays one."""
+    with pq.ParquetFile(path) as file:
+        groups = [changed(file.read_row_group(number)) for number in range(file.num_row_groups)]
+    with pq.ParquetWriter(path, groups[0].schema, **how) as writer:
+        for group in groups:
+            writer.write_table(group)
+
+
+def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+
+@pytest.mark.parametrize("cell", ["/home/a.mp4", "../../home/a.mp4", "sub/../../a.mp4", "../corpus2/a.mp4"])
+def test_a_row_that_leads_out_of_the_datas_folder_leads_to_nothing(tmp_path: Path, cell: str) -> None:
+    write_shards(tmp_path, [row(0), row(3)])
+    rewritten(part_path(tmp_path, 0), lambda table: with_column(table, "path", [cell, cell]))
+
+    clips = open_shards(tmp_path).clips()
+
+    assert [clip.name for clip in clips] == [row(0).clip.name, row(3).clip.name]
+    assert all("FFDV_DATA_ROOTS" in str(clip.path) and clip.path.is_relative_to(ROOT) for clip in clips)
+
+
+def test_a_clip_in_a_folder_that_is_trusted_by_name_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    elsewhere.mkdir()
+    (elsewhere / "a.mp4").write_bytes(b"x")
+    data.mkdir()
+    cell = os.path.relpath(elsewhere / "a.mp4", data)
+
+    assert not clip_path(str(data), cell).exists()
+    monkeypatch.setenv("FFDV_DATA_ROOTS", str(elsewhere))
+    assert clip_path(str(data), cell).samefile(elsewhere / "a.mp4")
+    assert clip_path(str(data), "sub/../b.mp4") == data / "sub/../b.mp4"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"format":' + "[" * 100_000,
+        '{"num_clips": -5}',
+        '{"clips_per_part": 0}',
+        '{"clips_per_part": 1, "num_clips": 1000000000000}',
+        '{"num_clips": 1' + "0" * 5000 + "}",
+    ],
+)
+def test_an_index_that_cannot_be_is_one_sentence(tmp_path: Path, content: str) -> None:
+    good = write_shards(tmp_path, [row(0)]).model_dump_json()
+    (tmp_path / "shards.json").write_text(good[:-1] + "," + content[1:] if content.endswith("}") else content)
+
+    with pytest.raises(ShardError, match=r"shards\.json: (damaged|not readable)"):
+        open_shards(tmp_path)
+
+
+def test_an_index_that_promises_millions_of_parts_costs_no_time(tmp_path: Path) -> None:
+    index = write_shards(tmp_path, [row(0)])
+    write_index(tmp_path, index.model_copy(update={"num_clips": 1_000_000_000, "clips_per_part": 1}))
+    began = time.process_time()
+
+    with pytest.raises(ShardError, match="only 1 of 1000000000 parts"):
+        open_shards(tmp_path)
+    assert time.process_time() - began < 1.0
+
+
+def test_a_pipe_in_place_of_the_index_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "shards.json")
+
+    with pytest.raises(ShardError, match="no regular file"):
+        open_shards(tmp_path)
+
+
+def test_light_cells_that_unfold_to_gigabytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffdv.data.shards.MOST_LIGHT_BYTES", 1 << 22)
+    write_shards(tmp_path, [row(number) for number in range(100)], per_part=100)
+    assert len(open_shards(tmp_path).names) == 100
+
+    for text in ("A" * (1 << 23), "A" * (1 << 20)):  # one that is too long, and many that are together
+        rewritten(part_path(tmp_path, 0), lambda table: with_column(table, "reason", [text] * 100), compression="zstd")  # noqa: B023
+        assert part_path(tmp_path, 0).stat().st_size < 100_000
+        with pytest.raises(ShardError, match=r"00000\.parquet: holds more than names"):
+            open_shards(tmp_path).names  # noqa: B018
+
+
+def test_a_small_cell_of_very_much_sound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffdv.data.blobs.MOST_SAMPLES", 50_000)
+    write_shards(tmp_path, [row(0), row(1)])
+    long, wide = io.BytesIO(), io.BytesIO()
+    soundfile.write(long, np.zeros(50_001, np.int16), 16_000, format="FLAC")
+    soundfile.write(wide, np.zeros((100, 8), np.int16), 16_000, format="FLAC")
+    assert open_shards(tmp_path).sound(0) is not None
+
+    for blob in (long.getvalue(), wide.getvalue(), b"no FLAC"):
+        rewritten(part_path(tmp_path, 0, SOUND), lambda table: with_column(table, "blob", [blob]))  # noqa: B023
+        with pytest.raises(ShardError, match=r"sound.00000\.parquet: damaged"):
+            open_shards(tmp_path).sound(0)
+
+
+def test_a_clip_that_unfolds_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path, [row(0)])
+    blob = bytes(1 << 20)
+    rewritten(
+        part_path(tmp_path, 0, SOUND),
+        lambda table: pa.concat_tables([with_column(table, "blob", [blob])] * 3000),
+        compression="zstd",
+    )
+
+    with pytest.raises(ShardError, match="a clip of"):
+        open_shards(tmp_path).sound(0)
+
+
+def test_a_crop_of_very_many_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="a picture of 3000x3000 pixels"):
+        decode_picture(encode_picture(np.zeros((3000, 3000, 3), np.uint8)))

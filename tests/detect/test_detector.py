@@ -18,13 +18,15 @@ from ffdv.data.pool import ClipsProgress
 from ffdv.data.scores import read_scores
 from ffdv.detect import detector
 from ffdv.detect.detector import predict, score_clip
-from ffdv.detect.network import Network, find_network
+from ffdv.detect.network import KINDS, Network, find_network
+from ffdv.detect.scorers import ask_faces
 from ffdv.errors import CheckpointError, ManifestError, SubmissionError
+from ffdv.features.recipe import finish_sound
 from ffdv.media.write import write_media
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision, SeenRange
-from ffdv.records import Clip, Samples
+from ffdv.records import Clip, FacesSeen, FaceTrack, Features, MediaFacts, Samples
 
 RATE = 16_000
 WINDOW_SECONDS = 0.5
@@ -281,12 +283,61 @@ def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
         ({"format_version": "7"}, "export format 7"),
         ({"calibration": json.dumps({"slope": "steep"})}, "damaged"),
         ({"sample_rate": "fast"}, "damaged"),
+        ({"sample_rate": "0"}, "sample_rate is 0 Hz"),
+        ({"sample_rate": "2000000000"}, "sample_rate is 2000000000 Hz"),
+        ({"hop_seconds": "0"}, "hop_seconds is 0"),
+        ({"hop_seconds": "0.00001"}, "hop_seconds is 1e-05"),
+        ({"hop_seconds": "0.01", "window_seconds": "60"}, "too short for windows of 60 s"),
+        ({"hop_seconds": "NaN"}, "hop_seconds is nan"),
+        ({"window_seconds": "-1"}, "window_seconds is -1"),
+        ({"window_seconds": "1e9"}, "window_seconds is 1000000000"),
+        ({"window_seconds": '"a"'}, "window_seconds is 'a'"),
+        ({"kind": '"<b>"'}, "kind is '<b>', not one of"),
+        ({"recipe": "[]"}, "is no table"),
+        ({"recipe": "[" * 100_000}, "damaged"),
+        ({"calibration": "[" * 100_000}, "damaged"),
     ],
 )
 def test_a_file_of_another_kind_or_version_is_refused(metadata: dict[str, str], says: str, tmp_path: Path) -> None:
     path = write_loudness_net(tmp_path / "odd.onnx", metadata=metadata)
     with pytest.raises(CheckpointError, match=says):
         Network(path)
+
+
+def test_every_kind_that_a_file_may_have_can_be_asked() -> None:
+    assert set(detector.SCORERS) == KINDS
+
+
+def test_closely_overlapping_windows_are_not_all_held_at_once(tmp_path: Path, tone: Samples) -> None:
+    path = write_media(tmp_path / "a.wav", sound=tone)
+    network = Network(write_loudness_net(tmp_path / "close.onnx", metadata={"hop_seconds": "0.01"}))
+    held: list[int] = []
+    opinions = network.opinions
+    network.opinions = lambda windows: (held.append(len(windows)), opinions(windows))[1]  # type: ignore[method-assign]
+
+    score = score_clip(Clip("a", path), network)
+
+    windows, _ = finish_sound(tone, rate=RATE, window_seconds=WINDOW_SECONDS, hop_seconds=0.01)
+    assert max(held) <= 4 < sum(held) == len(windows)
+    assert score.y_pred == pytest.approx(network.probability(20 * np.abs(windows).mean() - 2), abs=1e-3)
+
+
+@pytest.mark.parametrize(("frames", "size"), [(8, [20_000, 20_000]), (0, [96, 96]), (8, []), (8, ["a"])])
+def test_faces_of_a_size_that_cannot_be_are_refused(tmp_path: Path, frames: int, size: list[object]) -> None:
+    recipe = json.dumps({"faces": {"frames": frames}, "model": {"picture_size": size}})
+    network = Network(write_loudness_net(tmp_path / "faces.onnx", metadata={"kind": '"faces"', "recipe": recipe}))
+    track = FaceTrack(
+        0,
+        np.zeros(1),
+        np.zeros((1, 4), np.float32),
+        np.zeros((1, 5, 2), np.float32),
+        np.ones(1, np.float32),
+        np.zeros((1, 96, 96, 3), np.uint8),
+    )
+    facts = MediaFacts(tmp_path / "a.mp4", 1, "mp4", 1.0, None, (), (), False, {}, ())
+
+    with pytest.raises(CheckpointError, match="that can be; export the run again"):
+        ask_faces(Features(facts, None, FacesSeen((track,), 1, 1, (96, 96)), {}, ()), network)
 
 
 def test_what_is_no_onnx_file_is_refused_before_any_clip_is_read(corpus: Path, tmp_path: Path) -> None:

@@ -133,3 +133,14 @@ def test_too_short_a_sound_is_a_note(tmp_path: Path) -> None:
 
     assert looked.features.sound is None
     assert "short_sound" in {note.code for note in look.notes}
+
+
+def test_sound_that_no_recorder_makes_leaves_the_picture(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffdv.media.tracks.MAX_NATIVE_RATE", RATE - 1)
+    (looked,), look = look_at(clip)
+    kept = extract(clip)
+
+    assert looked.features.sound is None
+    assert look.looked_at.frames == 17
+    assert {note.code for note in look.notes} == {note.code for note in kept.notes if note.code != "no_face"}
+    assert "damaged_sound" in {note.code for note in look.notes}

@@ -23,8 +23,9 @@ def scene(width: int, height: int, faces: Sequence[tuple[int, int, int]], *, mou
 
 
 def frames_of(pictures: Sequence[PixelArray], *, fps: float = 8.0) -> Iterator[Frame]:
+    """Frames with an array each, as decoded ones have."""
     for k, picture in enumerate(pictures):
-        yield Frame(picture, k / fps)
+        yield Frame(picture.copy(), k / fps)
 
 
 class Scripted:

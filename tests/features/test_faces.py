@@ -36,7 +36,7 @@ from ffdv.features.recipe import ExtractSpec, extract
 from ffdv.features.tracking import MovingBox, matched
 from ffdv.media.read import open_media, read_frames
 from ffdv.media.write import write_media
-from ffdv.records import FaceTrack, Frame, Samples
+from ffdv.records import FaceTrack, Frame, PixelArray, Samples
 
 WHOLE_PICTURE = FaceSpec(scan_every=1)
 
@@ -289,6 +289,26 @@ def test_a_new_picture_size_begins_new_tracks_and_boxes_stay_inside(detector: Fa
 
     assert len(seen.tracks) == 2
     assert seen.tracks[1].boxes[:, 2].max() < 320
+
+
+def test_a_picture_that_is_held_is_searched_once_and_seen_at_every_moment(detector: FaceDetector) -> None:
+    asked: list[int] = []
+
+    class Counting:
+        def detect(self, pixels: PixelArray) -> Detections:
+            asked.append(pixels.size)
+            return detector.detect(pixels)
+
+    picture = scene(640, 480, [(40, 60, 160), (380, 200, 120)])
+    held = find_faces((Frame(picture, k / 8) for k in range(48)), FaceSpec(), Counting())
+    asked_of_held, asked[:] = len(asked), []
+    anew = find_faces(frames_of([picture] * 48), FaceSpec(), Counting())
+
+    assert asked_of_held < len(asked) / 3
+    assert held.frames_with_face == anew.frames_with_face == 48
+    for one, other in zip(held.tracks, anew.tracks, strict=True):
+        for name in ("seconds", "boxes", "landmarks", "scores", "crops"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_what_is_seen_too_briefly_is_no_face_unless_the_clip_is_that_short() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from media_clips import noise, numbered, tone
 
 from ffdv.errors import MediaDamaged, MediaEncrypted, MediaError, MediaLimit, MediaNotFound, MediaUnreadable
+from ffdv.features.recipe import extract
 from ffdv.media.limits import Limits
 from ffdv.media.probe import probe
-from ffdv.media.read import open_media, read_frames, read_samples
+from ffdv.media.read import iter_samples, open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 
 
@@ -249,6 +251,38 @@ def test_a_header_that_hides_the_size_does_not_help(tmp_path: Path) -> None:
 
     with open_media(path, limits=Limits(max_side=512)) as media, pytest.raises((MediaLimit, MediaDamaged)):
         list(read_frames(media))
+
+
+def wave(path: Path, rate: int, channels: int) -> Path:
+    """A short WAV of 8 bits that claims this much."""
+    size = channels * 4000
+    numbers = struct.pack("<HHIIHH", 1, channels, rate, rate * channels % 2**32, channels, 8)
+    head = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16)
+    path.write_bytes(head + numbers + b"data" + struct.pack("<I", size) + bytes(range(256)) * (size // 256 + 1))
+    return path
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (4_000_000, 2), (48_000, 65), (768_000, 512)])
+def test_sound_that_no_recorder_makes_is_refused_with_the_cure(tmp_path: Path, rate: int, channels: int) -> None:
+    path = wave(tmp_path / "a.wav", rate, channels)
+
+    with open_media(path) as media, pytest.raises(MediaLimit, match=r"a\.wav: its sound claims .*; convert it"):
+        next(iter_samples(media))
+    with pytest.raises(MediaLimit, match="convert it"):
+        extract(path)
+
+
+def test_very_many_channels_make_blocks_shorter_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wave(tmp_path / "a.wav", 1000, 64)
+    with open_media(path) as media:
+        whole = read_samples(media, mono=False).values
+        monkeypatch.setattr("ffdv.media.read.MOST_VALUES_AT_ONCE", 64 * 300)
+        blocks = [block.values for block in iter_samples(media, mono=False)]
+
+    assert {block.shape[1] for block in blocks[:-1]} == {300}
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole)
 
 
 class Contents(dict[str, bytes]):

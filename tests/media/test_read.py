@@ -427,6 +427,17 @@ def test_one_frame_is_seen_at_any_rate(tmp_path: Path) -> None:
         assert numbers(path, fps=fps) == [(0.0, 0)]
 
 
+def test_a_frame_that_is_seen_at_many_moments_is_converted_once(tmp_path: Path) -> None:
+    path = write_timed(tmp_path / "a.mkv", numbered(3), [0, 4000, 4040])
+
+    with open_media(path) as media:
+        frames = list(read_frames(media, fps=25))
+
+    assert len(frames) >= 102
+    assert len({id(frame.pixels) for frame in frames}) == 3
+    assert [number_of(frame.pixels) for frame in frames][:102] == [0] * 100 + [1, 2]
+
+
 def test_leaping_over_keyframes_changes_nothing(tmp_path: Path) -> None:
     frames = [frame for frame in numbered(80) for _ in range(25)]
     path = write_media(tmp_path / "a.mp4", frames=frames, video_options={"g": "25", "bf": "2", "qp": "4"})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ffdv.models import initial_weights
 from ffdv.models.audio import SoundPictureNet
 from ffdv.models.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
 from ffdv.models.initial_weights import PACKAGES, WeightsPackage, import_timm, initial_tensors
-from ffdv.models.zoo import ALIASES, ModelSpec, backbone_names, build_model, restore_model
+from ffdv.models.zoo import ALIASES, ModelSpec, backbone_names, build_model, fault_before_building, restore_model
 
 FRONT_END = FrontEndSpec(sample_rate=8_000, n_fft=256, hop_length=128, n_bands=20)
 SMALL: dict[str, Any] = {"backbone": "test_resnet", "picture_size": (64, 64)}
@@ -101,6 +102,8 @@ def test_a_backbone_that_cannot_serve_is_refused_with_the_cure(model: dict[str, 
     [
         ({"in_channels": 2}, "must be 1 or 3"),
         ({"picture_size": (256, 16)}, "too small"),
+        ({"picture_size": (20_000, 20_000)}, "too large"),
+        ({"picture_size": (5_000, 64)}, "too large"),
         ({"picture_size": "original"}, "native"),
         ({"dropout": 1.0}, "less than 1"),
         ({"pretrained": True}, "Extra inputs"),
@@ -325,3 +328,25 @@ def test_a_checkpoint_of_another_net_is_refused_in_one_sentence(tmp_path: Path, 
         restore_model(load_checkpoint(path))
 
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_names_a_giant_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    """2 kB of checkpoint; the net would take 7 GB."""
+    giant = header(backbone="vit_gigantic_patch14_clip_224", picture_size=(224, 224))
+    path = save_checkpoint(tmp_path / "best.safetensors", {"x": torch.zeros(1)}, giant)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(CheckpointError, match=r"its weights are not those of vit_gigantic.* tensors are missing"):
+        restore_model(load_checkpoint(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
+
+
+def test_looking_before_building_spends_no_luck() -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    tensors = build().state_dict()
+    torch.manual_seed(3)
+
+    assert fault_before_building(build, tensors) == ""
+    assert "missing" in fault_before_building(build, {})
+    assert torch.equal(torch.rand(1), wanted)

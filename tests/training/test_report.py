@@ -305,6 +305,7 @@ def test_a_small_film_is_shown_whole_and_faces_are_spread_over_the_clip(
     clips = [replace(clip, path=film) for clip in shards.clips()]
     monkeypatch.setattr(Shards, "clips", lambda _: tuple(clips))
     monkeypatch.setattr(Shards, "faces", lambda *_: FacesSeen((track,), 10, 10, (64, 64)))
+    monkeypatch.setattr(Shards, "file_bytes", lambda *_: film.stat().st_size)
 
     (shown,) = show_mistakes(shards, [2], [0.9])
 
@@ -320,9 +321,25 @@ def test_a_film_beyond_the_bound_stays_where_it_is(
     (tmp_path / "a.mp4").write_bytes(bytes(MOST_FILM_BYTES + 1))
     clips = [replace(clip, path=tmp_path / "a.mp4") for clip in shards.clips()]
     monkeypatch.setattr(Shards, "clips", lambda _: tuple(clips))
+    monkeypatch.setattr(Shards, "file_bytes", lambda *_: MOST_FILM_BYTES + 1)
 
     (shown,) = show_mistakes(shards, [2], [0.9])
 
+    assert not shown.film
+    assert shown.sound
+
+
+def test_another_file_than_was_prepared_is_not_put_on_the_page(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of a stranger may name any folder of this machine."""
+    (tmp_path / "a.mp4").write_bytes(b"a film of my own")
+    clips = [replace(clip, path=tmp_path / "a.mp4") for clip in shards.clips()]
+    monkeypatch.setattr(Shards, "clips", lambda _: tuple(clips))
+
+    (shown,) = show_mistakes(shards, [2], [0.9])
+
+    assert shards.file_bytes(2) != len(b"a film of my own")
     assert not shown.film
     assert shown.sound
 

@@ -19,6 +19,10 @@ SoundCodec = Literal["flac", "int16"]
 JPEG_QUALITY = 95
 # Crops of a mouth stand below each other in strips: a JPEG of 96 pixels is a quarter header. JPEG ends at 65,535 rows.
 STRIP_ROWS = 32_768
+# Cells may come from strangers, and a few kilobytes of FLAC or JPEG stand for gigabytes. Three hours at 22,050 Hz; a crop of 2,048 pixels a
+# side; a strip of 1,024 pixels' width.
+MOST_SAMPLES = 1 << 28
+MOST_CROP_PIXELS, MOST_STRIP_PIXELS = 1 << 22, 1 << 26
 
 
 def encode_sound(sound: Samples | KeptSound | None, codec: SoundCodec) -> tuple[dict[str, Any], ...]:
@@ -38,18 +42,27 @@ def encode_sound(sound: Samples | KeptSound | None, codec: SoundCodec) -> tuple[
 
 
 def decode_sound(rows: Sequence[Mapping[str, Any]], codec: SoundCodec) -> Samples | None:
-    """The sound of a clip's rows, mono (1, n), within 1/65534 of its scale; None where it has none."""
+    """The sound of a clip's rows, mono (1, n), within 1/65534 of its scale; None where it has none.
+
+    Raises ValueError where a cell is no sound of one channel, or all are too long; soundfile's errors where one is damaged.
+    """
     heard = [cells for cells in rows if cells.get("blob") is not None]
     if not heard:
         return None
-    values = [to_float(_integers(cells["blob"], codec), cells["scale"]) for cells in heard]
+    values, left = [], MOST_SAMPLES
+    for cells in heard:
+        values.append(to_float(_integers(cells["blob"], codec, most=left), cells["scale"]))
+        left -= len(values[-1])
     return Samples(np.concatenate(values)[None], heard[0]["rate"], heard[0]["start_seconds"])
 
 
-def _integers(blob: bytes, codec: SoundCodec) -> IntegerArray:
-    if codec == "flac":
-        return np.asarray(soundfile.read(io.BytesIO(blob), dtype="int16")[0], np.int16)
-    return np.frombuffer(blob, np.int16)
+def _integers(blob: bytes, codec: SoundCodec, *, most: int) -> IntegerArray:
+    if codec != "flac":
+        return np.frombuffer(blob, np.int16)
+    with soundfile.SoundFile(io.BytesIO(blob)) as file:
+        if file.channels != 1 or file.frames > most:
+            raise ValueError(f"sound of {file.channels} channels and {file.frames} samples")
+        return np.asarray(file.read(dtype="int16"), np.int16)
 
 
 def encode_faces(faces: FacesSeen | None) -> dict[str, Any]:
@@ -142,9 +155,8 @@ def encode_picture(pixels: PixelArray) -> bytes:
 
 
 def decode_picture(blob: bytes) -> PixelArray:
-    """JPEG → uint8 (h, w, 3) RGB."""
-    with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:
-        return np.asarray(image.convert("RGB"))
+    """JPEG → uint8 (h, w, 3) RGB. Raises ValueError or OSError where it is none, or too large."""
+    return np.asarray(_opened(blob, MOST_CROP_PIXELS).convert("RGB"))
 
 
 def _grey_jpeg(pixels: PixelArray) -> bytes:
@@ -154,8 +166,15 @@ def _grey_jpeg(pixels: PixelArray) -> bytes:
 
 
 def _grey_picture(blob: bytes) -> PixelArray:
-    with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:
-        return np.asarray(image.convert("L"))
+    return np.asarray(_opened(blob, MOST_STRIP_PIXELS).convert("L"))
+
+
+def _opened(blob: bytes, most_pixels: int) -> Image.Image:
+    """A JPEG whose pixels are not decoded yet. Raises ValueError where there are too many."""
+    image = Image.open(io.BytesIO(blob), formats=("JPEG",))
+    if image.width * image.height > most_pixels:
+        raise ValueError(f"a picture of {image.width}x{image.height} pixels")
+    return image
 
 
 def _track(cell: Mapping[str, Any]) -> FaceTrack:

@@ -18,6 +18,7 @@ from ffdv.data.shards import (
     EncodedRow,
     ShardIndex,
     Shards,
+    clip_path,
     open_shards,
     part_is_done,
     read_index,
@@ -122,7 +123,7 @@ def _some(places: Sequence[tuple[int, int]], index: ShardIndex, part: int) -> Se
 def _copied(source: Shards, row: int, name: str, index: ShardIndex) -> EncodedRow:
     """The row's cells with its new name and group."""
     light: dict[str, Any] = source.table.slice(row, 1).to_pylist()[0]
-    path = os.path.relpath(Path(source.index.data).absolute() / light["path"], index.data)
+    path = os.path.relpath(clip_path(source.index.data, light["path"]).absolute(), index.data)
     groups = sorted({**dict(light["groups"]), DATASET: name}.items())
     light |= {"name": f"{name}/{light['name']}", "path": path, "groups": groups}
     return EncodedRow(light, {sense: source.cells(sense, row) for sense in index.senses})

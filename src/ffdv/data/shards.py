@@ -21,12 +21,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ffdv.data.blobs import (
     SoundCodec,
@@ -40,6 +40,7 @@ from ffdv.data.blobs import (
     encode_sound,
 )
 from ffdv.data.corpus import Seconds, forged_seconds, group_spellings
+from ffdv.data.sources.roots import VARIABLE, lies_within, trusted_roots
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.kept_sound import KeptSound
 from ffdv.features.recipe import ExtractSpec
@@ -65,8 +66,17 @@ SHARD_VERSION = 1
 INDEX_NAME = "shards.json"
 LIGHT, SOUND, FACES, MOTION, MOUTH = "light", "sound", "faces", "motion", "mouth"
 UNKNOWN_LABEL = -1
+# Shards may come from strangers: what is claimed is checked before room is made for it. An index is some kilobytes, light cells are some
+# kilobytes a clip, and ten minutes of many faces a few hundred megabytes.
+MOST_INDEX_BYTES = 1 << 26
+MOST_LIGHT_BYTES, MOST_LIGHT_BYTES_A_CLIP = 1 << 28, 1 << 14
+MOST_CLIP_BYTES = 1 << 31
+# Where a clip lies of which the shards say that it is outside the data's folder: nowhere, and the path tells the cure.
+OUTSIDE = f"(outside the data's folder; name the clip's own folder in {VARIABLE})"
 # Each open part keeps a descriptor and 40 kB; reopening one costs 1 ms.
 MAX_OPEN_PARTS = 200
+
+T = TypeVar("T")
 
 
 class ShardIndex(BaseModel):
@@ -79,8 +89,8 @@ class ShardIndex(BaseModel):
     extract: ExtractSpec
     sound_codec: SoundCodec = "flac"
     data: str
-    num_clips: int
-    clips_per_part: int
+    num_clips: int = Field(ge=0, le=1_000_000_000)
+    clips_per_part: int = Field(ge=1, le=100_000)
     fingerprint: str
     senses: tuple[str, ...] = (SOUND,)
     num_problems: int = 0
@@ -135,8 +145,12 @@ class Shards:
         """The light columns of all clips: name, path, label, split, groups, status, reason, facts, probes, notes, sound_seconds."""
         import pyarrow as pa
 
-        parts = (_open_part(self.folder, self.index, part, LIGHT) for part in range(self.index.num_parts))
-        return pa.concat_tables([part.read() for part in parts])
+        tables, left = [], MOST_LIGHT_BYTES + MOST_LIGHT_BYTES_A_CLIP * len(self)
+        for part in range(self.index.num_parts):
+            with _open_part(self.folder, self.index, part, LIGHT) as file:
+                tables.append(_read_light(file, part_path(self.folder, part), most_bytes=left))
+            left -= tables[-1].nbytes
+        return pa.concat_tables(tables)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -231,11 +245,23 @@ class Shards:
         return np.asarray(column.fill_null(float("nan")).to_numpy(), np.float64)
 
     def clips(self) -> tuple[Clip, ...]:
-        """Each row as a Clip, for splits; path is where the file lay when it was prepared."""
-        root = Path(self.index.data)
+        """Each row as a Clip, for splits; path is where the file lay when it was prepared.
+
+        Shards from elsewhere must not make us read files of this machine: what lies neither in the data's folder nor in one that
+        FFDV_DATA_ROOTS names gets a path to nothing.
+        """
         columns = [self.table[name].to_pylist() for name in ("name", "path", "label", "split", "groups")]
         rows = zip(*columns, strict=True)
-        return tuple(Clip(name, root / path, label, split, dict(groups)) for name, path, label, split, groups in rows)
+        data = self.index.data
+        return tuple(
+            Clip(name, clip_path(data, path), label, split, dict(groups)) for name, path, label, split, groups in rows
+        )
+
+    def file_bytes(self, index: int) -> int | None:
+        """How large one clip's file was when it was prepared; None where that failed."""
+        facts = self.table["facts"][self._checked(index)].as_py()
+        size = json.loads(facts).get("size_bytes") if facts else None
+        return size if isinstance(size, int) else None
 
     def features(self, index: int) -> Features:
         """All that is kept of one clip. Raises ShardError when its extraction failed."""
@@ -249,19 +275,21 @@ class Shards:
 
     def sound(self, index: int) -> Samples | None:
         """One clip's sound alone, the quickest read; None where it has none."""
-        return decode_sound(self._rows(SOUND, index), self.index.sound_codec)
+        return self._decoded(SOUND, index, lambda rows: decode_sound(rows, self.index.sound_codec))
 
     def faces(self, index: int) -> FacesSeen | None:
         """One clip's face tracks; None where the picture was not looked at."""
-        return decode_faces(self._rows(FACES, index)[0]) if FACES in self.index.senses else None
+        return self._decoded(FACES, index, lambda rows: decode_faces(rows[0])) if FACES in self.index.senses else None
 
     def motion(self, index: int) -> FloatArray | None:
         """One clip's movement in the order of features/motion.VECTOR_NAMES; None where there is none."""
-        return decode_motion(self._rows(MOTION, index)[0]) if MOTION in self.index.senses else None
+        if MOTION not in self.index.senses:
+            return None
+        return self._decoded(MOTION, index, lambda rows: decode_motion(rows[0]))
 
     def mouth(self, index: int) -> MouthTrack | None:
         """The mouth of one clip's most prominent face; None where there is none."""
-        return decode_mouth(self._rows(MOUTH, index)[0]) if MOUTH in self.index.senses else None
+        return self._decoded(MOUTH, index, lambda rows: decode_mouth(rows[0])) if MOUTH in self.index.senses else None
 
     def cells(self, sense: str, index: int) -> tuple[dict[str, Any], ...]:
         """One clip's heavy cells of a sense as they are stored, row by row, to be copied into other shards."""
@@ -271,14 +299,26 @@ class Shards:
     def _rows(self, sense: str, index: int) -> list[dict[str, Any]]:
         part, inside = divmod(self._checked(index), self.index.clips_per_part)
         file = self._part(sense, part)
+        claimed = _claimed_bytes(file.metadata.row_group(inside))
+        if claimed > MOST_CLIP_BYTES:
+            raise self._damaged(sense, index, f"a clip of {claimed} bytes")
         try:
             rows: list[dict[str, Any]] = file.read_row_group(inside, use_threads=False).to_pylist()
-        except OSError as error:
-            path = part_path(self.folder, part, sense)
-            raise ShardError(
-                f"{path}: damaged ({error}); delete the part (light, too) and run ffdv prepare again"
-            ) from error
+        except (OSError, ValueError) as error:  # Arrow's own among them
+            raise self._damaged(sense, index, error) from error
         return rows
+
+    def _decoded(self, sense: str, index: int, decode: Callable[[list[dict[str, Any]]], T]) -> T:
+        """What a clip's heavy cells stand for. Raises ShardError where they are none of ours."""
+        rows = self._rows(sense, index)
+        try:
+            return decode(rows)
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+            raise self._damaged(sense, index, error) from error
+
+    def _damaged(self, sense: str, index: int, error: Exception | str) -> ShardError:
+        path = part_path(self.folder, index // self.index.clips_per_part, sense)
+        return ShardError(f"{path}: damaged ({error}); delete the part (light, too) and run ffdv prepare again")
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < len(self):
@@ -305,13 +345,38 @@ def open_shards(path: Path | str) -> Shards:
         raise ShardError(
             f"{folder}: holds no prepared clips ({INDEX_NAME} is missing); run: ffdv prepare DATA --out {folder}"
         )
-    missing = [part for part in range(index.num_parts) if not part_path(folder, part).is_file()]
-    if missing:
-        done = index.num_parts - len(missing)
+    done = _parts_there(folder, index)
+    if done < index.num_parts:
         raise ShardError(
             f"{folder}: only {done} of {index.num_parts} parts are prepared; run the same ffdv prepare again, it resumes"
         )
     return Shards(folder, index)
+
+
+def clip_path(data: str, cell: str) -> Path:
+    """Where a clip lies by the cell of its row, relative to the folder of the data; a path to nothing where that leads out of all trusted folders.
+
+    >>> clip_path("/corpus", "sub/a.mp4").as_posix(), clip_path("/corpus", "/etc/passwd").parts[1:3] == ("corpus", OUTSIDE)
+    ('/corpus/sub/a.mp4', True)
+    """
+    root, inside = Path(data), PurePath(cell)
+    path = root / inside
+    if not inside.is_absolute() and ".." not in inside.parts:
+        return path
+    try:
+        if lies_within(path.resolve(), (root.resolve(), *trusted_roots())):
+            return path
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or a null byte
+        pass
+    return root / OUTSIDE / inside.name
+
+
+def _parts_there(folder: Path, index: ShardIndex) -> int:
+    """How many of the index's parts are finished, at the cost of those that are."""
+    light = folder / LIGHT
+    names = [path.stem for path in light.glob("*.parquet") if path.is_file()] if light.is_dir() else []
+    numbers = {int(name) for name in names if name.isdecimal() and name.isascii() and f"{int(name[:20]):05d}" == name}
+    return sum(number < index.num_parts for number in numbers)
 
 
 def read_index(folder: Path) -> ShardIndex | None:
@@ -321,11 +386,13 @@ def read_index(folder: Path) -> ShardIndex | None:
         raise ShardError(
             f"{folder}: is a file, no folder of prepared clips; prepare it first: ffdv prepare {folder} --out SHARDS"
         )
+    if path.exists() and (not path.is_file() or path.stat().st_size > MOST_INDEX_BYTES):
+        raise ShardError(f"{path}: is no regular file, or too large; prepare into an empty folder")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShardError(f"{path}: not readable ({error}); prepare into an empty folder") from error
     if not isinstance(raw, dict) or raw.get("format") != "ffdv-shards":
         raise ShardError(f"{path}: not written by ffdv prepare; prepare into an empty folder")
@@ -433,7 +500,7 @@ def part_is_done(folder: Path, index: ShardIndex, part: int) -> bool:
 def part_has_failures(folder: Path, index: ShardIndex, part: int) -> bool:
     """Whether a finished part holds clips without features. Raises ShardError as part_is_done."""
     with _open_part(folder, index, part, LIGHT) as file:
-        return "failed" in file.read(columns=["status"])["status"].to_pylist()
+        return "failed" in _read_light(file, part_path(folder, part), columns=["status"])["status"].to_pylist()
 
 
 def relabel_part(folder: Path, index: ShardIndex, part: int, clips: Sequence[Clip]) -> int:
@@ -443,9 +510,12 @@ def relabel_part(folder: Path, index: ShardIndex, part: int, clips: Sequence[Cli
     """
     said = [_said_of(clip, index) for clip in clips]
     with _open_part(folder, index, part, LIGHT) as file:
-        before = file.read(columns=list(said[0])).to_pylist()  # few and small; the facts are most of a part
+        path = part_path(folder, part)
+        before = _read_light(
+            file, path, columns=list(said[0])
+        ).to_pylist()  # few and small; the facts are most of a part
         changed = sum({**row, "groups": sorted(row["groups"])} != new for row, new in zip(before, said, strict=True))
-        rows = file.read().to_pylist() if changed else []
+        rows = _read_light(file, path).to_pylist() if changed else []
     if changed:
         new_rows = [{**row, **new} for row, new in zip(rows, said, strict=True)]
         _write_light(part_path(folder, part), new_rows, _part_metadata(index, part))
@@ -636,6 +706,44 @@ def _open_part(folder: Path, index: ShardIndex, part: int, sense: str) -> Any:
             f"{path}: has {held} clips, the plan {len(index.part_rows(part))}; delete it and run ffdv prepare again"
         )
     return file
+
+
+def _read_light(
+    file: pq.ParquetFile, path: Path, *, columns: Sequence[str] | None = None, most_bytes: int = MOST_LIGHT_BYTES
+) -> pa.Table:
+    """The light columns of an open part. Raises ShardError before more than about most_bytes are taken for them.
+
+    A dictionary of one long text makes gigabytes of a few kilobytes, so rows are read in batches that cannot do so at once.
+    """
+    import pyarrow as pa
+
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    largest = max((group.total_byte_size for group in groups), default=0)
+    values = max((group.column(k).num_values for group in groups for k in range(group.num_columns)), default=0)
+    held, batches = 0, []
+    if largest <= most_bytes and values * 8 <= most_bytes:
+        size = max(1, min(1 << 16, MOST_LIGHT_BYTES // max(1, largest)))
+        for batch in file.iter_batches(batch_size=size, columns=columns, use_threads=False):
+            held += batch.nbytes
+            if held > most_bytes:
+                break
+            batches.append(batch)
+        else:
+            return pa.Table.from_batches(batches, schema=batches[0].schema if batches else file.schema_arrow)
+    raise ShardError(
+        f"{path}: holds more than names, labels and facts of clips take; delete it and run ffdv prepare again"
+    )
+
+
+def _claimed_bytes(group: Any) -> int:
+    """What a row group takes in memory, by its header: values of a dictionary may each be as long as all of it."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return sum(
+        max(
+            column.total_uncompressed_size * (column.num_values if column.has_dictionary_page else 1), column.num_values
+        )
+        for column in columns
+    )
 
 
 def _facts_to_json(facts: MediaFacts) -> str:

@@ -289,7 +289,7 @@ class _Sound:
         assert self._blocks is not None
         try:
             block = next(self._blocks, None)
-        except (StreamMissing, MediaDamaged, MediaUnreadable) as error:
+        except (StreamMissing, MediaDamaged, MediaLimit, MediaUnreadable) as error:
             code = "no_sound" if isinstance(error, StreamMissing) else "damaged_sound"
             self.missing, self.error, self.ended = Note(code, error.reason), error, True
             return

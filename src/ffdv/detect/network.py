@@ -29,6 +29,12 @@ MODEL_NAME = "model.onnx"
 LONGEST_CLIP_SECONDS = 30.0
 # Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
 WINDOWS_AT_ONCE = 4
+# What a file may say of itself, which a stranger may have written: rates that training takes, and windows that neither stand for hours of
+# sound nor lie so close that a clip would be judged thousands of times over.
+KINDS = frozenset({"sound", "faces", "motion", "sync", "joint", "late"})
+LEAST_RATE, MOST_RATE = 1_000, 192_000
+LEAST_SECONDS, MOST_SECONDS = 0.01, 3600.0
+MOST_WINDOWS_AT_A_MOMENT = 64
 # Kinds whose range seen is that of pictures, as training/calibrating measures it.
 _PICTURE_ALONE = frozenset({"faces", "motion", "sync"})
 
@@ -48,6 +54,19 @@ class NetworkFacts:
     provenance: Mapping[str, object]
     decision: Decision | None = None
     kind: str = "sound"
+
+    def __post_init__(self) -> None:
+        """Refuse what no export writes. Raises ValueError."""
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r:.40}, not one of {', '.join(sorted(KINDS))}")
+        if not LEAST_RATE <= self.sample_rate <= MOST_RATE:
+            raise ValueError(f"sample_rate is {self.sample_rate} Hz, not {LEAST_RATE} to {MOST_RATE}")
+        for name, seconds in (("window_seconds", self.window_seconds), ("hop_seconds", self.hop_seconds)):
+            if seconds is not None and not _is_length(seconds):
+                raise ValueError(f"{name} is {seconds!r:.40}, no length in seconds")
+        longest = self.window_seconds or self.longest_clip_seconds
+        if self.hop_seconds is not None and self.hop_seconds * MOST_WINDOWS_AT_A_MOMENT < longest:
+            raise ValueError(f"hop_seconds {self.hop_seconds:g} is too short for windows of {longest:g} s")
 
     def setting(self, table: str, key: str) -> object:
         """One setting of the recipe. Raises CheckpointError where it is not there."""
@@ -70,7 +89,7 @@ class NetworkFacts:
         """Of clips that training took whole; what lies beyond was never heard there."""
         loader = self.recipe.get("loader")
         longest = loader.get("max_seconds") if isinstance(loader, dict) else None
-        return float(longest) if isinstance(longest, (int, float)) else LONGEST_CLIP_SECONDS
+        return float(longest) if _is_length(longest) else LONGEST_CLIP_SECONDS  # type: ignore[arg-type]
 
     @classmethod
     def read(cls, path: Path, metadata: Mapping[str, str]) -> NetworkFacts:
@@ -92,12 +111,12 @@ class NetworkFacts:
                 window_seconds=json.loads(metadata["window_seconds"]),
                 hop_seconds=json.loads(metadata["hop_seconds"]),
                 calibration=None if calibration is None else Calibration.from_json(metadata["calibration"]),
-                recipe=json.loads(metadata["recipe"]),
-                provenance=json.loads(metadata["provenance"]),
+                recipe=_table(metadata["recipe"]),
+                provenance=_table(metadata["provenance"]),
                 decision=None if decision == "null" else Decision.from_json(decision),
-                kind=json.loads(metadata.get("kind", '"sound"')),
+                kind=str(json.loads(metadata.get("kind", '"sound"'))),
             )
-        except (KeyError, ValueError, MetricError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError, MetricError) as error:
             raise CheckpointError(
                 f"{path}: its metadata is incomplete or damaged ({error}); export the run again"
             ) from error
@@ -180,6 +199,19 @@ def find_network(model: Path) -> Path:
             f"{model}: is neither a run folder nor an .onnx file; give the folder that ffdv train wrote"
         )
     return model
+
+
+def _is_length(value: object) -> bool:
+    """Whether a value of the metadata is a sensible length in seconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_SECONDS <= value <= MOST_SECONDS
+
+
+def _table(text: str) -> Mapping[str, object]:
+    """A JSON table. Raises ValueError where it is another value."""
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{text[:40]!r} is no table")  # noqa: TRY004 -- whoever reads the file asks for ValueError
+    return values
 
 
 def _first_line(error: Exception) -> str:

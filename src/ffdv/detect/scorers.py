@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.data.prepare import extract_spec
-from ffdv.detect.network import MODEL_NAME, Network
+from ffdv.detect.network import MODEL_NAME, WINDOWS_AT_ONCE, Network
 from ffdv.errors import CheckpointError, StreamMissing
 from ffdv.features.agreement import MEASURES, WEIGHTS_NAME, AgreementModel
-from ffdv.features.recipe import ExtractSpec, finish_faces, finish_joint, finish_sound
+from ffdv.features.recipe import ExtractSpec, finish_faces, finish_joint, resample_mono, window_starts
 from ffdv.features.sync import MIN_SEEN_FRAMES
 from ffdv.metrics.aggregation import aggregate
 from ffdv.records import Features, member_name
 
 _NO_SOUND = frozenset({"no_sound", "short_sound", "low_rate", "damaged_sound"})
+MOST_FACE_SIDE = 1024  # of what a net is shown; crops are kept no larger
 _NO_FACE = frozenset({"no_picture", "damaged_picture", "no_face"})
 
 
@@ -58,10 +59,14 @@ def ask_sound(features: Features, network: Network) -> NetOpinion:
     facts = network.facts
     # A net that takes whole clips was trained on clips of bounded length; a longer one is judged piece by piece.
     window_seconds = facts.window_seconds or facts.longest_clip_seconds
-    windows, _ = finish_sound(
-        features.sound, rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
+    mono = resample_mono(features.sound, facts.sample_rate)
+    starts, length = window_starts(
+        len(mono), rate=facts.sample_rate, window_seconds=window_seconds, hop_seconds=facts.hop_seconds
     )
-    logits, distances = network.opinions(windows)
+    # As finish_sound cuts them, but only so many at once as go through the net together: they may overlap closely.
+    groups = [starts[first : first + WINDOWS_AT_ONCE].tolist() for first in range(0, len(starts), WINDOWS_AT_ONCE)]
+    opinions = [network.opinions(np.stack([mono[at : at + length] for at in group])) for group in groups]
+    logits, distances = np.concatenate(opinions, axis=1)
     return NetOpinion(aggregate(logits, facts.aggregation), float(distances.mean()))
 
 
@@ -167,11 +172,12 @@ def ask_sync(features: Features, network: Network) -> NetOpinion:
 def _face_settings(network: Network) -> tuple[int, int]:
     """Crops of a face and their side, as the net was trained."""
     frames, size = network.facts.setting("faces", "frames"), network.facts.setting("model", "picture_size")
-    if not isinstance(frames, int) or not isinstance(size, list):
+    side = size[0] if isinstance(size, list) and size else None
+    if not isinstance(frames, int) or not isinstance(side, int) or frames < 1 or not 1 <= side <= MOST_FACE_SIDE:
         raise CheckpointError(
-            f"{network.path}: its recipe says no number of frames or size of pictures; export the run again"
+            f"{network.path}: its recipe says no number of frames or size of pictures that can be; export the run again"
         )
-    return frames, int(size[0])
+    return frames, side
 
 
 def _members(network: Network) -> dict[str, Network | None]:

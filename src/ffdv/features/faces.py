@@ -151,9 +151,13 @@ class FaceSearch:
         self._thumbnail: PixelArray | None = None
         self._last_scan, self._last_rescue = -(10**9), -math.inf
         self._idle_until = -math.inf  # seconds; nothing is known and nothing was found just before
+        self._picture: PixelArray | None = None  # the latest one,
+        self._answers: dict[tuple[int, ...], Detections] = {}  # and what was found in it, by side or window
 
     def look(self, frame: Frame) -> None:
-        """Find and follow faces in the next frame."""
+        """Find and follow faces in the next frame; one that holds the very array of the frame before is not searched again."""
+        if frame.pixels is not self._picture:
+            self._picture, self._answers = frame.pixels, {}
         thumbnail = _thumbnail(frame.pixels)
         if self._thumbnail is not None and is_cut(self._thumbnail, thumbnail):
             self._end(self._open)
@@ -219,18 +223,28 @@ class FaceSearch:
     def _whole(self, frame: Frame) -> Detections:
         """Faces of the whole picture, and of windows around known ones that it shows too small or too large."""
         self._last_scan = self._frames
-        found = self._shrunk_to(frame.pixels, self._spec.detect_side)
+        found = self._answer((self._spec.detect_side,), frame.pixels)
         nothing = not len(found) or found.scores[0] < self._spec.start_score
         self._idle_until = frame.seconds + IDLE_SECONDS if nothing else -math.inf
         if nothing and not self._open and frame.seconds - self._last_rescue >= 1.0:
             self._last_rescue = frame.seconds
-            found = joined([found, self._shrunk_to(frame.pixels, RESCUE_SIDE)])
+            found = joined([found, self._answer((RESCUE_SIDE,), frame.pixels)])
         if 0 < len(self._open) <= MAX_WINDOWS:
             predictions = self._predictions(frame.seconds)
             taken = {i for i, _ in matched(predictions, found.chosen(found.scores >= self._spec.keep_score))}
             missing = [self._window(frame.pixels, box) for i, box in enumerate(predictions) if i not in taken]
             found = joined([found, *missing]) if missing else found
         return found
+
+    def _answer(self, asked: tuple[int, ...], pixels: PixelArray) -> Detections:
+        """Faces of the whole latest picture shrunk to a side, or of a window (side, left, top, right, bottom) of it."""
+        if asked not in self._answers:
+            side, *window = asked
+            if window:
+                left, top, right, bottom = window
+                pixels = np.ascontiguousarray(pixels[top:bottom, left:right])
+            self._answers[asked] = self._shrunk_to(pixels, side)
+        return self._answers[asked]
 
     def _shrunk_to(self, pixels: PixelArray, side: int) -> Detections:
         scale = max(pixels.shape[:2]) / side
@@ -243,10 +257,10 @@ class FaceSearch:
         half = max(float(box[2] - box[0]), float(box[3] - box[1]), 16.0) * WINDOW_MARGIN / 2
         x, y = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
         left, top = max(0, round(x - half)), max(0, round(y - half))
-        part = pixels[top : max(0, round(y + half)), left : max(0, round(x + half))]
-        if min(part.shape[:2]) < 2:
+        right, bottom = max(0, round(x + half)), max(0, round(y + half))
+        if min(pixels[top:bottom, left:right].shape[:2]) < 2:
             return NO_FACES
-        return self._shrunk_to(np.ascontiguousarray(part), WINDOW_SIDE).moved(1.0, left, top)
+        return self._answer((WINDOW_SIDE, left, top, right, bottom), pixels).moved(1.0, left, top)
 
     def _gated(self, found: Detections, shorter_side: int) -> Detections:
         side = np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])

@@ -369,7 +369,7 @@ def _read_sound(media: Media, spec: ExtractSpec) -> tuple[KeptSound | None, dict
             reader.add(block)
     except StreamMissing as error:
         return None, {}, Note("no_sound", error.reason)
-    except (MediaDamaged, MediaUnreadable) as error:
+    except (MediaDamaged, MediaLimit, MediaUnreadable) as error:
         if not media.facts.has_picture:
             raise
         return None, {}, Note("damaged_sound", error.reason)

@@ -1,4 +1,5 @@
-"""What PyAV does not tell of an MP4 file, from its boxes: protection, rotation, and where its tables lie. Only headers are read, boundedly.
+"""What PyAV does not tell of an MP4 file, from its boxes: protection, rotation, where its tables lie and what they claim. Only headers are read,
+boundedly.
 
 moov ── pssh
      ├─ mvhd
@@ -11,20 +12,35 @@ moof ── pssh                      └─ stts, stsz, ...
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ffdv.media.claims import Claims
 from ffdv.media.orientation import orientation
 
 # Real files have some hundred boxes outside their fragments; a hostile one may claim any number.
 MAX_BOXES = 10_000
-MAX_ENTRY_BYTES = 65_536
+# A fragment has seven, and an hour of fragments of one frame and one packet of sound each has 1.7 million of them.
+MAX_FRAGMENT_BOXES = 2_000_000
+MAX_ENTRY_BYTES = 1 << 20  # a colour profile may be half of it
+MAX_HEADER_BYTES = 1 << 26  # of a header that QuickTime has compressed
 
-NESTS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"})
+# All that FFmpeg looks into, whatever they stand in.
+NESTS = frozenset({
+    b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"mvex",
+    b"dinf", b"ilst", b"ipro", b"iprp", b"schi", b"sinf", b"tapt", b"tref", b"udta", b"wave",
+})  # fmt: skip
+SPARE = frozenset({b"free", b"hoov"})  # and these, where it finds no moov otherwise
 FRAGMENTED = frozenset({b"moof", b"mvex"})
+IN_FRAGMENTS = frozenset({
+    b"moof", b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun", b"mdat", b"styp", b"sidx", b"ssix", b"prft", b"emsg", b"uuid",
+    b"saiz", b"saio", b"senc", b"sbgp", b"sgpd", b"subs",
+})  # fmt: skip
 TABLES = frozenset({b"tkhd", b"elst", b"mdhd", b"stsd", b"stts", b"ctts", b"stsz", b"stsc", b"stco", b"co64", b"stss"})
 PROTECTED_ENTRIES = frozenset({b"encv", b"enca", b"enct", b"encs"})
 
@@ -34,7 +50,8 @@ class BoxFacts:
     """encrypted: any protection box; rotations: degrees clockwise by track number.
 
     movie: (begin, end) of the movie header's content; tracks: the same of each track's boxes by kind, in the file's order;
-    plain: no table twice and no fragments, so that the tables tell of all packets.
+    plain: no table twice and no fragments, so that the tables tell of all packets; claims: how many these are by what they say;
+    whole: all boxes were looked at, and none hides tables where there are none in a real file.
     """
 
     encrypted: bool = False
@@ -42,21 +59,60 @@ class BoxFacts:
     movie: tuple[int, int] | None = None
     tracks: list[dict[bytes, tuple[int, int]]] = field(default_factory=list)
     plain: bool = True
+    claims: Claims = field(default_factory=Claims)
+    whole: bool = True
 
 
 def scan_boxes(path: Path) -> BoxFacts:
-    """Facts from the boxes of an MP4 or MOV file; what is broken or beyond MAX_BOXES is left out, never an error."""
-    facts = BoxFacts()
+    """Facts from the boxes of an MP4 or MOV file; what is broken is left out, what is beyond MAX_BOXES too (not whole), never an error."""
     with path.open("rb") as file:
-        for kind, begin, end in _boxes(file, path.stat().st_size):
-            if kind == b"pssh":
-                facts.encrypted = True
-            elif kind == b"stsd":
-                facts.encrypted |= _is_protected(_read(file, begin + 8, end))
-            elif kind == b"tkhd":
-                _note_rotation(_read(file, begin, end), facts)
-            _note_place(kind, (begin, end), facts)
+        size = path.stat().st_size
+        facts = _scanned(file, size, NESTS)
+        return facts if facts.movie is not None else _scanned(file, size, NESTS | SPARE)
+
+
+def _scanned(file: BinaryIO, size: int, nests: frozenset[bytes]) -> BoxFacts:
+    facts = BoxFacts()
+    for kind, begin, end in _boxes(file, size, nests, facts):
+        if kind == b"cmov":
+            _note_compressed(file, begin, end, facts)
+        else:
+            _note(file, kind, (begin, end), facts)
+    facts.claims.finish(file)
     return facts
+
+
+def _note(file: BinaryIO, kind: bytes, place: tuple[int, int], facts: BoxFacts) -> None:
+    """Remember what one box says."""
+    begin, end = place
+    if kind == b"pssh":
+        facts.encrypted = True
+    elif kind == b"stsd":
+        entries = _read(file, begin + 8, end)
+        facts.encrypted |= _is_protected(entries)
+        facts.whole &= end - begin <= MAX_ENTRY_BYTES
+        facts.whole &= not any(table in entries for table in (b"stsz", b"stz2", b"trun", b"elst"))
+    elif kind == b"tkhd":
+        _note_rotation(_read(file, begin, end), facts)
+    _note_place(kind, place, facts)
+    facts.claims.note(kind, file, place)
+
+
+def _note_compressed(file: BinaryIO, begin: int, end: int, facts: BoxFacts) -> None:
+    """Remember what the boxes of a compressed header say; they lie in no place of the file."""
+    facts.plain = False
+    file.seek(begin + 24)  # behind the kind of compression and the size
+    unpacking = zlib.decompressobj()
+    try:
+        content = unpacking.decompress(file.read(max(0, min(end - begin - 24, MAX_HEADER_BYTES))), MAX_HEADER_BYTES)
+    except zlib.error:
+        return
+    facts.whole &= not unpacking.unconsumed_tail
+    inner = io.BytesIO(content)
+    for kind, *place in _boxes(inner, len(content), NESTS, facts):
+        facts.whole &= kind != b"cmov"
+        _note(inner, kind, (place[0], place[1]), facts)
+    facts.claims.finish(inner)
 
 
 def _note_place(kind: bytes, place: tuple[int, int], facts: BoxFacts) -> None:
@@ -73,12 +129,11 @@ def _note_place(kind: bytes, place: tuple[int, int], facts: BoxFacts) -> None:
         facts.tracks[-1].setdefault(kind, place)  # QuickTime has a second hdlr further in
 
 
-def _boxes(file: BinaryIO, file_end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Each box as (kind, begin of content, end), walking into NESTS; at most MAX_BOXES."""
+def _boxes(file: BinaryIO, file_end: int, nests: frozenset[bytes], facts: BoxFacts) -> Iterator[tuple[bytes, int, int]]:
+    """Each box as (kind, begin of content, end), walking into nests; at most MAX_BOXES outside fragments, or facts are not whole."""
     pending = [(0, file_end)]
-    for _ in range(MAX_BOXES):
-        if not pending:
-            return
+    left = {False: MAX_BOXES, True: MAX_FRAGMENT_BOXES}
+    while pending:
         begin, stop = pending.pop()
         file.seek(begin)
         header = file.read(16)
@@ -88,12 +143,18 @@ def _boxes(file: BinaryIO, file_end: int) -> Iterator[tuple[bytes, int, int]]:
         lead = 8
         if size == 1 and len(header) == 16:
             size, lead = struct.unpack(">Q", header[8:])[0], 16
-        end = stop if size == 0 else begin + size
-        if end < begin + lead or end > stop:
+        end = stop if size == 0 else min(begin + size, stop)  # a copy may have been cut off: FFmpeg reads what there is
+        if end < begin + lead:
             continue
+        left[kind in IN_FRAGMENTS] -= 1
+        if min(left.values()) < 0:
+            facts.whole = False
+            return
         pending.append((end, stop))
-        if kind in NESTS:
+        if kind in nests:
             pending.append((begin + lead, end))
+        elif kind == b"meta":  # QuickTime's holds boxes at once, others have version and flags before them
+            pending.append((begin + lead + (4 if header[lead : lead + 4] == bytes(4) else 0), end))
         yield kind, begin + lead, end
 
 

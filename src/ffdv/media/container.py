@@ -133,10 +133,10 @@ def open_demuxer(file: RegularFile, limits: Limits, *, lean: bool = False, layou
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         options["probesize"] = WAVE_PROBE_BYTES
     quick = {**options, "skip_frame": "all"}
+    boxes = _believable_boxes(file) if layout is None else layout.boxes
     if head[4:8] == b"ftyp":
         quick["probesize"] = HEADER_PROBE_BYTES
         if layout is None:
-            boxes = scan_boxes(file.resolved)
             layout = Layout(boxes, LongMp4.of(file.resolved, boxes, quick))
     view = layout.long.view() if layout is not None and layout.long is not None else None
     try:
@@ -152,8 +152,34 @@ def open_demuxer(file: RegularFile, limits: Limits, *, lean: bool = False, layou
             view.close()
         raise _unreadable(file.path, error, limits) from error
     if layout is None:  # a MOV file may begin otherwise
-        layout = Layout(scan_boxes(file.resolved) if container.format.name.startswith("mov") else BoxFacts())
+        layout = Layout(boxes if container.format.name.startswith("mov") else BoxFacts())
     return Demuxer(container, layout, view)
+
+
+def _believable_boxes(file: RegularFile) -> BoxFacts:
+    """The boxes of a file, if it begins with any. Raises MediaLimit where FFmpeg would take gigabytes for what they claim."""
+    try:
+        boxes = scan_boxes(file.resolved)
+    except OSError:  # the container's own opening tells it better
+        return BoxFacts()
+    if not boxes.whole:
+        raise MediaLimit(
+            file.path,
+            Sentence(
+                "its header has more boxes than any real MP4 or hides some; copy it into a new one (ffmpeg -c copy)"
+            ),
+        )
+    claimed = boxes.claims.beyond(file.size_bytes)
+    if claimed is not None:
+        raise MediaLimit(
+            file.path,
+            Sentence(
+                "its header claims {count} samples, more than such a file can hold or than can be looked at; "
+                "copy it into a new one (ffmpeg -c copy) or cut it",
+                count=claimed,
+            ),
+        )
+    return boxes
 
 
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # what files begin with

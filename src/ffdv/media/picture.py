@@ -30,9 +30,19 @@ class Upright:
     threads: int = 0
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
     _orientations: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    _latest: tuple[VideoFrame, PixelArray] | None = None
 
     def pixels(self, frame: VideoFrame) -> PixelArray:
-        """uint8 (height, width, 3) RGB: pixels made square, then turned as the display matrix says."""
+        """uint8 (height, width, 3) RGB: pixels made square, then turned as the display matrix says.
+
+        A frame that is asked for again at once (it is seen at several moments) gives the very same array, not to be written to: two
+        frames of 4096x4096, 40 s apart, would else be converted a thousand times.
+        """
+        if self._latest is None or self._latest[0] is not frame:
+            self._latest = frame, self._converted(frame)
+        return self._latest[1]
+
+    def _converted(self, frame: VideoFrame) -> PixelArray:
         width, height = square_size(frame.width, frame.height, self.sample_aspect, self.max_side)
         converted = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation="BICUBIC", threads=self.threads

@@ -25,7 +25,7 @@ from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound
 from ffdv.media.resample import Resampling, grid_window, in_blocks, resampled
 from ffdv.media.sound import SILENT_PEAK, SoundSeen
 from ffdv.media.soundtrack import SoundTrack
-from ffdv.media.tracks import choose_picture, choose_sound
+from ffdv.media.tracks import check_sound, choose_picture, choose_sound
 from ffdv.records import Frame, Samples
 from ffdv.sentences import Sentence
 
@@ -34,6 +34,7 @@ __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read
 # What the header promises and the file lacks is told from here on; less is rounding.
 TRUNCATED_SECONDS = 0.5
 MOST_AT_ONCE_SECONDS = 60.0
+MOST_VALUES_AT_ONCE = 1 << 25  # of all channels: 134 MB, ten seconds of 64 channels at 48 kHz
 # Below this a late start of the sound is not visible to a viewer, and common.
 LATE_SECONDS = 0.1
 
@@ -49,7 +50,7 @@ def read_samples(
     """The sound of [start, stop) seconds at `rate` Hz (None: as stored), values (1 or channels, n).
 
     At most limits.max_seconds are read, with a `limited` note. A range behind the end gives n = 0.
-    Raises StreamMissing (no sound track, or an empty one) or MediaDamaged.
+    Raises StreamMissing (no sound track, or an empty one), MediaDamaged or MediaLimit.
     """
     facts = choose_sound(media)
     blocks = list(
@@ -89,18 +90,21 @@ def iter_samples(
 ) -> Iterator[Samples]:
     """The same as read_samples, in blocks of block_seconds (the last may be shorter) and in bounded memory.
 
-    Blocks follow each other without gap: each start_seconds is the end of the one before.
+    Blocks follow each other without gap: each start_seconds is the end of the one before. Very many channels make them shorter.
+    Raises as read_samples, and MediaLimit (more channels, or samples a second, than any recorder makes).
     """
     facts = choose_sound(media)
     stop = media.stop_within_limits(start_seconds, stop_seconds)
     with media.demuxer_at_start() as demuxer:
         track = SoundTrack(media, demuxer, facts, start_seconds=start_seconds, stop_seconds=stop)
         if track.rate is not None:
+            check_sound(media, track.rate, facts.channels)
             wanted = rate or track.rate
             plan = Resampling(track.rate, wanted, *grid_window(start_seconds, stop, wanted))
             position = plan.first
             parts = resampled(track.blocks(plan.native_window, mono=mono), plan)
-            for values in in_blocks(parts, max(1, round(block_seconds * wanted))):
+            most = MOST_VALUES_AT_ONCE // (1 if mono else max(1, facts.channels))
+            for values in in_blocks(parts, max(1, min(round(block_seconds * wanted), most))):
                 yield Samples(values, wanted, position / wanted)
                 position += values.shape[1]
     media.check_damage(track.tally, "sound")

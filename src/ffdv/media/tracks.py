@@ -6,7 +6,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.stream import Disposition
 
-from ffdv.errors import MediaUnreadable, StreamMissing
+from ffdv.errors import MediaLimit, MediaUnreadable, StreamMissing
 from ffdv.media.opened import Media
 from ffdv.media.probe import UNKNOWN_CODEC
 from ffdv.media.sound import SILENT_PEAK
@@ -15,6 +15,9 @@ from ffdv.records import PictureFacts, SoundFacts
 from ffdv.sentences import Sentence
 
 LISTEN_SECONDS = 10.0
+# DXD has 352,800 Hz and the fastest DSD, as it is decoded, 1.4 MHz; the largest layouts of film 64 channels. A header may claim 2 GHz.
+MAX_NATIVE_RATE = 1_536_000
+MAX_CHANNELS = 64
 MAX_TRACKS = 8  # films have some more, for other languages; listening to each costs a decoding
 
 ASIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
@@ -23,7 +26,7 @@ ASIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_
 def choose_sound(media: Media) -> SoundFacts:
     """The sound track to read: the first, in the order of players, that is not silent in its first seconds.
 
-    With several tracks the choice is noted. Raises StreamMissing when there is none.
+    With several tracks the choice is noted. Raises StreamMissing when there is none, and MediaLimit (check_sound).
     """
     if not media.facts.has_sound:
         raise StreamMissing(media.path, Sentence("the file has no sound track; give one with sound"))
@@ -32,8 +35,29 @@ def choose_sound(media: Media) -> SoundFacts:
         raise MediaUnreadable(
             media.path, Sentence("there is no decoder for its sound; re-encode it, for example as AAC")
         )
-    if len(sounds) == 1:
-        return sounds[0]
+    chosen = sounds[0] if len(sounds) == 1 else _chosen_of(media, sounds)
+    check_sound(media, chosen.rate, chosen.channels)
+    return chosen
+
+
+def check_sound(media: Media, rate: int, channels: int) -> None:
+    """Refuse sound of more samples a second, or channels, than any recorder makes: ten seconds would be gigabytes. Raises MediaLimit."""
+    if rate > MAX_NATIVE_RATE or channels > MAX_CHANNELS:
+        raise MediaLimit(
+            media.path,
+            Sentence(
+                "its sound claims {rate} samples a second in {channels} channels, {most_rate} in {most_channels} are the most; "
+                "convert it (ffmpeg -ar 48000 -ac 2)",
+                rate=rate,
+                channels=channels,
+                most_rate=MAX_NATIVE_RATE,
+                most_channels=MAX_CHANNELS,
+            ),
+        )
+
+
+def _chosen_of(media: Media, sounds: list[SoundFacts]) -> SoundFacts:
+    """The one of several tracks to read, noted."""
     if media.sound_index is None:
         media.sound_index = _first_heard(media, sounds)
         number = 1 + [sound.index for sound in sounds].index(media.sound_index)
@@ -76,7 +100,9 @@ def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
 
 
 def _is_heard(media: Media, facts: SoundFacts) -> bool:
-    """Whether the first seconds of a track hold more than silence; a track that cannot be decoded is not heard."""
+    """Whether the first seconds of a track hold more than silence; one that cannot be decoded or is beyond the limits is not heard."""
+    if facts.rate > MAX_NATIVE_RATE or facts.channels > MAX_CHANNELS:
+        return False
     with media.demuxer_at_start() as demuxer:
         track = SoundTrack(media, demuxer, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)
         window = 0, round(LISTEN_SECONDS * (track.rate or 0))

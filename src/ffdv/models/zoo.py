@@ -7,6 +7,7 @@ numbers in their place.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +30,10 @@ Levels = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of ea
 _IMAGENET: Levels = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SMALLEST_SIDE = 32  # below, the last feature map of the usual nets has no pixel left
 _SMALLEST_ALEXNET_SIDE = 63
+_LARGEST_SIDE, _MOST_PIXELS = (
+    4096,
+    1 << 20,
+)  # a second of 128 bands is some 100 pixels wide; the first maps of a million are 256 MB
 
 
 class ModelSpec(BaseModel):
@@ -58,10 +63,14 @@ class ModelSpec(BaseModel):
 
     @field_validator("picture_size")
     @classmethod
-    def _large_enough(cls, size: PictureSize) -> PictureSize:
+    def _neither_tiny_nor_huge(cls, size: PictureSize) -> PictureSize:
         if size != "native" and min(size) < _SMALLEST_SIDE:
             raise ValueError(
                 f"picture_size {size[0]} x {size[1]} is too small, each side needs {_SMALLEST_SIDE} or more"
+            )
+        if size != "native" and (max(size) > _LARGEST_SIDE or size[0] * size[1] > _MOST_PIXELS):
+            raise ValueError(
+                f"picture_size {size[0]} x {size[1]} is too large, {_LARGEST_SIDE} a side and {_MOST_PIXELS} pixels in all are the most"
             )
         return size
 
@@ -86,6 +95,9 @@ def restore_model(checkpoint: Checkpoint) -> SoundPictureNet:
     try:
         model = ModelSpec.model_validate(checkpoint.header.recipe.get("model"))
         front_end = FrontEndSpec.model_validate(checkpoint.header.recipe.get("front_end"))
+        fault = fault_before_building(lambda: build_model(model, front_end, initial=False), checkpoint.tensors)
+        if fault:
+            raise _other_weights(checkpoint, model.backbone, fault)
         net = build_model(model, front_end, initial=False)
         net.views = _views_of(checkpoint.header.recipe.get("augment"))
     except (ValidationError, RecipeError) as error:
@@ -95,11 +107,26 @@ def restore_model(checkpoint: Checkpoint) -> SoundPictureNet:
         ) from None
     fault = first_fault(net.state_dict(), checkpoint.tensors)
     if fault:
-        raise CheckpointError(
-            f"{checkpoint.path}: its weights are not those of {model.backbone}: {fault}; train it again"
-        )
+        raise _other_weights(checkpoint, model.backbone, fault)
     net.load_state_dict(dict(checkpoint.tensors))
     return net.eval()
+
+
+def _other_weights(checkpoint: Checkpoint, backbone: str, fault: str) -> CheckpointError:
+    return CheckpointError(f"{checkpoint.path}: its weights are not those of {backbone}: {fault}; train it again")
+
+
+def fault_before_building(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor]) -> str:
+    """first_fault of a net that takes no memory yet; "" where nothing is wrong, or where torch can build it only with its numbers.
+
+    A recipe of a few kilobytes may name a net of gigabytes. Luck is left as it was.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            wanted = build().state_dict()
+    except (RecipeError, NotImplementedError, RuntimeError, TypeError, ValueError):  # some operation needs the numbers
+        return ""
+    return first_fault(wanted, tensors)
 
 
 def _views_of(augment: JsonValue) -> ViewSpec | None:

@@ -32,7 +32,7 @@ from ffdv.models.joint import build_joint, heads_loss
 from ffdv.models.late import LateNet, fit_late
 from ffdv.models.motion import MotionSpec, VectorNet, build_motion, fit_vectors
 from ffdv.models.visual import build_visual
-from ffdv.models.zoo import build_model
+from ffdv.models.zoo import build_model, fault_before_building
 from ffdv.records import FAKE, REAL
 from ffdv.sentences import Sentence
 from ffdv.training.augmenting import picture_change, sound_augment, sound_forge
@@ -92,13 +92,14 @@ def restore_net(checkpoint: Checkpoint) -> nn.Module:
     """
     try:
         recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path))
-        net = kind_of(recipe).build(recipe, False)
+        fault = fault_before_building(lambda: kind_of(recipe).build(recipe, False), checkpoint.tensors)
+        net = None if fault else kind_of(recipe).build(recipe, False)
     except RecipeError as error:
         raise CheckpointError(
             f"{checkpoint.path}: its recipe is not one that this ffdv can build ({error}); use the ffdv that wrote it"
         ) from None
-    fault = first_fault(net.state_dict(), checkpoint.tensors)
-    if fault:
+    fault = fault if net is None else first_fault(net.state_dict(), checkpoint.tensors)
+    if net is None or fault:
         raise CheckpointError(f"{checkpoint.path}: its weights are not those of its recipe: {fault}; train it again")
     net.load_state_dict(dict(checkpoint.tensors))
     return net.eval()

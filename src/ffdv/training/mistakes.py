@@ -95,7 +95,7 @@ def _with_media(plain: Mistake, shards: Shards, row: int, path: Path) -> Mistake
         spectrogram = _uri("image/png", spectrogram_png(resample_mono(short, shown_rate), shown_rate))
         top_hz, seconds = shown_rate / 2, short.duration_seconds
         player = _mp3(short)
-    film = _film(path)
+    film = _film(path, shards.file_bytes(row))
     return Mistake(
         plain.name,
         plain.label,
@@ -140,11 +140,11 @@ def _mp3(sound: Samples) -> str:
         return _uri("audio/mpeg", path.read_bytes())
 
 
-def _film(path: Path) -> str:
-    """The file itself, when it is still there, plays in browsers and is small."""
+def _film(path: Path, size: int | None) -> str:
+    """The file itself, when it is still there, plays in browsers and is small; another than was prepared, by its size in bytes, is not shown."""
     kind = FILMS.get(path.suffix.lower().lstrip("."))
     try:
-        if kind is None or not path.is_file() or path.stat().st_size > MOST_FILM_BYTES:
+        if kind is None or not path.is_file() or path.stat().st_size != size or size > MOST_FILM_BYTES:
             return ""
         return _uri(kind, path.read_bytes())
     except OSError:
