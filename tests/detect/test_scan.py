@@ -63,6 +63,19 @@ def scanned(data: Path, plan: ScanJob) -> scanning.ScanSummary:
     return scan_clips(clips, plan, unusable=unusable, workers=1)
 
 
+def test_a_single_file_that_needs_too_much_memory_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Greedy(Detector):
+        def judge(self, *_: object, **__: object) -> Verdict:
+            raise MemoryError
+
+    monkeypatch.setattr(scanning, "shipped_detector", lambda: Greedy(()))
+
+    with pytest.raises(MediaError, match="more memory than there is"):
+        scan(folder / "quiet.wav")
+
+
 def test_a_folder_gives_pages_json_an_index_and_scores_that_agree(folder: Path, tmp_path: Path) -> None:
     summary = scanned(folder, job(tmp_path / "out"))
 

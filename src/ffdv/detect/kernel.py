@@ -91,7 +91,8 @@ def save_kernel_machine(machine: KernelMachine, path: Path) -> None:
     arrays = {name: getattr(machine, name) for name in _ARRAYS}
     arrays["kept"] = stored_steps(machine.kept / np.maximum(machine.weight, 1e-12), machine.clip)
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)  # a link that somebody laid there is not written through
+    with temporary.open("xb") as file:
         np.savez_compressed(file, header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8), **arrays)
     temporary.replace(path)
 

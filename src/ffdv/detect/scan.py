@@ -34,7 +34,7 @@ from ffdv.detect.scan_json import failure_json, verdict_json
 from ffdv.detect.senses import SENSES
 from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, MediaNotFound, RecipeError, SubmissionError
+from ffdv.errors import ManifestError, MediaError, MediaLimit, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
 from ffdv.sentences import Lang, Sentence, foreign, language, worded
 
@@ -43,6 +43,7 @@ SECONDS_PER_MINUTE = 90.0
 LEAST_TIMEOUT_SECONDS = 900.0
 # A clip up to this size lies inside its page, which can then be passed on alone; in a batch pages link to their clips.
 MOST_INSIDE_BYTES = 4_000_000
+TOO_MUCH_MEMORY = Sentence("reading it needs more memory than there is")
 Make = Callable[[], Detector]
 
 
@@ -117,7 +118,10 @@ def _scan_single(path: Path, job: ScanJob) -> Verdict:
     """One file's verdict, written where the job says; it is watched from before it is judged until it lies in its page."""
     watched = WatchedFile.of(path)
     asked = {} if watched is None else _request(Clip(_readable(path.name), path), job)
-    verdict = shipped_detector().judge(path, max_minutes=job.max_minutes)
+    try:
+        verdict = shipped_detector().judge(path, max_minutes=job.max_minutes)
+    except MemoryError:
+        raise MediaLimit(path, TOO_MUCH_MEMORY) from None
     if job.out is not None:
         _write_single(verdict, job, watched=watched, asked=asked)
     return verdict
@@ -200,7 +204,7 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     except MediaError as error:
         return _write_failure(clip, folder, job, error.reason, code=error.code)
     except MemoryError:
-        return _write_failure(clip, folder, job, Sentence("reading it needs more memory than there is"), code="memory")
+        return _write_failure(clip, folder, job, TOO_MUCH_MEMORY, code="memory")
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         reason = Sentence("unexpected {kind} while reading: {error}", kind=type(error).__name__, error=foreign(error))
         return _write_failure(clip, folder, job, reason, code="unexpected")

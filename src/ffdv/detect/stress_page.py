@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffdv.data.tables import write_table
+from ffdv.data.tables import write_table, write_whole
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, StressRow, StressTable
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
 from ffdv.sentences import Sentence, language, worded
@@ -253,9 +253,7 @@ def write_pages(table: StressTable, out: Path, *, lang: str = "en") -> None:
         ("stress.html", as_html(table, lang=lang).encode("utf-8", "backslashreplace")),
         ("stress.png", as_png(table)),
     ):
-        part = out / f".{name}.part"
-        part.write_bytes(content)
-        part.replace(out / name)
+        write_whole(out / name, content)
 
 
 def as_html(table: StressTable, *, lang: str = "en") -> str:

@@ -199,7 +199,9 @@ class AgreementModel:
         sink = io.BytesIO()
         np.savez_compressed(sink, **arrays)  # type: ignore[arg-type]
         unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(sink.getvalue())
+        unfinished.unlink(missing_ok=True)  # a link that somebody laid there is not written through
+        with unfinished.open("xb") as file:
+            file.write(sink.getvalue())
         unfinished.replace(path)
 
     @classmethod
