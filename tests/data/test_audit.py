@@ -431,7 +431,7 @@ def test_no_model_unit_or_heading_is_english_for_a_chinese_reader(capsys: pytest
     assert "<td>逻辑回归</td>" in page
     assert "<td>梯度提升</td>" in page
     for name, said in (
-        ("picture_change_levels", "灰度 12.5"),
+        ("picture_change_levels", "12.5 个灰度级"),
         ("container_size_bytes", "12.5 字节"),
         ("sound_duration_seconds", "12.5 秒"),
     ):

@@ -6,9 +6,11 @@ Exit status: 0 all well, 1 some files failed (each is a row with a reason), 2 th
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,6 +23,7 @@ from ffdv.app.verbs_scan import scan
 from ffdv.app.verbs_stress import stress
 from ffdv.app.verbs_sync import sync
 from ffdv.errors import FfdvError, extra_of, install_command
+from ffdv.sentences import LANGUAGES, Lang
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
 
@@ -156,7 +159,7 @@ def audit(
         )
     console.show_audit(report, lang=lang)
     if out is not None:
-        console.say(f"wrote {out / 'audit.html'}, audit.json and audit.png")
+        console.say_written(out / "audit.html", "audit.json", "audit.png", lang=lang)
 
 
 @app.command()
@@ -250,7 +253,7 @@ def evaluate(
         )
     )
     if report is not None:
-        console.say(f"wrote {report / 'report.html'} and model_card.md")
+        console.say_written(report / "report.html", "model_card.md", lang=lang)
 
 
 app.command()(crossval)
@@ -369,7 +372,7 @@ def main() -> None:
     except FfdvError as error:
         from ffdv.app import console
 
-        console.say_error(error)
+        console.say_failure(error, _language(sys.argv))
         sys.exit(UNUSABLE)
     except OSError as error:
         if error.filename is None or error.errno == errno.EPIPE:
@@ -390,6 +393,13 @@ def main() -> None:
             f"this command needs {error.name}, which the [{extra}] extra brings: {install_command(extra)}"
         )
         sys.exit(UNUSABLE)
+
+
+def _language(words: Sequence[str]) -> Lang:
+    """What --lang asks for among a command's words, in which errors are told: the verb's own reading of it is gone by then."""
+    asked = [after for word, after in itertools.pairwise(words) if word == "--lang"]
+    asked += [word.removeprefix("--lang=") for word in words if word.startswith("--lang=")]
+    return next((known for known in LANGUAGES if known in asked), "en")
 
 
 def _end_tidily(number: int, _: object) -> NoReturn:

@@ -22,7 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ffdv.sentences import STOPS, Sentence, language, worded
+from ffdv.errors import FfdvError, MediaError
+from ffdv.sentences import STOPS, Lang, Sentence, language, worded
 
 if TYPE_CHECKING:  # a terminal's look must not load torch, nor slow down `ffdv --help`
     from ffdv.app.doctor import Check
@@ -68,6 +69,21 @@ def printable(text: object) -> str:
 def say_error(error: Exception | str, *, label: str = "error: ") -> None:
     """The one line that a failed command ends with."""
     err.print(f"[bold red]{label}[/]{printable(error)}", soft_wrap=True)
+
+
+def say_failure(error: FfdvError, lang: Lang) -> None:
+    """The same for an error of ours, in the language that was asked for; what nobody translated is marked."""
+    if lang == "en":
+        say_error(error)
+        return
+    known = isinstance(error, MediaError)
+    text = f"{error.path}：{worded(error.reason, lang)}" if known else worded(error.args[0], lang)  # type: ignore[attr-defined]
+    say_error(text, label="错误：")
+
+
+def say_written(*files: object, lang: str = "en") -> None:
+    """What a verb wrote, its last line."""
+    say(worded(Sentence("wrote {files}", files=", ".join(map(str, files))), lang))
 
 
 def warn(text: str, *, label: str = "note: ") -> None:

@@ -67,7 +67,7 @@ def scan(
                 console.say_error(reason, label=say("error_label", speech))
             raise typer.Exit(1) from None
         except FfdvError as error:
-            console.say_error(worded(error.args[0], speech), label=say("error_label", speech))
+            console.say_failure(error, speech)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             console.warn(say("stopped" if out is None else "stopped_resumes", speech), label="")

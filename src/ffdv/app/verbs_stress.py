@@ -56,5 +56,5 @@ def stress(
             progress=console.follow_clips(bar),
         )
     show_stress(table)
-    console.say(f"wrote {out / 'stress.html'}, stress.png, stress.csv, stress.json and scores.csv")
+    console.say_written(out / "stress.html", "stress.png", "stress.csv", "stress.json", "scores.csv", lang=lang)
     raise typer.Exit(1 if table.failures else 0)

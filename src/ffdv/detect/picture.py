@@ -38,11 +38,11 @@ CLEARLY = 0.5  # of a number's spread beyond what open clips showed
 
 # What a vote beyond the usual says, for a reader.
 TRAITS: Mapping[str, Sentence] = {
-    "surface": Sentence("skin and mouth are rich in contrast, as in the portraits that generators learn from"),
+    "surface": Sentence("skin and mouth are rich in contrast, as in the portraits that generators start from"),
     "motion": Sentence("the head moves smoothly, without the trembling of a filmed one"),
     "stillness": Sentence("what lies around the face hardly changes with it"),
     "unison": Sentence("forehead, cheeks and nose change colour at the same moments, more than the scene does"),
-    "pasted": Sentence("a network finds a seam or redrawn skin in a part of the face"),
+    "pasted": Sentence("to a network a part of the face looks pasted in or redrawn"),
 }
 
 
@@ -158,13 +158,24 @@ class PictureSense:
         beyond = self._weights.beyond(face.numbers)
         if face.logit < 0 or not beyond:
             return ()
-        told = Sentence(
-            "{count} of {total} measured traits lie beyond nine of ten genuine clips ({percent:.0f} % of these have as many): {traits}",
-            count=len(beyond),
-            total=len(FAMILIES),
-            percent=100 * self._weights.as_many[len(beyond) - 1],
-            traits=joined([TRAITS[name] for name in beyond]),
-        )
+        count, total = len(beyond), len(FAMILIES)
+        percent = 100 * self._weights.as_many[count - 1]
+        traits = joined([TRAITS[name] for name in beyond])
+        if percent > 0:
+            told = Sentence(
+                "beyond nine of ten genuine clips: {count} of {total} measured traits ({percent:.0f} % of genuine clips have as many or more): {traits}",
+                count=count,
+                total=total,
+                percent=percent,
+                traits=traits,
+            )
+        else:
+            told = Sentence(
+                "beyond nine of ten genuine clips: {count} of {total} measured traits (no genuine development clip has as many): {traits}",
+                count=count,
+                total=total,
+                traits=traits,
+            )
         return (told,)
 
     def _beyond(self, numbers: Mapping[str, float], name: str) -> float:

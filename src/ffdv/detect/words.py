@@ -77,7 +77,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
-    "ground": ("What speaks for it ({sense}): {text}.", "依据（{sense}）：{text}。"),
+    "ground": ("What points to forgery ({sense}): {text}.", "指向伪造的特征（{sense}）：{text}。"),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
@@ -111,8 +111,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "以上界线比通常（{high} 和 {low}）更严：该片段与训练材料不同，或者并非各项都能判断。",
     ),
     "often_undecided": (
-        "This is not rare: of the development clips, {share} ended without an answer.",
-        "这并不少见：开发片段中有 {share} 没有得出结论。",
+        "This is not rare: of development clips with these senses, {share} ended without an answer.",
+        "这并不少见：由这几项判断的开发片段中有 {share} 没有得出结论。",
     ),
     "threshold_unmeasured": (
         "This threshold has not been measured yet; take it as a rough line.",
