@@ -64,6 +64,7 @@ MEMBERS, CROP_SETS = 2, 6  # trainings that are averaged, on so many sets of for
 PICTURES_A_CLIP = 10
 EPOCHS, TRIPLETS = 6, 8  # a batch: so many pictures, each real and forged twice
 HEAD_RATE, BODY_RATE = 2e-3, 4e-4
+SEEN_FOLDER = "picture-seen-2"  # another number when what is kept of a clip changes
 VIEW_SIDE = 136  # pixels: what is trained on, cut out of NET_SIDE anywhere
 STATED_AUC = (0.77, 0.89)  # of all development clips: what a new training should reach (MODEL_CARD.md)
 # Sites and methods that are reported together: single ones have two clips.
@@ -123,7 +124,7 @@ def refuse_closed(rows: Sequence[Row]) -> Sequence[Row]:
 
 def seen_of(row: Row, work: Path) -> Seen | None:
     """The clip as `scan` sees it, kept in work; None without a face."""
-    kept = work / "picture-seen" / f"{row.path.stem}.npz"
+    kept = work / SEEN_FOLDER / f"{row.path.stem}.npz"
     if not kept.exists():
         with Look(row.path, LookSpec(threads=1)) as look:
             looked = next(iter(look.pieces()))

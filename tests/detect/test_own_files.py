@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ffdv.detect import own_files
 from ffdv.detect.own_files import WatchedFile, own_folder, read_plain
 from ffdv.errors import SubmissionError
 
@@ -93,5 +94,17 @@ def test_a_folder_that_somebody_else_laid_is_refused(tmp_path: Path, monkeypatch
         own_folder(tmp_path / ".file" / "below")
     stranger = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: stranger)
+    monkeypatch.setattr(own_files, "_owner_of_new_file", lambda _: stranger)
     with pytest.raises(SubmissionError, match="belongs to another user"):
         own_folder(tmp_path / "planted")
+
+
+def test_a_share_that_gives_all_files_to_one_owner_can_be_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: stranger)  # what we make belongs to somebody else, as on a mapped share
+
+    folder = own_folder(tmp_path / "kept")
+
+    assert own_folder(folder) == folder

@@ -437,7 +437,11 @@ def _locked(folder: Path) -> Iterator[None]:
     # Who sent the folder may have laid a link there: it is not followed, and nothing is cut short.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        handle = os.open(folder / ".lock", flags, 0o600)
+        handle = os.open(folder / ".lock", flags, 0o666)  # less the umask: a group may share the folder
+    except PermissionError as error:
+        raise ShardError(
+            f"{folder / '.lock'}: another user made it and did not share it; ask for write permission, or give another out"
+        ) from error
     except OSError as error:
         raise ShardError(
             f"{folder / '.lock'}: cannot be opened as a plain file ({error.strerror}); delete it, or give another out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -83,6 +84,12 @@ def _read(path: Path, most_bytes: int) -> tuple[bytes, FileState] | None:
     return (content, state) if len(content) == state.size_bytes else None
 
 
+def _owner_of_new_file(folder: Path) -> int:
+    """Whom a file that we make there belongs to: on shares that map owners not to us, and then our own folders do not either."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_uid
+
+
 def own_folder(path: Path) -> Path:
     """A folder for results that are kept until a job is done, which nobody else can write into; what a stopped job left is there.
 
@@ -90,14 +97,17 @@ def own_folder(path: Path) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        try:
             path.mkdir(mode=0o700)
+            made = True
+        except FileExistsError:
+            made = False
         facts = os.lstat(path)
         if not stat.S_ISDIR(facts.st_mode):
             raise SubmissionError(
                 f"{path}: is a link or a file where results are kept while a job runs; remove it, or write elsewhere (--out)"
             )
-        if hasattr(os, "getuid") and facts.st_uid != os.getuid():
+        if hasattr(os, "getuid") and not made and facts.st_uid not in (os.getuid(), _owner_of_new_file(path)):
             raise SubmissionError(
                 f"{path}: belongs to another user, and results are kept there while a job runs; write elsewhere (--out)"
             )

@@ -29,6 +29,7 @@ FORMAT_VERSION = 1
 NET_SIDE = 160  # pixels of the net's input; crops are shrunk to it
 BATCH = 16  # crops a run of the net: 30 MB
 MOST_SPREAD = 2.5  # z-scores are clipped here: one odd number must not decide
+USUAL_SHARE = 0.9  # of genuine clips: what lies beyond their votes is told
 MOST_UNISON = 1.5  # of that vote: light that changes on the face alone (a screen, a stage) looks the same, and stronger
 # What speaks for a forgery, with its sign; numbers of features/portrait.py and features/head.py.
 FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
@@ -39,7 +40,6 @@ FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "pasted": (("net_high", 1), ("net_uneven", 1)),
 }
 # Chosen on development clips: flat from 0.3 to 1 for motion and stillness, from 1 to 2 for pasted (docs/log.md, 2026-11-27).
-USUAL_SHARE = 0.9
 WEIGHTS: Mapping[str, float] = {"surface": 1.0, "motion": 0.5, "stillness": 0.5, "unison": 1.0, "pasted": 1.5}
 
 
