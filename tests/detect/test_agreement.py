@@ -110,6 +110,7 @@ def test_spans_cover_what_is_in_sight_and_skip_a_gap() -> None:
     broken = replace(whole, seconds=np.r_[whole.seconds[:60], whole.seconds[60:] + 30])
 
     assert [(part.start, part.stop) for part in spans_of(whole)] == [(0, 50), (25, 75), (50, 100), (75, 125), (80, 130)]
+    assert [(part.start, part.stop) for part in spans_of(compared(101, 0))] == [(0, 50), (25, 75), (50, 100)]
     inside = [broken.seconds[part] for part in spans_of(broken)]
     assert all(np.ptp(part) < 2 for part in inside)
     assert any(part[0] > 30 for part in inside)

@@ -19,6 +19,7 @@ from ffdv.records import FaceTrack
 from ffdv.sentences import Sentence
 
 SPAN_SECONDS, SPAN_STEP_SECONDS = 2.0, 1.0
+LEAST_MORE_SECONDS = 0.1  # that a last stretch must bring: a frame more tells the same once again
 LEAST_SPEECH_SECONDS = 0.5
 DOUBTED_SPEECH_SECONDS = 1.0  # with less the clip is unlike those that taught
 # Beyond lie five, and two, of a hundred genuine clips as they are, every third that a chat app passed on often (docs/log.md, 2026-11-27), and
@@ -141,13 +142,13 @@ def chance(logit: float) -> float:
 def spans_of(
     comparison: Comparison, *, span_seconds: float = SPAN_SECONDS, step_seconds: float = SPAN_STEP_SECONDS
 ) -> list[slice]:
-    """Frames of each stretch of span_seconds that hold at least a second of visible mouth with sound; the last ends with the clip."""
+    """Frames of each stretch of span_seconds that hold at least a second of visible mouth with sound; the last ends with the clip, or a moment before."""
     seconds, known = comparison.seconds, comparison.known[:, comparison.max_offset]
     if not len(seconds):
         return []
     end = seconds[-1] + 1 / FPS
     starts = np.arange(seconds[0], max(seconds[0] + 1e-6, end - span_seconds + 1e-6), step_seconds)
-    if starts[-1] + span_seconds < end - 0.5 / FPS:
+    if starts[-1] + span_seconds < end - LEAST_MORE_SECONDS:
         starts = np.append(starts, max(seconds[0], end - span_seconds))
     parts = [slice(*_bounds(seconds, start, start + span_seconds)) for start in starts]
     return [part for part in parts if known[part].sum() >= MIN_SEEN_FRAMES]
