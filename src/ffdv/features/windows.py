@@ -5,6 +5,8 @@ What a recipe may ask for lies within what an exported file may say of itself, s
 
 from __future__ import annotations
 
+import sys
+
 LEAST_RATE = 1_000
 MOST_RATE = 384_000
 # Of a window or a hop in a new recipe: an analysis frame of speech; shorter ones are millions a clip.
@@ -27,7 +29,7 @@ def window_fault(window_seconds: object, hop_seconds: object) -> str:
     'hop_seconds 0.02 is too short for windows of 60 s, more than 256 would lie on each moment'
     """
     for name, seconds in (("window_seconds", window_seconds), ("hop_seconds", hop_seconds)):
-        if seconds is not None and not (_is_number(seconds) and LEAST_SECONDS <= float(seconds) <= MOST_SECONDS):  # type: ignore[arg-type]
+        if seconds is not None and not _lies_within(seconds, LEAST_SECONDS, MOST_SECONDS):
             return f"{name} is {seconds!r:.40}, no length in seconds ({LEAST_SECONDS:g} to {MOST_SECONDS:g})"
     if window_seconds is None or hop_seconds is None:
         return ""
@@ -46,9 +48,10 @@ def longest_fault(max_seconds: object) -> str:
     >>> longest_fault(None), longest_fault(7200), longest_fault("long")
     ('', '', "max_seconds is 'long', no length in seconds")
     """
-    fits = max_seconds is None or (_is_number(max_seconds) and 0 < float(max_seconds) < float("inf"))  # type: ignore[arg-type]
+    fits = max_seconds is None or _lies_within(max_seconds, sys.float_info.min, sys.float_info.max)
     return "" if fits else f"max_seconds is {max_seconds!r:.40}, no length in seconds"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _lies_within(value: object, least: float, most: float) -> bool:
+    """Whether this is a number in that range; JSON's whole numbers may be longer than a float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
