@@ -17,6 +17,7 @@ _ERRORS = (
     "MediaEncrypted",
     "MediaError",
     "MediaLimit",
+    "MediaMemory",
     "MediaNotFound",
     "MediaUnreadable",
     "MetricError",

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from ffdv.errors import RecipeError
 
+# pydantic's context for the settings of a run that exists: what would be refused a new one as unwise passes, it was trained so.
+TRAINED_BEFORE = "trained before"
+
 
 def each(words: str | Iterable[str]) -> tuple[str, ...]:
     """The words of a list; a single text is one word, not its letters.

@@ -7,6 +7,7 @@ FfdvError
 │   ├── MediaEncrypted        protected tracks
 │   ├── MediaDamaged          more broken than the floor allows
 │   ├── MediaLimit            larger or longer than a limit; the message names the limit and its flag
+│   ├── MediaMemory           reading it needs more memory than there is
 │   └── StreamMissing         no sound, or no picture, where one is needed
 ├── ManifestError         labels or folders that do not fit together (row numbers in the message)
 ├── ShardError            prepared shards that are missing, foreign or of another version
@@ -71,6 +72,12 @@ class MediaLimit(MediaError):
     """The file exceeds a limit; the message names the limit and how to change it."""
 
     code = "limit"
+
+
+class MediaMemory(MediaError):
+    """Reading the file needs more memory than there is; another machine, or this one later, may do it."""
+
+    code = "memory"
 
 
 class StreamMissing(MediaError):

@@ -434,6 +434,9 @@ def test_no_model_unit_or_heading_is_english_for_a_chinese_reader(capsys: pytest
         ("picture_change_levels", "12.5 个灰度级"),
         ("container_size_bytes", "12.5 字节"),
         ("sound_duration_seconds", "12.5 秒"),
+        ("sound_rate", "12.5 赫兹"),
+        ("sound_loudness_db", "12.5 分贝"),
+        ("container_num_tags", "12.5"),
     ):
         assert worded(with_unit(name, 12.5), "zh") == said
     assert worded(with_unit("sound_duration_seconds", 0.5), "zh") == "500 毫秒"

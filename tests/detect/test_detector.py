@@ -294,6 +294,8 @@ def test_a_run_without_an_export_says_how_to_get_one(tmp_path: Path) -> None:
         ({"window_seconds": '"a"'}, "window_seconds is 'a'"),
         ({"kind": '"<b>"'}, "kind is '<b>', not one of"),
         ({"recipe": "[]"}, "is no table"),
+        ({"recipe": '{"loader": {"max_seconds": "long"}}'}, "max_seconds is 'long'"),
+        ({"recipe": '{"loader": {"max_seconds": -1}}'}, "max_seconds is -1"),
         ({"recipe": "[" * 100_000}, "damaged"),
         ({"calibration": "[" * 100_000}, "damaged"),
     ],

@@ -23,7 +23,7 @@ from ffdv.app.show_scan import show_summary, summary_lines
 from ffdv.data.scores import read_scores
 from ffdv.detect import scan as scanning
 from ffdv.detect.judging import Detector
-from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clips
+from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clip, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.senses import SenseOpinion
 from ffdv.detect.shipped_scores import score_shipped
@@ -31,7 +31,7 @@ from ffdv.detect.told import base_of, page_name, told_of
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import ManifestError, MediaError, RecipeError, SubmissionError
 from ffdv.media.write import write_media
-from ffdv.records import Samples
+from ffdv.records import Clip, Samples
 
 ODD_MEDIA = Path(__file__).resolve().parents[3] / "shared" / "data" / "odd_media"
 NAMES = ("quiet.wav", "a<b>&.wav", "sub/loud.wav")
@@ -64,16 +64,27 @@ def scanned(data: Path, plan: ScanJob) -> scanning.ScanSummary:
 
 
 def test_a_single_file_that_needs_too_much_memory_is_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Greedy(Detector):
         def judge(self, *_: object, **__: object) -> Verdict:
             raise MemoryError
 
-    monkeypatch.setattr(scanning, "shipped_detector", lambda: Greedy(()))
+        def on_one_thread(self) -> Detector:
+            return self
 
-    with pytest.raises(MediaError, match="more memory than there is"):
+    monkeypatch.setattr(scanning, "shipped_detector", lambda: Greedy(()))
+    (tmp_path / "clips").mkdir()
+
+    with pytest.raises(MediaError, match="more memory than there is") as caught:
         scan(folder / "quiet.wav")
+    in_a_batch = scan_clip(
+        Clip("a", folder / "quiet.wav"), tmp_path, ScanJob(None, make=lambda: Greedy(())), pages=False
+    )
+    assert in_a_batch == caught.value.reason
+    told = told_of("a", tmp_path)
+    assert told is not None
+    assert told.code == caught.value.code == "memory"
 
 
 def test_a_folder_gives_pages_json_an_index_and_scores_that_agree(folder: Path, tmp_path: Path) -> None:
@@ -412,9 +423,12 @@ def test_what_a_terminal_leaves_out_is_said_to_be_in_the_list_that_was_written(
 def test_requests_that_make_no_sense_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="en, zh"):
         scan(tmp_path, lang="fr")
-    for senseless in (0, math.nan, math.inf):
+    for senseless in (0, math.nan, math.inf, "5", None):
         with pytest.raises(RecipeError, match="max-minutes"):
-            scan(tmp_path, max_minutes=senseless)
+            scan(tmp_path, max_minutes=senseless)  # type: ignore[arg-type]
+    for senseless in (-1, 1.5):
+        with pytest.raises(RecipeError, match="workers must be a whole number of at least 0"):
+            scan(tmp_path / "nowhere.mp4", workers=senseless)  # type: ignore[arg-type]
     with pytest.raises(MediaError, match="nowhere"):
         scan(tmp_path / "nowhere.mp4")
     with pytest.raises(MediaError, match="no such file"):

@@ -330,6 +330,15 @@ def test_a_checkpoint_of_another_net_is_refused_in_one_sentence(tmp_path: Path, 
     assert "\n" not in str(caught.value)
 
 
+def test_a_net_of_larger_pictures_than_a_new_run_may_have_comes_back(tmp_path: Path) -> None:
+    written = header().model_dump()
+    written["recipe"]["model"]["picture_size"] = [1100, 1000]
+    net = build()
+    path = save_checkpoint(tmp_path / "best.safetensors", net.state_dict(), CheckpointHeader.model_validate(written))
+
+    assert restore_model(load_checkpoint(path)).picture_size == (1100, 1000)
+
+
 def test_a_recipe_that_names_a_giant_is_refused_before_it_is_built(tmp_path: Path) -> None:
     """2 kB of checkpoint; the net would take 7 GB."""
     giant = header(backbone="vit_gigantic_patch14_clip_224", picture_size=(224, 224))

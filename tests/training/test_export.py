@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
+from ffdv.detect.network import NetworkFacts
 from ffdv.errors import CheckpointError
 from ffdv.features.spectrogram import FrontEndSpec
 from ffdv.models.audio import SoundPictureNet
@@ -17,6 +18,7 @@ from ffdv.models.checkpoint import CheckpointHeader, save_checkpoint
 from ffdv.models.zoo import ModelSpec, build_model
 from ffdv.training import export as export_room
 from ffdv.training.export import ExportMetadata, export, export_module, metadata_of
+from ffdv.training.plan import load_recipe
 
 SMALL: dict[str, Any] = {"sample_rate": 8_000, "n_fft": 256, "hop_length": 128, "n_bands": 20}
 METADATA = ExportMetadata(sample_rate=8_000)
@@ -168,10 +170,40 @@ def test_a_run_without_a_finished_epoch_says_so(tmp_path: Path) -> None:
 def test_windows_that_are_no_lengths_are_refused(window: Any) -> None:
     header = CheckpointHeader(recipe={"loader": {"window_seconds": window}})
 
-    with pytest.raises(CheckpointError, match="not lengths in seconds"):
+    with pytest.raises(CheckpointError, match="no length in seconds"):
         metadata_of(header, FrontEndSpec(**SMALL))
 
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         export(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("voice", ("loader.window_seconds=none", "loader.max_seconds=600")),
+        ("voice", ("loader.window_seconds=none", "loader.max_seconds=7200")),
+        ("voice", ("loader.hop_seconds=0.02",)),
+        ("mel-resnet18", ("front_end.sample_rate=384000", "front_end.n_fft=16384")),
+    ],
+)
+def test_what_a_recipe_may_ask_detection_takes(name: str, settings: tuple[str, ...]) -> None:
+    recipe = load_recipe(name, settings)
+    header = CheckpointHeader(recipe=recipe.model_dump(mode="json"))
+
+    facts = NetworkFacts.read(Path("model.onnx"), metadata_of(header, recipe.front_end).as_text())
+
+    assert (facts.sample_rate, facts.window_seconds, facts.hop_seconds) == (
+        recipe.front_end.sample_rate,
+        recipe.loader.window_seconds,
+        recipe.loader.hop_seconds,
+    )
+    assert facts.longest_clip_seconds == min(recipe.loader.max_seconds, 3600.0)
+
+
+def test_what_detection_would_refuse_is_not_exported() -> None:
+    header = CheckpointHeader(recipe={"loader": {"window_seconds": 60.0, "hop_seconds": 0.01}})
+
+    with pytest.raises(CheckpointError, match="too short for windows of 60 s"):
+        metadata_of(header, FrontEndSpec(**SMALL))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,48 @@ def test_where_a_run_is_wanted_other_files_are_called_by_their_name(name: str, w
 
     with pytest.raises(CheckpointError, match=f"{name}: {words}.*give a run's folder"):
         export(tmp_path / name)
+
+
+def test_scores_come_back_as_they_stood(shards: Path, tmp_path: Path) -> None:
+    """They once came back as 1e-06, whatever was below."""
+    clips = corpus_clips(96)
+    texts = ["0.0", "1e-09", "1e-08", "0.1", "0.30000000000000004", "0.9999999999999", "1.0"]
+    scores = {clip.name: texts[number % len(texts)] for number, clip in enumerate(clips)}
+
+    evaluate(write_scores(tmp_path / "in.csv", scores), data=shards, scores=tmp_path / "out.csv", resamples=50)
+
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["video_name"]: row["y_pred"] for row in csv.DictReader(file)} == scores
+
+
+def test_the_cure_is_that_of_the_data(shards: Path, tmp_path: Path) -> None:
+    """A corpus that was never prepared was to be prepared again."""
+    clips = corpus_clips(96)
+    scores = write_scores(tmp_path / "scores.csv", guesses(clips, seed=0))
+    corpus = labelled_corpus(tmp_path / "corpus", clips)
+    unlabelled = tmp_path / "unlabelled"
+    unlabelled.mkdir()
+    (unlabelled / "clip000.wav").touch()
+
+    for judge in (partial(evaluate, scores), partial(compare, scores, scores)):
+        with pytest.raises(ManifestError, match=r"no clip has a label; .*\(label.csv: video_name,target\)$"):
+            judge(data=unlabelled)
+    with pytest.raises(ManifestError, match=r"add the column to the label table, or name another$"):
+        evaluate(scores, data=corpus, by="colour")
+    with pytest.raises(ManifestError, match="run ffdv prepare again"):
+        evaluate(scores, data=shards, by="colour")
+
+
+def test_a_missing_table_is_called_so(shards: Path, tmp_path: Path) -> None:
+    """It was once about shards."""
+    corpus = labelled_corpus(tmp_path / "corpus", corpus_clips(96))
+    for data in (shards, corpus):
+        with pytest.raises(SubmissionError, match=r"missing\.csv' cannot be read"):
+            evaluate(tmp_path / "missing.csv", data=data)
+
+
+def test_several_folders_at_once_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores.csv", {"a": "0.5"})
+    for judge in (partial(evaluate, scores), partial(compare, scores, scores)):
+        with pytest.raises(RecipeError, match="data is a list of 1; give one path"):
+            judge(data=[tmp_path])

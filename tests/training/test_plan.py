@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -203,3 +204,50 @@ def test_lengths_and_rates_that_make_no_sense_are_refused(setting: str, said: st
 
 def test_a_single_override_is_a_setting_and_not_its_letters() -> None:
     assert resolve("voice", overrides="model.dropout=0.25").model.dropout == 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("loader.max_seconds=200", "loader.window_seconds=100", "loader.hop_seconds=0.02"), "could not be used"),
+        (("loader.max_seconds=9000", "loader.window_seconds=4000"), "no length in seconds"),
+    ],
+)
+def test_what_could_not_be_used_once_it_is_trained_is_refused_before(settings: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("voice", settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loader": {"window_seconds": 4.0, "max_seconds": 3.0}},
+        {"loader": {"hop_seconds": 5.0}},
+        {"loader": {"max_seconds": math.inf}},
+        {"loader": {"max_seconds": None}},  # endless, as JSON has it
+        {"loader": {"window_seconds": 0.01, "hop_seconds": 0.005}},
+        {"model": {"picture_size": (2048, 1024)}},
+    ],
+)
+def test_what_a_run_of_an_earlier_version_was_trained_by_passes_and_a_new_run_is_refused_it(
+    settings: dict[str, dict[str, object]],
+) -> None:
+    tables = {"name": "earlier", **settings}
+
+    written = recipe_from(tables, where="RUN", trained_before=True).model_dump()
+
+    for table, keys in settings.items():
+        assert {key: written[table][key] for key in keys} == {
+            key: math.inf if value is None else value for key, value in keys.items()
+        }
+    with pytest.raises(RecipeError):
+        recipe_from(tables, where="RUN")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"window_seconds": 0.0}, {"hop_seconds": -1.0}, {"window_seconds": math.inf}, {"max_seconds": math.nan}],
+)
+def test_no_run_was_trained_by_what_is_no_length(settings: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match="recipe RUN: loader"):
+        recipe_from({"name": "earlier", "loader": settings}, where="RUN", trained_before=True)

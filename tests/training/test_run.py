@@ -9,18 +9,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tiny_corpus import RATE, corpus_clips, sound_of, tiny_recipe, write_shards
 
 from ffdv.data.seen import read_parts
+from ffdv.detect.network import NetworkFacts
 from ffdv.errors import CheckpointError, RecipeError
 from ffdv.features.recipe import finish_sound
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.ranking import roc_auc
-from ffdv.models.checkpoint import load_checkpoint, read_header
+from ffdv.models.checkpoint import load_checkpoint, load_tensors, read_header, save_checkpoint
 from ffdv.training.engine import Progress
 from ffdv.training.evaluate import BEST_NAME, LAST_NAME, evaluate
+from ffdv.training.export import export
 from ffdv.training.plan import Recipe, load_recipe
 from ffdv.training.run import LOG_NAME, METRICS_NAME, ONNX_NAME, RECIPE_NAME, RunSummary
 from ffdv.training.run import train as train_and_export
@@ -297,3 +300,30 @@ def test_several_folders_of_shards_are_one_corpus(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in read_parts(tmp_path / "run")} == {"old", "new"}
     table = evaluate(tmp_path / "run", data=tmp_path / "run" / "shards", resamples=20)
     assert table.part == "the run's validation part"
+
+
+def test_a_run_of_an_earlier_version_is_judged_exported_and_gone_on_with(shards: Path, tmp_path: Path) -> None:
+    """Its hop skips seconds, its windows are longer than max_seconds: a new run is refused that."""
+    folder = train(tiny_recipe(), data=shards, out=tmp_path / "run").folder
+    for name in (BEST_NAME, LAST_NAME):
+        found = load_checkpoint(folder / name)
+        loader = {**found.header.recipe["loader"], "hop_seconds": 0.5, "max_seconds": 0.3}  # type: ignore[dict-item]
+        header = found.header.model_copy(update={"recipe": {**found.header.recipe, "loader": loader}})
+        own = load_tensors(folder / name)
+        save_checkpoint(folder / name, own, header)
+    text = (folder / RECIPE_NAME).read_text()
+    earlier = text.replace('hop_seconds = "none"', "hop_seconds = 0.5").replace(
+        "max_seconds = 30.0", "max_seconds = 0.3"
+    )
+    (folder / RECIPE_NAME).write_text(earlier)
+
+    assert evaluate(folder, data=shards, resamples=50).overall.num_real
+    assert NetworkFacts.read(folder, metadata_in(export(folder))).hop_seconds == 0.5
+    assert train(data=shards, out=folder, resume=True, epochs=3).epochs_done == 3
+    with pytest.raises(RecipeError, match="raise max_seconds too"):
+        train(folder / RECIPE_NAME, data=shards, out=tmp_path / "new")
+
+
+def metadata_in(model: Path) -> dict[str, str]:
+    """What an ONNX file says of itself."""
+    return {one.key: one.value for one in onnx.load(model).metadata_props}

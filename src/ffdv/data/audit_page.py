@@ -219,8 +219,7 @@ def _ranges(fact: Fact) -> Any:
 def _level(fact: Fact, spread: Spread, *, lang: str) -> str:
     if not spread.num_known:
         return ""
-    level = f"{spread.mean:.0%}" if fact.is_word else with_unit(fact.name, spread.median)
-    return worded(level, lang) if isinstance(level, Sentence) else level
+    return f"{spread.mean:.0%}" if fact.is_word else worded(with_unit(fact.name, spread.median), lang)
 
 
 def _plain(text: str) -> str:

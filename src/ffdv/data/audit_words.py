@@ -94,8 +94,8 @@ def shortcut_of(name: str) -> Shortcut:
     )
 
 
-def with_unit(name: str, value: float) -> str:
-    """A probe's value as people read it; a sentence where the unit is a word.
+def with_unit(name: str, value: float) -> Sentence:
+    """A probe's value as people read it.
 
     >>> with_unit("sound_trailing_silence_seconds", 0.023), with_unit("sound_bit_rate", 128300.0)
     ('23 ms', '128.3 kbit/s')
@@ -103,17 +103,18 @@ def with_unit(name: str, value: float) -> str:
     ('44100 Hz', '3')
     """
     if name.endswith("_bit_rate"):
-        return f"{value / 1000:.5g} kbit/s"
+        return Sentence("{value:.5g} kbit/s", value=value / 1000)
     kind = "hz" if name == "sound_rate" else name.rsplit("_", 1)[-1]
-    if kind == "seconds":
-        if abs(value) < 1.0:
-            return Sentence("{value:.3g} ms", value=value * 1000)
-        return Sentence("{value:.4g} s", value=value)
-    if kind == "bytes":
-        return Sentence("{value:.6g} bytes", value=value)
-    if kind == "levels":
-        return Sentence("{value:.4g} grey levels", value=value)
-    return f"{value:.6g} Hz" if kind == "hz" else f"{value:.4g}{' dB' * (kind == 'db')}"
+    if kind == "seconds" and abs(value) < 1.0:
+        return Sentence("{value:.3g} ms", value=value * 1000)
+    of_kind = {
+        "seconds": Sentence("{value:.4g} s", value=value),
+        "bytes": Sentence("{value:.6g} bytes", value=value),
+        "levels": Sentence("{value:.4g} grey levels", value=value),
+        "hz": Sentence("{value:.6g} Hz", value=value),
+        "db": Sentence("{value:.4g} dB", value=value),
+    }
+    return of_kind.get(kind, Sentence("{value:.4g}", value=value))
 
 
 def strength(auc: float) -> Sentence:

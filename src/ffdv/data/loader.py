@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -16,12 +17,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
+from ffdv.arguments import TRAINED_BEFORE
 from ffdv.data.corpus import Seconds
 from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ExtraMissing, ShardError
 from ffdv.features.recipe import finish_sound, resample_mono, window_starts
+from ffdv.features.windows import SHORTEST_SECONDS, window_fault
 from ffdv.records import FAKE, REAL, FloatArray
 from ffdv.sentences import Sentence, joined
 
@@ -38,7 +49,6 @@ Forge = Callable[[FloatArray, int, np.random.Generator, Borrow], "FloatArray | N
 IntArray = npt.NDArray[np.int64]
 # In evaluation a batch is closed before it holds more than this: 131 MB of 4 s at 16 kHz, and a few batches wait in each worker.
 WINDOWS_A_BATCH = 512
-SHORTEST_SECONDS = 0.02  # of a window: an analysis frame of speech; shorter ones are millions a clip
 Kept = Literal["sound", "faces", "motion", "mouth"]  # what shards may hold of a clip
 
 
@@ -65,9 +75,25 @@ class LoaderSpec(BaseModel):
     workers: int = Field(default=2, ge=0)
     seed: int = Field(default=0, ge=0)
 
+    @field_validator("window_seconds", "hop_seconds", "max_seconds", mode="wrap")
+    @classmethod
+    def _trained_so(cls, seconds: Any, strict: ValidatorFunctionWrapHandler, info: ValidationInfo) -> float | None:
+        """Of a run that exists tiny lengths pass, and an endless max_seconds, for which its JSON has no word but null."""
+        if info.context == TRAINED_BEFORE:
+            if info.field_name == "max_seconds" and seconds in (None, math.inf):
+                return math.inf
+            if isinstance(seconds, float) and 0 < seconds < math.inf:
+                return seconds
+        length: float | None = strict(seconds)
+        return length
+
     @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
-        """Refuse windows longer than what is read of a clip (a length in samples, most likely), and hops that skip seconds unheard."""
+    def _lengths_fit(self, info: ValidationInfo) -> Self:
+        """Refuse windows longer than what is read of a clip (a length in samples, most likely), hops that skip seconds unheard, and
+        what could not be used once it is trained.
+        """
+        if info.context == TRAINED_BEFORE:
+            return self
         if self.window_seconds is not None and self.window_seconds > self.max_seconds:
             raise ValueError(
                 f"window_seconds = {self.window_seconds:g} is longer than max_seconds = {self.max_seconds:g}; give it in seconds (not in "
@@ -79,6 +105,8 @@ class LoaderSpec(BaseModel):
                 f"hop_seconds = {self.hop_seconds:g} is longer than a window of {length:g} s, so that seconds between windows would never "
                 "be heard; give half a window, or leave it out"
             )
+        if fault := window_fault(self.window_seconds, self.hop_seconds):
+            raise ValueError(f"{fault}; such a net could not be used, give half a window, or leave it out")
         return self
 
 

@@ -30,6 +30,7 @@ LABEL_CURE = f"{TABLE_CURE} and run ffdv prepare again, which decodes nothing tw
 GROUP_CURE = (
     "add the column to the label table and run ffdv prepare again, which decodes nothing twice, or name another"
 )
+TABLE_GROUP_CURE = "add the column to the label table, or name another"
 PARTS = ("train", "validation", "calibration", "test", "left_out")
 
 
@@ -49,7 +50,8 @@ class LabelledClips:
     @classmethod
     def of_shards(cls, shards: ClipFacts) -> Self:
         """All rows of prepared shards (or of a corpus that was not); those whose extraction failed are of no use."""
-        return cls(shards.names, shards.labels, ~shards.failed, shards.splits, shards.folder)
+        cure = LABEL_CURE if isinstance(shards, Shards) else TABLE_CURE
+        return cls(shards.names, shards.labels, ~shards.failed, shards.splits, shards.folder, cure)
 
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> Self:

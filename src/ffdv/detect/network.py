@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ffdv.errors import CheckpointError, MetricError
 from ffdv.features.familiar import damage_measure, face_measures, sound_measures
 from ffdv.features.networks import open_session
+from ffdv.features.windows import LEAST_RATE, LEAST_SECONDS, MOST_RATE, MOST_SECONDS, longest_fault, window_fault
 from ffdv.metrics.aggregation import AGGREGATIONS, Aggregation
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import Decision, Judged
@@ -29,12 +30,8 @@ MODEL_NAME = "model.onnx"
 LONGEST_CLIP_SECONDS = 30.0
 # Windows go through the net so many at a time: an hour's windows at once would be gigabytes.
 WINDOWS_AT_ONCE = 4
-# What a file may say of itself, which a stranger may have written: rates that training takes, and windows that neither stand for hours of
-# sound nor lie so close that a clip would be judged thousands of times over.
+# What a file may say of itself, which a stranger may have written; features/windows says which rates and windows.
 KINDS = frozenset({"sound", "faces", "motion", "sync", "joint", "late"})
-LEAST_RATE, MOST_RATE = 1_000, 192_000
-LEAST_SECONDS, MOST_SECONDS = 0.01, 3600.0
-MOST_WINDOWS_AT_A_MOMENT = 64
 # Kinds whose range seen is that of pictures, as training/calibrating measures it.
 _PICTURE_ALONE = frozenset({"faces", "motion", "sync"})
 
@@ -61,12 +58,9 @@ class NetworkFacts:
             raise ValueError(f"kind is {self.kind!r:.40}, not one of {', '.join(sorted(KINDS))}")
         if not LEAST_RATE <= self.sample_rate <= MOST_RATE:
             raise ValueError(f"sample_rate is {self.sample_rate} Hz, not {LEAST_RATE} to {MOST_RATE}")
-        for name, seconds in (("window_seconds", self.window_seconds), ("hop_seconds", self.hop_seconds)):
-            if seconds is not None and not _is_length(seconds):
-                raise ValueError(f"{name} is {seconds!r:.40}, no length in seconds")
-        longest = self.window_seconds or self.longest_clip_seconds
-        if self.hop_seconds is not None and self.hop_seconds * MOST_WINDOWS_AT_A_MOMENT < longest:
-            raise ValueError(f"hop_seconds {self.hop_seconds:g} is too short for windows of {longest:g} s")
+        fault = window_fault(self.window_seconds, self.hop_seconds) or longest_fault(self._max_seconds)
+        if fault:
+            raise ValueError(fault)
 
     def setting(self, table: str, key: str) -> object:
         """One setting of the recipe. Raises CheckpointError where it is not there."""
@@ -86,10 +80,15 @@ class NetworkFacts:
 
     @property
     def longest_clip_seconds(self) -> float:
-        """Of clips that training took whole; what lies beyond was never heard there."""
+        """Of clips that training took whole, MOST_SECONDS at most; what lies beyond was never heard there."""
+        longest = self._max_seconds
+        return LONGEST_CLIP_SECONDS if longest is None else max(LEAST_SECONDS, min(float(longest), MOST_SECONDS))
+
+    @property
+    def _max_seconds(self) -> Any:
+        """The recipe's loader.max_seconds as it stands there, None where it says nothing."""
         loader = self.recipe.get("loader")
-        longest = loader.get("max_seconds") if isinstance(loader, dict) else None
-        return float(longest) if _is_length(longest) else LONGEST_CLIP_SECONDS  # type: ignore[arg-type]
+        return loader.get("max_seconds") if isinstance(loader, dict) else None
 
     @classmethod
     def read(cls, path: Path, metadata: Mapping[str, str]) -> NetworkFacts:
@@ -199,11 +198,6 @@ def find_network(model: Path) -> Path:
             f"{model}: is neither a run folder nor an .onnx file; give the folder that ffdv train wrote"
         )
     return model
-
-
-def _is_length(value: object) -> bool:
-    """Whether a value of the metadata is a sensible length in seconds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_SECONDS <= value <= MOST_SECONDS
 
 
 def _table(text: str) -> Mapping[str, object]:

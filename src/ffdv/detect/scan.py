@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from ffdv.data.manifest import load_every_clip
-from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, crew_size, run_parts
 from ffdv.data.scores import write_scores
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.data.tables import write_whole
@@ -34,7 +35,7 @@ from ffdv.detect.scan_json import failure_json, verdict_json
 from ffdv.detect.senses import SENSES
 from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, MediaLimit, MediaNotFound, RecipeError, SubmissionError
+from ffdv.errors import ManifestError, MediaError, MediaMemory, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
 from ffdv.sentences import Lang, Sentence, foreign, language, worded
 
@@ -93,17 +94,19 @@ def scan(
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
     data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder for pages, JSON and scores.csv. lang:
-    "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when not given.
+    "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when 0 or not given.
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
     for a setting that is none, SubmissionError when `out` cannot be written, ShardError when a batch cannot go on (a full disk, or a
     process that may start no others): all of them FfdvError.
     """
     speech = language(lang)
-    if not 0 < max_minutes < math.inf:
+    if not isinstance(max_minutes, Real) or not 0 < max_minutes < math.inf:
+        shown = f"{max_minutes!r:.40}"
         raise RecipeError(
-            Sentence("max_minutes (--max-minutes) must be a positive number, got {minutes:g}", minutes=max_minutes)
+            Sentence("max_minutes (--max-minutes) must be a positive number, got {minutes}", minutes=shown)
         )
+    crew_size(workers)  # refused before anything is read
     _refuse_nothing(data, out)
     job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
     single = _single_file(data)
@@ -121,7 +124,7 @@ def _scan_single(path: Path, job: ScanJob) -> Verdict:
     try:
         verdict = shipped_detector().judge(path, max_minutes=job.max_minutes)
     except MemoryError:
-        raise MediaLimit(path, TOO_MUCH_MEMORY) from None
+        raise MediaMemory(path, TOO_MUCH_MEMORY) from None
     if job.out is not None:
         _write_single(verdict, job, watched=watched, asked=asked)
     return verdict
@@ -161,7 +164,7 @@ def scan_clips(
         parts = [Part(number, (clip,)) for number, clip in enumerate(todo)]
         work = PartScanner(folder, job, pages=job.out is not None)
         try:
-            for report in run_parts(parts, work, workers=workers or num_cores(), item_timeout_seconds=timeout):
+            for report in run_parts(parts, work, workers=crew_size(workers), item_timeout_seconds=timeout):
                 tally.take(report)
         except KeyboardInterrupt:
             if job.out is not None:  # what is done is worth a list
@@ -204,7 +207,7 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     except MediaError as error:
         return _write_failure(clip, folder, job, error.reason, code=error.code)
     except MemoryError:
-        return _write_failure(clip, folder, job, TOO_MUCH_MEMORY, code="memory")
+        return _write_failure(clip, folder, job, TOO_MUCH_MEMORY, code=MediaMemory.code)
     except Exception as error:  # noqa: BLE001 -- one file must not stop the others; the row says what happened
         reason = Sentence("unexpected {kind} while reading: {error}", kind=type(error).__name__, error=foreign(error))
         return _write_failure(clip, folder, job, reason, code="unexpected")

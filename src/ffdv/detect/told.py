@@ -21,10 +21,8 @@ from ffdv.detect.verdict import Word
 from ffdv.sentences import Lang
 
 CLIPS = "clips"
-DIGITS, FORMER_DIGITS = (
-    32,
-    8,
-)  # 8 collide by birthday within seconds; what fewer than 128 bits hold can be made to collide
+DIGITS = 32  # what fewer than 128 bits hold can be made to collide
+FORMER_DIGITS = 8  # they collide by birthday within seconds
 # A JSON has 40 bytes a second of the clip: this is a clip of 100 hours.
 MOST_BYTES = 16_000_000
 

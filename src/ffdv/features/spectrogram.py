@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ffdv.errors import RecipeError, StreamMissing
 from ffdv.features.fourier import rfft
+from ffdv.features.windows import LEAST_RATE, MOST_RATE
 from ffdv.records import FloatArray, PixelArray, float_samples
 
 FrontEndKind = Literal["mel", "linear", "lfcc", "cqt"]
@@ -51,7 +52,7 @@ class FrontEndSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: FrontEndKind = "mel"
-    sample_rate: int = Field(default=PUBLISHED_SAMPLE_RATE, ge=1_000, le=384_000)
+    sample_rate: int = Field(default=PUBLISHED_SAMPLE_RATE, ge=LEAST_RATE, le=MOST_RATE)
     n_fft: int = Field(default=PUBLISHED_N_FFT, ge=16, le=65_536)
     hop_length: int = Field(default=PUBLISHED_HOP_LENGTH, ge=1)
     n_bands: int = Field(default=128, ge=1, le=4_096)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 from torch import Tensor, nn
 
+from ffdv.arguments import TRAINED_BEFORE
 from ffdv.augment.image import ViewSpec
 from ffdv.errors import CheckpointError, RecipeError, WeightsError
 from ffdv.features.spectrogram import FrontEndSpec
@@ -30,10 +31,8 @@ Levels = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of ea
 _IMAGENET: Levels = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SMALLEST_SIDE = 32  # below, the last feature map of the usual nets has no pixel left
 _SMALLEST_ALEXNET_SIDE = 63
-_LARGEST_SIDE, _MOST_PIXELS = (
-    4096,
-    1 << 20,
-)  # a second of 128 bands is some 100 pixels wide; the first maps of a million are 256 MB
+_LARGEST_SIDE = 4096  # a second of 128 bands is some 100 pixels wide
+_MOST_PIXELS = 1 << 20  # the first maps of a million are 256 MB
 
 
 class ModelSpec(BaseModel):
@@ -63,12 +62,13 @@ class ModelSpec(BaseModel):
 
     @field_validator("picture_size")
     @classmethod
-    def _neither_tiny_nor_huge(cls, size: PictureSize) -> PictureSize:
+    def _neither_tiny_nor_huge(cls, size: PictureSize, info: ValidationInfo) -> PictureSize:
+        most = _LARGEST_SIDE**2 if info.context == TRAINED_BEFORE else _MOST_PIXELS
         if size != "native" and min(size) < _SMALLEST_SIDE:
             raise ValueError(
                 f"picture_size {size[0]} x {size[1]} is too small, each side needs {_SMALLEST_SIDE} or more"
             )
-        if size != "native" and (max(size) > _LARGEST_SIDE or size[0] * size[1] > _MOST_PIXELS):
+        if size != "native" and (max(size) > _LARGEST_SIDE or size[0] * size[1] > most):
             raise ValueError(
                 f"picture_size {size[0]} x {size[1]} is too large, {_LARGEST_SIDE} a side and {_MOST_PIXELS} pixels in all are the most"
             )
@@ -93,7 +93,7 @@ def restore_model(checkpoint: Checkpoint) -> SoundPictureNet:
     Raises CheckpointError when its tensors are not that net's.
     """
     try:
-        model = ModelSpec.model_validate(checkpoint.header.recipe.get("model"))
+        model = ModelSpec.model_validate(checkpoint.header.recipe.get("model"), context=TRAINED_BEFORE)
         front_end = FrontEndSpec.model_validate(checkpoint.header.recipe.get("front_end"))
         fault = fault_before_building(lambda: build_model(model, front_end, initial=False), checkpoint.tensors)
         if fault:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.arguments import one_path
 from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.seen import SAME_CORPUS_SHARE, LabelledClips, choose_clips, num_named_alike, taught_names
 from ffdv.data.shards import Shards, open_shards, write_atomically
@@ -87,6 +88,7 @@ def compare(
     Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError, MetricError (too few resamples), SubmissionError (no table of scores).
     """
     check_settings(resamples=resamples)
+    data = one_path(data)
     shards = open_facts(data) if is_score_table(run_a) and is_score_table(run_b) else open_shards(data)
     sides = [_Side.of(Path(run), shards) for run in (run_a, run_b)]
     rows, part, warnings = _common_clips(shards, sides, split)
@@ -143,8 +145,8 @@ class _Side:
         """Opinions on these rows, as the net gives them or as the table holds them."""
         if isinstance(shards, Shards) and not is_score_table(self.run):
             return score_run(self.checkpoint, shards, rows)
-        scored, warnings = scores_of_table(self.run, shards, rows)
-        return RunOpinions(scored, None, None, warnings)
+        scored, given, warnings = scores_of_table(self.run, shards, rows)
+        return RunOpinions(scored, None, None, warnings, given)
 
     def trained_on(self, names: npt.NDArray[np.object_]) -> int:
         """How many of these clips served for training."""

@@ -123,8 +123,9 @@ def crossval(
     Raises ManifestError, ShardError, RecipeError, CheckpointError (`out` holds another cross-validation), MetricError (too few resamples).
     """
     check_settings(resamples=resamples)
-    resolved = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
     folder = Path(out)
+    begun = (folder / PLAN_NAME).is_file()  # by the same recipe, or begin_plan refuses it
+    resolved = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed, trained_before=begun)
     train_on, judge_on = folders_of(data), folders_of(test)
     _check_request(by, folds, train_on, judge_on)
     begin_plan(folder, _plan(resolved, by=by, folds=folds, data=train_on, test=judge_on))

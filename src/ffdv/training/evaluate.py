@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.arguments import one_path
 from ffdv.data.corpus import group_spellings
 from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
     GROUP_CURE,
+    TABLE_GROUP_CURE,
     LabelledClips,
     choose_clips,
     data_hash,
@@ -175,11 +177,12 @@ def evaluate(
     Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), MetricError (too few resamples), SubmissionError (no table of scores), with the cure.
     """
     check_settings(resamples=resamples)
+    data = one_path(data)
     taken = neutral_steps(steps) if neutralise or steps is not None else ()
     if is_score_table(model):
         if taken or report is not None:
             raise RecipeError(f"{model}: scores in a table cannot be neutralised or get a report; give a run for that")
-        judged, table = _judge_table(Path(model), Path(data), by=by, split=split, resamples=resamples)
+        judged, table = _judge_table(Path(model), data, by=by, split=split, resamples=resamples)
         _write_numbers(judged, table, scores=scores, json=json)
         return table
     folder = Path(model) if Path(model).is_dir() else Path(model).parent
@@ -226,7 +229,7 @@ def _judge_table(
     chosen = choose_clips(
         replace(LabelledClips.of_shards(clips), usable=np.ones(len(clips.names), np.bool_)), {}, split
     )
-    scored, warnings = scores_of_table(path, clips, chosen.rows)
+    scored, given, warnings = scores_of_table(path, clips, chosen.rows)
     even = Calibration()  # they are judged as they stand
     table = tabulate(
         scored,
@@ -238,13 +241,14 @@ def _judge_table(
         resamples=resamples,
     )
     about = {"ffdv": __version__, "bootstrap": _bootstrap_facts(resamples)}
-    return RunOpinions(scored, even, None), replace(table, about=about)
+    return RunOpinions(scored, even, None, given=given), replace(table, about=about)
 
 
 def _refuse_unknown_column(clips: ClipFacts, by: str | None, data: Path | str) -> None:
     if by is not None and not any(clips.group(by)):
         known = ", ".join(clips.group_names) or "none"
-        raise ManifestError(f"{data}: no clip has a {by!r}; group columns are {known}; {GROUP_CURE}")
+        cure = GROUP_CURE if isinstance(clips, Shards) else TABLE_GROUP_CURE
+        raise ManifestError(f"{data}: no clip has a {by!r}; group columns are {known}; {cure}")
 
 
 def _write_numbers(
@@ -284,15 +288,17 @@ def _about(path: Path, shards: Shards, resamples: int) -> dict[str, Any]:
 
 
 def _write_clip_scores(path: Path, judged: RunOpinions) -> None:
-    """Each judged clip's name, label, calibrated probability and logit, for tables and tests of one's own."""
-    scored, probabilities = judged.scored, _probabilities(judged.scored, judged.calibration)
+    """Each judged clip's name, label, calibrated probability and logit, for tables and tests of one's own; given scores as they stand."""
+    scored, given = judged.scored, judged.given
+    told = _probabilities(scored, judged.calibration) if given is None else given
+    texts = [f"{p:.9g}" if given is None else repr(p) for p in told.tolist()]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(("video_name", "target", "y_pred", "logit"))
     writer.writerows(
-        (name, label, f"{p:.9g}", f"{logit:.9g}")
-        for name, label, p, logit in zip(
-            scored.names, scored.labels.tolist(), probabilities.tolist(), scored.logits.tolist(), strict=True
+        (name, label, probability, f"{logit:.9g}")
+        for name, label, probability, logit in zip(
+            scored.names, scored.labels.tolist(), texts, scored.logits.tolist(), strict=True
         )
     )
     write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
@@ -351,12 +357,15 @@ def _parts_beside(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunOpinions:
-    """Opinions of a checkpoint on some clips, its calibration and thresholds (None where it holds none), and what could not be judged."""
+    """Opinions of a checkpoint on some clips, its calibration and thresholds (None where it holds none), and what could not be judged;
+    given (n,): the scores of a table as they stand there, None where a net judged.
+    """
 
     scored: ScoredClips
     calibration: Calibration | None
     decision: Decision | None
     warnings: tuple[Sentence, ...] = ()
+    given: npt.NDArray[np.float64] | None = None
 
 
 def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpinions:
@@ -369,7 +378,7 @@ def score_run(path: Path, shards: Shards, rows: npt.NDArray[np.int64]) -> RunOpi
     from ffdv.training.plan import recipe_from
 
     checkpoint = load_checkpoint(path)
-    recipe = recipe_from(checkpoint.header.recipe, where=str(path))
+    recipe = recipe_from(checkpoint.header.recipe, where=str(path), trained_before=True)
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.training.precision)
     net = fabric.to_device(restore_net(checkpoint))
     loader = kind_of(recipe).loader(Asked(shards, recipe, rows.tolist(), training=False, folder=path.parent))

@@ -30,6 +30,7 @@ from ffdv.data.shards import open_shards
 from ffdv.errors import CheckpointError
 from ffdv.features.networks import runtime
 from ffdv.features.spectrogram import FrontEndSpec
+from ffdv.features.windows import window_fault
 from ffdv.models.audio import SoundPictureNet, SpectrogramLayer
 from ffdv.models.checkpoint import Checkpoint, CheckpointHeader, load_checkpoint
 from ffdv.models.embedding import EmbeddingRange
@@ -103,7 +104,7 @@ def export(
         checkpoint = _in_eight_bits(path, checkpoint, data)
     net = restore_net(checkpoint)
     target = Path(out) if out is not None else path.with_name(INT8_NAME if int8 else MODEL_NAME)
-    front_end = recipe_from(checkpoint.header.recipe, where=str(path)).front_end
+    front_end = recipe_from(checkpoint.header.recipe, where=str(path), trained_before=True).front_end
     try:
         metadata = metadata_of(checkpoint.header, front_end)
     except CheckpointError as error:
@@ -126,13 +127,13 @@ def _in_eight_bits(path: Path, checkpoint: Checkpoint, data: Path | str) -> Chec
 def metadata_of(header: CheckpointHeader, front_end: FrontEndSpec) -> ExportMetadata:
     """What the ONNX file says of a checkpoint; windows are those of the recipe's table `loader`.
 
-    Raises CheckpointError when they are no lengths.
+    Raises CheckpointError when detection would refuse them.
     """
     loader = header.recipe.get("loader")
     windows: dict[str, Any] = loader if isinstance(loader, dict) else {}
-    unfit = {name: windows.get(name) for name in ("window_seconds", "hop_seconds") if not _is_length(windows.get(name))}
-    if unfit:
-        raise CheckpointError(f"its recipe's table loader has {unfit}, not lengths in seconds; train it again")
+    fault = window_fault(windows.get("window_seconds"), windows.get("hop_seconds"))
+    if fault:
+        raise CheckpointError(f"its recipe's table loader cannot be used: {fault}; train it again with another")
     return ExportMetadata(
         kind=str(header.recipe.get("kind", "sound")),
         sample_rate=front_end.sample_rate,
@@ -353,10 +354,6 @@ def _late_graph(net: LateNet) -> Graph:
         return (torch.from_numpy(values),)
 
     return Graph(_VectorOpinion(net).eval(), ("logits",), ("logit",), (vectors(2), vectors(5)), ({0: "rows"},))
-
-
-def _is_length(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
 
 
 class _LogitAndActivation(nn.Module):

@@ -91,7 +91,7 @@ def restore_net(checkpoint: Checkpoint) -> nn.Module:
     Raises CheckpointError when its recipe cannot be built, or its tensors are not that net's.
     """
     try:
-        recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path))
+        recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path), trained_before=True)
         fault = fault_before_building(lambda: kind_of(recipe).build(recipe, False), checkpoint.tensors)
         net = None if fault else kind_of(recipe).build(recipe, False)
     except RecipeError as error:

@@ -232,7 +232,7 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
     from ffdv.training.engine import predict
     from ffdv.training.kinds import Asked, kind_of, restore_net
 
-    recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path))
+    recipe = recipe_from(checkpoint.header.recipe, where=str(checkpoint.path), trained_before=True)
     given: FloatArray = np.full(len(rows), np.nan, np.float32)
     try:
         present = has_any(shards, kind_of(recipe).senses)

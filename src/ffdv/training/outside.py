@@ -25,14 +25,14 @@ _SURELY_REAL, _SURELY_FAKE = -750.0, 40.0
 
 
 def is_score_table(model: Path | str) -> bool:
-    """Whether this is a table of scores and no run: a CSV file."""
-    return Path(model).suffix.lower() == ".csv" and Path(model).is_file()
+    """Whether this is a table of scores and no run: a CSV file, which may be missing."""
+    return Path(model).suffix.lower() == ".csv" and not Path(model).is_dir()
 
 
 def scores_of_table(
     path: Path | str, clips: ClipFacts, rows: npt.NDArray[np.int64]
-) -> tuple[ScoredClips, tuple[Sentence, ...]]:
-    """What a table of scores says of these rows of the clips, and what a reader must know of it.
+) -> tuple[ScoredClips, npt.NDArray[np.float64], tuple[Sentence, ...]]:
+    """What a table of scores says of these rows of the clips, its scores (n,) as they stand, and what a reader must know of it.
 
     A clip is found by its name; a name without a folder is found below any, where only one clip is called so. Scores are taken
     for probabilities. Clips without a score are left out, with a warning.
@@ -51,11 +51,8 @@ def scores_of_table(
             else f"{path}: holds no scores; give one row a clip: video_name,y_pred"
         )
     chosen = np.array([row for row, _ in judged], np.int64)
-    scored = ScoredClips(
-        tuple(clips.names[row] for row in chosen.tolist()),
-        clips.labels[chosen],
-        _logits(np.array([value for _, value in judged], np.float64)),
-    )
+    given = np.array([value for _, value in judged], np.float64)
+    scored = ScoredClips(tuple(clips.names[row] for row in chosen.tolist()), clips.labels[chosen], _logits(given))
     warnings = [Sentence("nobody knows what the detector behind {table} was trained on; if it saw these clips, the numbers flatter it", table=path)]  # fmt: skip
     if len(judged) < len(rows):
         warnings.append(
@@ -66,7 +63,7 @@ def scores_of_table(
                 table=path,
             )
         )
-    return scored, tuple(warnings)
+    return scored, given, tuple(warnings)
 
 
 def _matched(value_of: Mapping[str, float | None], names: list[str]) -> list[float | None]:

@@ -20,6 +20,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ffdv.arguments import TRAINED_BEFORE
 from ffdv.augment.chain import AugmentSpec
 from ffdv.data.face_loader import FaceInputSpec
 from ffdv.data.loader import LoaderSpec
@@ -133,10 +134,11 @@ def _square_side(size: PictureSize) -> int:
     return size[0]
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), *, trained_before: bool = False) -> Recipe:
     """The recipe of this name, or in this TOML file, with `table.key=value` overrides applied in order.
 
     A value is read as TOML where it is that (0.003, true, [1, 2]) and as text otherwise; `none` unsets.
+    trained_before: as recipe_from.
     Raises RecipeError naming the file, the key, and the nearest known one.
     """
     where, text = _read(name_or_path)
@@ -148,20 +150,23 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise _too_deep(where) from None
     for override in overrides:
         _apply(tables, override)
-    return recipe_from(tables, where=where)
+    return recipe_from(tables, where=where, trained_before=trained_before)
 
 
-def recipe_from(tables: Mapping[str, Any], *, where: str) -> Recipe:
-    """The recipe that nested tables describe; `where` they come from is for the message of RecipeError."""
+def recipe_from(tables: Mapping[str, Any], *, where: str, trained_before: bool = False) -> Recipe:
+    """The recipe that nested tables describe; `where` they come from is for the message of RecipeError.
+
+    trained_before: a run was trained by it, so it works, also where a new run would be refused it as unwise.
+    """
     try:
-        return _validated(tables, where)
+        return _validated(tables, where, TRAINED_BEFORE if trained_before else None)
     except RecursionError:  # a sentence shows what was found, however deep that is
         raise _too_deep(where) from None
 
 
-def _validated(tables: Mapping[str, Any], where: str) -> Recipe:
+def _validated(tables: Mapping[str, Any], where: str, context: str | None) -> Recipe:
     try:
-        return Recipe.model_validate(_without_none(tables, Recipe))
+        return Recipe.model_validate(_without_none(tables, Recipe), context=context)
     except ValidationError as error:
         sentences = "; ".join(_sentence(detail) for detail in error.errors(include_url=False))
         raise RecipeError(f"recipe {where}: {sentences}") from error
@@ -171,12 +176,12 @@ def _too_deep(where: str) -> RecipeError:
     return RecipeError(f"recipe {where}: its brackets or tables are nested too deeply; write plain values")
 
 
-def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+def override_recipe(recipe: Recipe, overrides: Sequence[str], *, trained_before: bool = False) -> Recipe:
     """The recipe with `table.key=value` overrides applied in order; raises RecipeError as load_recipe."""
     tables = recipe.model_dump(mode="json")
     for override in overrides:
         _apply(tables, override)
-    return recipe_from(tables, where=recipe.name)
+    return recipe_from(tables, where=recipe.name, trained_before=trained_before)
 
 
 def recipe_names() -> list[str]:

@@ -144,12 +144,13 @@ def train(
     folder = Path(out)
     if recipe is None:
         recipe = folder / RECIPE_NAME if resume and (folder / RECIPE_NAME).is_file() else DEFAULT_RECIPE
-    recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed)
+    begun = resume and any(folder.glob(f"**/{LAST_NAME}"))  # a fusion that was stopped early has but its members'
+    recipe = resolve(recipe, overrides=overrides, epochs=epochs, seed=seed, trained_before=begun)
     if epochs is not None and not (kind_of(recipe).members or kind_of(recipe).loops(recipe)):
         log.warning("this recipe is fitted at once, without epochs: epochs=%d changes nothing", epochs)
     if not resume:
         _refuse_run(folder)
-    elif not any(folder.glob(f"**/{LAST_NAME}")):  # a fusion that was stopped early has but its members'
+    elif not begun:
         log.warning("%s holds no run yet; beginning one", folder)
     shards = open_one_or_joined(data, folder / JOINED)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
@@ -221,17 +222,21 @@ def resolve(
     overrides: Sequence[str] | str = (),
     epochs: int | None = None,
     seed: int | None = None,
+    trained_before: bool = False,
 ) -> Recipe:
     """The recipe with every change applied; `seed` is of the weights' start, the order and the luck of augmentation.
 
-    epochs are also those of the recipes that a late fusion trains: itself it has none.
+    epochs are also those of the recipes that a late fusion trains: itself it has none. trained_before: as recipe_from.
     """
     changes = list(each(overrides))
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
     if seed is not None:
         changes += [f"training.seed={seed}", f"loader.seed={seed}"]
-    whole = override_recipe(recipe, changes) if isinstance(recipe, Recipe) else load_recipe(recipe, changes)
+    if isinstance(recipe, Recipe):
+        whole = override_recipe(recipe, changes, trained_before=trained_before)
+    else:
+        whole = load_recipe(recipe, changes, trained_before=trained_before)
     if epochs is None or not kind_of(whole).members:
         return whole
     others = [one for one in whole.fusion.member_settings if one.partition("=")[0].strip() != "training.epochs"]
@@ -394,7 +399,7 @@ class _Run:
         near = fit_embedding_range(*found, directed=net.directed)
         if near is None:
             return
-        how = recipe_from(best.header.recipe, where=BEST_NAME).training.aggregation
+        how = recipe_from(best.header.recipe, where=BEST_NAME, trained_before=True).training.aggregation
         held_out = (self.calibration or self.validation).epoch(1)
         scored = predict(self.fabric, net, held_out, how=how, near=near.to(self.fabric.device))
         if scored.distances is not None:
@@ -588,7 +593,7 @@ def _refuse_run(folder: Path) -> None:
 def _refuse_other(weights: Path, recipe: Recipe, parts: Parts) -> None:
     """Refuse to go on with, or to take over, what was begun with another recipe, on other clips, or on other parts of them."""
     folder, header = weights.parent, read_header(weights)
-    begun = recipe_from(header.recipe, where=str(weights))
+    begun = recipe_from(header.recipe, where=str(weights), trained_before=True)
     different = _differences(begun, recipe)
     if different:
         more = f", and {len(different) - SHOWN_DIFFERENCES} more" if len(different) > SHOWN_DIFFERENCES else ""
