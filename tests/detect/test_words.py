@@ -104,10 +104,7 @@ def test_no_answer_is_told_to_be_nothing_rare(verdict: Verdict) -> None:
 
     open_clip = replace(verdict, word="cannot tell", fused=fused, asked=fused.band, reasons=(Reason("undecided"),))
 
-    assert (
-        how_sure(open_clip)[-1]
-        == "This is not rare: of development clips with these senses, 46 % ended without an answer."
-    )
+    assert how_sure(open_clip)[-1] == "This is not rare: of development clips with these senses, 46 % ended without an answer."
     assert "有 46 % 没有" in how_sure(open_clip, "zh")[-1]
     for other in (
         replace(open_clip, asked=fused.band.widened(CAUTION)),
