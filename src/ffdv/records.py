@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 PixelArray = npt.NDArray[np.uint8]
 
 REAL, FAKE = 0, 1
-MOST_CHANNELS = 64  # FFmpeg knows no more: more rows than that are samples
+MOST_CHANNELS = 128  # ambisonics of the ninth order has 100: more rows than that are samples
 
 
 @dataclass(frozen=True)

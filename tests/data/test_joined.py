@@ -83,3 +83,21 @@ def test_folders_prepared_otherwise_are_refused(
         join_shards([two[0], tmp_path / "low"], tmp_path / "both")
     with pytest.raises(ShardError, match="named twice"):
         join_shards([two[0], two[0]], tmp_path / "both")
+
+
+def test_where_a_clip_lies_outlives_joining_without_its_trusted_folder(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, elsewhere = open_shards(two[0]), tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "z.wav").write_bytes(b"x")
+    clips = [replace(clip, path=elsewhere / "z.wav") for clip in source.clips()]
+    for part in range(source.index.num_parts):
+        relabel_part(two[0], source.index, part, [clips[row] for row in source.index.part_rows(part)])
+
+    both = join_shards(two, tmp_path / "both")
+
+    assert not both.clips()[0].path.exists()
+    assert both.clips()[7].path.samefile(open_shards(two[1]).clips()[0].path)
+    monkeypatch.setenv("FFDV_DATA_ROOTS", str(elsewhere))
+    assert both.clips()[0].path.samefile(elsewhere / "z.wav")

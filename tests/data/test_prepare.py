@@ -404,7 +404,7 @@ def test_values_that_make_no_sense_are_refused_before_anything_is_written(
     data, out = tone_corpus(4), tmp_path / "out"
     wrong: list[dict[str, Any]] = [
         {"workers": -1}, {"workers": -1, "dry_run": True}, {"limit": 0}, {"sample_rate": 0}, {"sample_rate": 8000.5}, {"max_seconds": -1},
-        {"max_seconds": float("inf")}, {"sound_codec": "mp3"}, {"clip_timeout_seconds": 0},
+        {"max_seconds": float("inf")}, {"max_seconds": 1e6}, {"sound_codec": "mp3"}, {"clip_timeout_seconds": 0},
     ]  # fmt: skip
 
     for keywords in wrong:

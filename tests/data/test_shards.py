@@ -22,15 +22,17 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffdv.data.blobs import SoundCodec, decode_picture, decode_sound, encode_picture, encode_sound
+from ffdv.data.blobs import SoundCodec, decode_picture, decode_sound, encode_picture, encode_sound, most_samples
+from ffdv.data.seen import data_hash
 from ffdv.data.shards import (
     FACES,
     LIGHT,
+    OUTSIDE,
     SOUND,
+    ClipPaths,
     EncodedRow,
     ShardIndex,
     ShardRow,
-    clip_path,
     encode_row,
     open_shards,
     part_is_done,
@@ -416,10 +418,51 @@ def test_a_clip_in_a_folder_that_is_trusted_by_name_is_found_again(
     data.mkdir()
     cell = os.path.relpath(elsewhere / "a.mp4", data)
 
-    assert not clip_path(str(data), cell).exists()
+    assert not ClipPaths(str(data))(cell).exists()
     monkeypatch.setenv("FFDV_DATA_ROOTS", str(elsewhere))
-    assert clip_path(str(data), cell).samefile(elsewhere / "a.mp4")
-    assert clip_path(str(data), "sub/../b.mp4") == data / "sub/../b.mp4"
+    path_of = ClipPaths(str(data))
+    assert path_of(cell).samefile(elsewhere / "a.mp4")
+    assert path_of("sub/../b.mp4") == data / "sub/../b.mp4"
+
+
+def test_a_link_in_a_trusted_folder_leads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, secret = tmp_path / "elsewhere", tmp_path / "secret.mp4"
+    elsewhere.mkdir()
+    secret.write_bytes(b"x")
+    (elsewhere / "a.mp4").write_bytes(b"x")
+    (elsewhere / "b.mp4").symlink_to(secret)
+    (elsewhere / "loop.mp4").symlink_to("loop.mp4")
+    monkeypatch.setenv("FFDV_DATA_ROOTS", str(elsewhere))
+    (tmp_path / "data").mkdir()
+    path_of = ClipPaths(str(tmp_path / "data"))
+
+    assert path_of("../elsewhere/a.mp4").exists()
+    for cell in ("b.mp4", "loop.mp4", "..", "../secret.mp4", "a\0.mp4"):
+        assert OUTSIDE in path_of(f"../elsewhere/{cell}").parts
+
+
+def test_listing_clips_looks_at_each_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+    resolve = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda self, strict=False: (looked.append(self), resolve(self, strict))[1])
+    monkeypatch.setenv("FFDV_DATA_ROOTS", str(tmp_path))
+    path_of = ClipPaths("/corpus")
+
+    for number in range(100):
+        path_of(os.path.relpath(tmp_path / f"{number}.mp4", "/corpus"))
+
+    assert len(looked) == 3  # the data's folder, the trusted one, and where the clips lie
+
+
+def test_a_trusted_folder_that_is_gone_stops_no_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path, [row(0)])
+    rewritten(part_path(tmp_path, 0), lambda table: with_column(table, "path", ["../gone/a.mp4"]))
+    monkeypatch.setenv("FFDV_DATA_ROOTS", "/gone")
+
+    (clip,) = open_shards(tmp_path).clips()
+
+    assert "FFDV_DATA_ROOTS" in str(clip.path)
+    assert data_hash(open_shards(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -469,18 +512,48 @@ def test_light_cells_that_unfold_to_gigabytes_are_refused(tmp_path: Path, monkey
             open_shards(tmp_path).names  # noqa: B018
 
 
-def test_a_small_cell_of_very_much_sound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffdv.data.blobs.MOST_SAMPLES", 50_000)
-    write_shards(tmp_path, [row(0), row(1)])
-    long, wide = io.BytesIO(), io.BytesIO()
-    soundfile.write(long, np.zeros(50_001, np.int16), 16_000, format="FLAC")
-    soundfile.write(wide, np.zeros((100, 8), np.int16), 16_000, format="FLAC")
+def blob_of(samples: int, channels: int = 1) -> bytes:
+    sink = io.BytesIO()
+    soundfile.write(sink, np.zeros((samples, channels), np.int16), 16_000, format="FLAC")
+    return sink.getvalue()
+
+
+def with_longest(folder: Path, sample_rate: int, seconds: float, codec: SoundCodec = "flac") -> None:
+    """Shards of one clip that say they were prepared so."""
+    index = write_shards(folder, [row(0)], codec=codec)
+    extract = ExtractSpec(max_sample_rate=sample_rate, max_seconds=seconds)
+    write_index(folder, index.model_copy(update={"extract": extract}))
+
+
+def test_a_small_cell_of_very_much_sound_is_refused(tmp_path: Path) -> None:
+    with_longest(tmp_path, 16_000, 3.0)
     assert open_shards(tmp_path).sound(0) is not None
 
-    for blob in (long.getvalue(), wide.getvalue(), b"no FLAC"):
+    for blob in (blob_of(64_001), blob_of(100, 8), b"no FLAC"):
         rewritten(part_path(tmp_path, 0, SOUND), lambda table: with_column(table, "blob", [blob]))  # noqa: B023
         with pytest.raises(ShardError, match=r"sound.00000\.parquet: damaged"):
             open_shards(tmp_path).sound(0)
+
+
+def test_a_long_cell_without_compression_is_refused_too(tmp_path: Path) -> None:
+    with_longest(tmp_path, 16_000, 3.0, "int16")
+    rewritten(part_path(tmp_path, 0, SOUND), lambda table: with_column(table, "blob", [bytes(2 * 64_001)]))
+
+    with pytest.raises(ShardError, match=r"damaged .sound of 64001 samples"):
+        open_shards(tmp_path).sound(0)
+
+
+def test_what_prepare_may_keep_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert most_samples(ExtractSpec(max_sample_rate=48_000, max_seconds=7200.0)) >= 48_000 * 7200
+    assert most_samples(ExtractSpec(max_seconds=600.0)) < 22_050 * 602
+    monkeypatch.setattr("ffdv.data.blobs.MOST_SAMPLES", 100_000)
+    with_longest(tmp_path, 192_000, 1e12)  # as a stranger might
+
+    rewritten(part_path(tmp_path, 0, SOUND), lambda table: with_column(table, "blob", [blob_of(100_000)]))
+    assert open_shards(tmp_path).sound(0) is not None
+    rewritten(part_path(tmp_path, 0, SOUND), lambda table: with_column(table, "blob", [blob_of(100_001)]))
+    with pytest.raises(ShardError, match="damaged"):
+        open_shards(tmp_path).sound(0)
 
 
 def test_a_clip_that_unfolds_to_gigabytes_is_refused(tmp_path: Path) -> None:

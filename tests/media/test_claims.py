@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 from media_clips import noise, numbered
 
@@ -39,7 +40,15 @@ def edits(count: int) -> bytes:
     return box(b"edts", full(b"elst", count, *([1000, 0, 0x10000] * count)))
 
 
-def track(count: int, *, kind: bytes = b"vide", ticks: int = 512, chunk: int = 1, edit_list: bytes = b"") -> bytes:
+def pieces(count: int, seconds: float, *, of_seconds: float, rate: int) -> bytes:
+    """So many edits of equal length from all over a track; the movie's clock has 1,000 ticks a second."""
+    rows = [(round(seconds * 1000), round(of_seconds * rate * at / count), 0x10000) for at in range(count)]
+    return box(b"edts", full(b"elst", count, *[number for row in rows for number in row]))
+
+
+def track(
+    count: int, *, kind: bytes = b"vide", ticks: int = 512, chunk: int = 1, edit_list: bytes = b"", more: bytes = b""
+) -> bytes:
     """A track of `count` samples of one byte, `chunk` of them together."""
     chunks = -(-count // chunk)
     table = (
@@ -48,11 +57,18 @@ def track(count: int, *, kind: bytes = b"vide", ticks: int = 512, chunk: int = 1
         full(b"stsz", 1, count),
         full(b"stco", chunks, 40),  # as many rows as it says need not be there to be believed
     )
-    return box(b"trak", edit_list, box(b"mdia", handler(kind), box(b"minf", box(b"stbl", *table))))
+    return box(b"trak", edit_list, box(b"mdia", handler(kind), box(b"minf", box(b"stbl", *table, more))))
 
 
 def movie(*parts: bytes) -> bytes:
     return box(b"moov", full(b"mvhd", *[0] * 24), *parts)
+
+
+def clocked(content: bytes, rate: int) -> bytes:
+    """A movie of one such track with clocks: 1,000 ticks a second for the movie, `rate` for the track."""
+    return movie(box(b"trak", full(b"mdhd", 0, 0, rate, 0, 0), content[8:])).replace(
+        full(b"mvhd", *[0] * 24), full(b"mvhd", 0, 0, 1000, *[0] * 21)
+    )
 
 
 FTYP = box(b"ftyp", b"isom", bytes(4))
@@ -99,7 +115,7 @@ def test_more_than_a_file_can_hold_is_refused_before_it_is_opened(tmp_path: Path
     path.write_bytes(HOSTILE[name]())
     began = time.process_time()
 
-    with pytest.raises(MediaLimit, match=r"its header .*copy it into a new one"):
+    with pytest.raises(MediaLimit, match=r"its header .*(copy it into a new one|cut it into parts)"):
         probe(path)
     assert time.process_time() - began < 2.0
 
@@ -113,6 +129,80 @@ def test_what_hours_of_film_and_sound_claim_is_believed(tmp_path: Path) -> None:
     assert claimed(tmp_path, FTYP + movie(*edited), HOUR * 100_000) is None
     assert claimed(tmp_path, FTYP + movie(waves), 10 * HOUR * 96_000) is None
     assert claimed(tmp_path, FTYP + movie(waves), HOUR) is not None
+
+
+def test_days_of_film_are_believed_and_what_is_longer_is_to_be_cut(tmp_path: Path) -> None:
+    day = [track(24 * HOUR * 60), track(24 * HOUR * 47, kind=b"soun", ticks=1024)]
+    screen = [track(6 * HOUR * 60), *[track(6 * HOUR * 47, kind=b"soun", ticks=1024)] * 6]
+    path = tmp_path / "b.mp4"
+    path.write_bytes(FTYP + movie(*[track(MAX_SAMPLES // 2)] * 3) + bytes(MAX_SAMPLES // 2))
+
+    assert claimed(tmp_path, FTYP + movie(*day), 10**10) is None
+    assert claimed(tmp_path, FTYP + movie(*screen), 10**10) is None
+    with pytest.raises(MediaLimit, match=r"lists 18000000 samples, .*; cut it into parts of an hour"):
+        probe(path)
+
+
+def test_a_film_cut_into_pieces_counts_once(tmp_path: Path) -> None:
+    cut = pieces(160, 15.0, of_seconds=2400.0, rate=44_100)
+    aac = track(103_000, kind=b"soun", ticks=1024, edit_list=cut)
+    pcm = track(2400 * 44_100, kind=b"soun", ticks=1, chunk=4410, edit_list=cut)
+    keys = full(b"stss", 300, *range(1, 72_001, 240))
+    film = track(72_000, ticks=512, edit_list=pieces(160, 15.0, of_seconds=2400.0, rate=15_360), more=keys)
+
+    for content, rate, entries in ((aac, 44_100, 103_000), (pcm, 44_100, 144_000), (film, 15_360, 72_000)):
+        path = tmp_path / "a.mov"
+        path.write_bytes(FTYP + clocked(content, rate))
+        claims = scan_boxes(path).claims
+        assert claims.tracks[0].edits == 160
+        assert entries <= claims.tracks[0].shown <= 3 * entries
+        assert claims.beyond(10**9) is None
+
+
+NOTHING = pieces(1000, 0.001, of_seconds=50_000.0, rate=512)
+MUCH_SHOWN: dict[str, bytes] = {
+    "each shows all": track(50_000, edit_list=box(b"edts", full(b"elst", 1000, *[10**9, 0, 0x10000] * 1000))),
+    "one key picture": track(50_000, edit_list=NOTHING, more=full(b"stss", 1, 1)),
+    "no key picture": track(50_000, edit_list=NOTHING, more=full(b"stss", 0)),
+    "shown long before": track(50_000, edit_list=NOTHING, more=full(b"ctts", 1, 50_000, 0x81000000)),
+    "shown long behind": track(50_000, edit_list=NOTHING, more=full(b"ctts", 1, 50_000, 0x7F000000)),
+    "all at one time": track(50_000, ticks=0, edit_list=NOTHING),
+    "pauses behind an edit": track(
+        50_000, edit_list=box(b"edts", full(b"elst", 1000, *[10**9, 0, 0x10000] + [10**9, 0xFFFFFFFF, 0x10000] * 999))
+    ),
+    "more than are looked at": track(50_000, edit_list=pieces(5000, 0.001, of_seconds=50_000.0, rate=512)),
+    "two lists": track(50_000, edit_list=NOTHING + NOTHING),
+    "two tables of times": track(50_000, edit_list=NOTHING, more=full(b"stts", 1, 50_000, 512)),
+}
+
+
+@pytest.mark.parametrize("name", MUCH_SHOWN)
+def test_edits_that_show_a_track_again_and_again_are_refused(tmp_path: Path, name: str) -> None:
+    assert claimed(tmp_path, FTYP + clocked(track(50_000, edit_list=NOTHING), 512), 10**6) is None
+    assert claimed(tmp_path, FTYP + clocked(MUCH_SHOWN[name], 512), 10**6) is not None
+
+
+@pytest.mark.parametrize("gop", [1, 10, 150])
+def test_ffmpeg_makes_no_more_entries_than_are_counted(tmp_path: Path, gop: int) -> None:
+    path = write_media(tmp_path / "a.mp4", frames=numbered(80), video_codec="mpeg4", video_options={"g": str(gop)})
+    content = path.read_bytes()
+    place = content.index(b"edts") - 4
+    old = content[place : place + int.from_bytes(content[place : place + 4], "big")]
+    with av.open(str(path)) as container:
+        new = pieces(40, 0.08, of_seconds=3.2, rate=container.streams[0].time_base.denominator)
+    for kind in (b"trak", b"moov"):
+        at = content.index(kind) - 4
+        size = int.from_bytes(content[at : at + 4], "big") + len(new) - len(old)
+        content = content[:at] + struct.pack(">I", size) + content[at + 4 :]
+    path.write_bytes(content.replace(old, new))
+
+    claims = scan_boxes(path).claims.tracks[0]
+
+    with av.open(str(path)) as container:
+        entries = len(container.streams[0].index_entries)
+    assert claims.edits == 40
+    assert 80 <= entries <= claims.shown
+    assert claims.shown < 40 * 80 or gop == 150
 
 
 def test_pauses_before_a_track_are_no_edits_that_show_it(tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def wave(path: Path, rate: int, channels: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (4_000_000, 2), (48_000, 65), (768_000, 512)])
+@pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (4_000_000, 2), (48_000, 129), (768_000, 512)])
 def test_sound_that_no_recorder_makes_is_refused_with_the_cure(tmp_path: Path, rate: int, channels: int) -> None:
     path = wave(tmp_path / "a.wav", rate, channels)
 
@@ -270,6 +270,12 @@ def test_sound_that_no_recorder_makes_is_refused_with_the_cure(tmp_path: Path, r
         next(iter_samples(media))
     with pytest.raises(MediaLimit, match="convert it"):
         extract(path)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(2_822_400, 2), (48_000, 100)])
+def test_fast_dsd_and_ambisonics_are_read(tmp_path: Path, rate: int, channels: int) -> None:
+    with open_media(wave(tmp_path / "a.wav", rate, channels)) as media:
+        assert read_samples(media, mono=False).values.shape == (channels, 4000)
 
 
 def test_very_many_channels_make_blocks_shorter_and_lose_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import soundfile
 from PIL import Image
 
 from ffdv.features.kept_sound import IntegerArray, KeptSound, to_float
+from ffdv.features.recipe import ExtractSpec
 from ffdv.records import FacesSeen, FaceTrack, FloatArray, MouthTrack, PixelArray, Samples
 
 SoundCodec = Literal["flac", "int16"]
@@ -19,9 +21,9 @@ SoundCodec = Literal["flac", "int16"]
 JPEG_QUALITY = 95
 # Crops of a mouth stand below each other in strips: a JPEG of 96 pixels is a quarter header. JPEG ends at 65,535 rows.
 STRIP_ROWS = 32_768
-# Cells may come from strangers, and a few kilobytes of FLAC or JPEG stand for gigabytes. Three hours at 22,050 Hz; a crop of 2,048 pixels a
-# side; a strip of 1,024 pixels' width.
-MOST_SAMPLES = 1 << 28
+# Cells may come from strangers, and a few kilobytes of FLAC or JPEG stand for gigabytes. Three hours at 48 kHz, which an index from strangers
+# may promise at most; a crop of 2,048 pixels a side; a strip of 1,024 pixels' width.
+MOST_SAMPLES = 1 << 29
 MOST_CROP_PIXELS, MOST_STRIP_PIXELS = 1 << 22, 1 << 26
 
 
@@ -41,15 +43,21 @@ def encode_sound(sound: Samples | KeptSound | None, codec: SoundCodec) -> tuple[
     )
 
 
-def decode_sound(rows: Sequence[Mapping[str, Any]], codec: SoundCodec) -> Samples | None:
+def most_samples(spec: ExtractSpec) -> int:
+    """How many samples a sound that was kept by these settings has at most; a second more, since files do not end on the tick."""
+    return min(MOST_SAMPLES, math.ceil(spec.max_sample_rate * min(spec.max_seconds + 1.0, MOST_SAMPLES)))
+
+
+def decode_sound(rows: Sequence[Mapping[str, Any]], codec: SoundCodec, *, most: int = MOST_SAMPLES) -> Samples | None:
     """The sound of a clip's rows, mono (1, n), within 1/65534 of its scale; None where it has none.
 
-    Raises ValueError where a cell is no sound of one channel, or all are too long; soundfile's errors where one is damaged.
+    most: samples of all rows together. Raises ValueError where a cell is no sound of one channel, or all are longer; soundfile's errors
+    where one is damaged.
     """
     heard = [cells for cells in rows if cells.get("blob") is not None]
     if not heard:
         return None
-    values, left = [], MOST_SAMPLES
+    values, left = [], most
     for cells in heard:
         values.append(to_float(_integers(cells["blob"], codec, most=left), cells["scale"]))
         left -= len(values[-1])
@@ -58,6 +66,8 @@ def decode_sound(rows: Sequence[Mapping[str, Any]], codec: SoundCodec) -> Sample
 
 def _integers(blob: bytes, codec: SoundCodec, *, most: int) -> IntegerArray:
     if codec != "flac":
+        if len(blob) > 2 * most:
+            raise ValueError(f"sound of {len(blob) // 2} samples")
         return np.frombuffer(blob, np.int16)
     with soundfile.SoundFile(io.BytesIO(blob)) as file:
         if file.channels != 1 or file.frames > most:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self, get_args
 
 from ffdv.arguments import each, one_of, positive, whole_number
-from ffdv.data.blobs import SoundCodec
+from ffdv.data.blobs import MOST_SAMPLES, SoundCodec
 from ffdv.data.corpus import Corpus, Problem
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, crew_size, num_cores, run_parts
@@ -37,7 +37,7 @@ from ffdv.data.shards import (
     write_index,
     write_part,
 )
-from ffdv.errors import ManifestError, MediaError, ShardError
+from ffdv.errors import ManifestError, MediaError, RecipeError, ShardError
 from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.motion import STANDARD_MOTION
 from ffdv.features.recipe import MAX_SAMPLE_RATE, MIN_SOUND_RATE, ExtractSpec, extract_packed
@@ -140,6 +140,7 @@ def prepare(
     whole_number(1, limit=limit)
     whole_number(MIN_SOUND_RATE, 192_000, sample_rate=sample_rate)
     positive(max_seconds=max_seconds)
+    _check_length(sample_rate, max_seconds)
     positive(endless=True, clip_timeout_seconds=clip_timeout_seconds)
     one_of(get_args(SoundCodec), sound_codec=sound_codec)
     workers = crew_size(workers)
@@ -197,6 +198,15 @@ def checked_senses(senses: Sequence[str] | str) -> tuple[Sense, ...]:
     if unknown:
         raise ManifestError(f"there is no sense {unknown[0]!r}; the senses are {', '.join(ALL_SENSES)}")
     return tuple(sense for sense in ALL_SENSES if sense == "voice" or sense in senses)
+
+
+def _check_length(sample_rate: int, max_seconds: float) -> None:
+    """Refuse to keep sounds that are too long to be read again. Raises RecipeError."""
+    if sample_rate * max_seconds > MOST_SAMPLES:
+        raise RecipeError(
+            f"max_seconds must be at most {MOST_SAMPLES // sample_rate} at sample_rate {sample_rate}, got {max_seconds:g}; "
+            "lower one of them, or cut the clips"
+        )
 
 
 def extract_spec(

@@ -102,10 +102,11 @@ def choose_clips(clips: LabelledClips, part_of: Mapping[str, str], split: str | 
 def data_hash(shards: Shards) -> str:
     """What the shards hold, by their light columns: names, labels, splits, groups, failures and length of the sound."""
     digest = hashlib.sha256()
-    for clip, failed, seconds in zip(
-        shards.clips(), shards.failed.tolist(), shards.sound_seconds.tolist(), strict=True
+    said = (shards.table[name].to_pylist() for name in ("name", "label", "split", "groups"))
+    for name, label, split, groups, failed, seconds in zip(
+        *said, shards.failed.tolist(), shards.sound_seconds.tolist(), strict=True
     ):
-        light = (clip.name, clip.label, clip.split, sorted(clip.groups.items()), failed, seconds)
+        light = (name, label, split, sorted(dict(groups).items()), failed, seconds)
         digest.update(json.dumps(light).encode())
     return digest.hexdigest()[:32]
 

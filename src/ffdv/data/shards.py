@@ -38,6 +38,7 @@ from ffdv.data.blobs import (
     encode_motion,
     encode_mouth,
     encode_sound,
+    most_samples,
 )
 from ffdv.data.corpus import Seconds, forged_seconds, group_spellings
 from ffdv.data.sources.roots import VARIABLE, lies_within, trusted_roots
@@ -248,14 +249,12 @@ class Shards:
         """Each row as a Clip, for splits; path is where the file lay when it was prepared.
 
         Shards from elsewhere must not make us read files of this machine: what lies neither in the data's folder nor in one that
-        FFDV_DATA_ROOTS names gets a path to nothing.
+        FFDV_DATA_ROOTS names gets a path to nothing. A folder of those that is gone stops nobody who only trains: its clips get none.
         """
         columns = [self.table[name].to_pylist() for name in ("name", "path", "label", "split", "groups")]
         rows = zip(*columns, strict=True)
-        data = self.index.data
-        return tuple(
-            Clip(name, clip_path(data, path), label, split, dict(groups)) for name, path, label, split, groups in rows
-        )
+        path_of = ClipPaths(self.index.data)
+        return tuple(Clip(name, path_of(path), label, split, dict(groups)) for name, path, label, split, groups in rows)
 
     def file_bytes(self, index: int) -> int | None:
         """How large one clip's file was when it was prepared; None where that failed."""
@@ -275,7 +274,10 @@ class Shards:
 
     def sound(self, index: int) -> Samples | None:
         """One clip's sound alone, the quickest read; None where it has none."""
-        return self._decoded(SOUND, index, lambda rows: decode_sound(rows, self.index.sound_codec))
+        return self._decoded(SOUND, index, self._decode_sound)
+
+    def _decode_sound(self, rows: list[dict[str, Any]]) -> Samples | None:
+        return decode_sound(rows, self.index.sound_codec, most=most_samples(self.index.extract))
 
     def faces(self, index: int) -> FacesSeen | None:
         """One clip's face tracks; None where the picture was not looked at."""
@@ -353,22 +355,43 @@ def open_shards(path: Path | str) -> Shards:
     return Shards(folder, index)
 
 
-def clip_path(data: str, cell: str) -> Path:
-    """Where a clip lies by the cell of its row, relative to the folder of the data; a path to nothing where that leads out of all trusted folders.
+class ClipPaths:
+    """Where clips lie by the cells of their rows, relative to the folder of the data; a path to nothing where one leads out of all trusted
+    folders. Folders are looked at once for all clips; a trusted one that is gone counts as not named.
 
-    >>> clip_path("/corpus", "sub/a.mp4").as_posix(), clip_path("/corpus", "/etc/passwd").parts[1:3] == ("corpus", OUTSIDE)
+    >>> path_of = ClipPaths("/corpus")
+    >>> path_of("sub/a.mp4").as_posix(), path_of("/etc/passwd").parts[1:3] == ("corpus", OUTSIDE)
     ('/corpus/sub/a.mp4', True)
     """
-    root, inside = Path(data), PurePath(cell)
-    path = root / inside
-    if not inside.is_absolute() and ".." not in inside.parts:
-        return path
-    try:
-        if lies_within(path.resolve(), (root.resolve(), *trusted_roots())):
+
+    def __init__(self, data: str) -> None:
+        self.root = Path(data)
+        self._is_trusted: dict[Path, bool] = {}
+
+    def __call__(self, cell: str) -> Path:
+        """The path of one cell."""
+        inside = PurePath(cell)
+        path = self.root / inside
+        if not inside.is_absolute() and ".." not in inside.parts:
             return path
-    except (OSError, ValueError, RuntimeError):  # a loop of links, or a null byte
-        pass
-    return root / OUTSIDE / inside.name
+        try:
+            if self._leads_to_trusted(path):
+                return path
+        except (OSError, ValueError, RuntimeError):  # a loop of links, or a null byte
+            pass
+        return self.root / OUTSIDE / inside.name
+
+    @cached_property
+    def _roots(self) -> tuple[Path, ...]:
+        return (self.root.resolve(), *trusted_roots(must_exist=False))
+
+    def _leads_to_trusted(self, path: Path) -> bool:
+        if path.name == ".." or "\0" in path.name or path.is_symlink():
+            return lies_within(path.resolve(), self._roots)
+        folder = path.parent
+        if folder not in self._is_trusted:
+            self._is_trusted[folder] = lies_within(folder.resolve(), self._roots)
+        return self._is_trusted[folder]
 
 
 def _parts_there(folder: Path, index: ShardIndex) -> int:

@@ -78,7 +78,7 @@ def _scanned(file: BinaryIO, size: int, nests: frozenset[bytes]) -> BoxFacts:
             _note_compressed(file, begin, end, facts)
         else:
             _note(file, kind, (begin, end), facts)
-    facts.claims.finish(file)
+    facts.claims.finish()
     return facts
 
 
@@ -112,7 +112,6 @@ def _note_compressed(file: BinaryIO, begin: int, end: int, facts: BoxFacts) -> N
     for kind, *place in _boxes(inner, len(content), NESTS, facts):
         facts.whole &= kind != b"cmov"
         _note(inner, kind, (place[0], place[1]), facts)
-    facts.claims.finish(inner)
 
 
 def _note_place(kind: bytes, place: tuple[int, int], facts: BoxFacts) -> None:

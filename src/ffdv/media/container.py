@@ -170,16 +170,20 @@ def _believable_boxes(file: RegularFile) -> BoxFacts:
             ),
         )
     claimed = boxes.claims.beyond(file.size_bytes)
-    if claimed is not None:
-        raise MediaLimit(
-            file.path,
-            Sentence(
-                "its header claims {count} samples, more than such a file can hold or than can be looked at; "
-                "copy it into a new one (ffmpeg -c copy) or cut it",
-                count=claimed,
-            ),
+    if claimed is None:
+        return boxes
+    if boxes.claims.bytes_needed > file.size_bytes:
+        text = Sentence(
+            "its header claims {count} samples, more than such a file can hold; copy it into a new one (ffmpeg -c copy)",
+            count=claimed,
         )
-    return boxes
+    else:
+        text = Sentence(
+            "its header lists {count} samples, more than can be looked at; cut it into parts of an hour "
+            "(ffmpeg -c copy -f segment -segment_time 3600)",
+            count=claimed,
+        )
+    raise MediaLimit(file.path, text)
 
 
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")  # what files begin with

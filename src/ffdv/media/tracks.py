@@ -11,13 +11,12 @@ from ffdv.media.opened import Media
 from ffdv.media.probe import UNKNOWN_CODEC
 from ffdv.media.sound import SILENT_PEAK
 from ffdv.media.soundtrack import SoundTrack
-from ffdv.records import PictureFacts, SoundFacts
+from ffdv.records import MOST_CHANNELS, PictureFacts, SoundFacts
 from ffdv.sentences import Sentence
 
 LISTEN_SECONDS = 10.0
-# DXD has 352,800 Hz and the fastest DSD, as it is decoded, 1.4 MHz; the largest layouts of film 64 channels. A header may claim 2 GHz.
-MAX_NATIVE_RATE = 1_536_000
-MAX_CHANNELS = 64
+# DXD has 352,800 Hz, and DSD512 as it is decoded 2,822,400 (2.8 MHz). A header may claim 2 GHz.
+MAX_NATIVE_RATE = 3_072_000
 MAX_TRACKS = 8  # films have some more, for other languages; listening to each costs a decoding
 
 ASIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.descriptions
@@ -42,7 +41,7 @@ def choose_sound(media: Media) -> SoundFacts:
 
 def check_sound(media: Media, rate: int, channels: int) -> None:
     """Refuse sound of more samples a second, or channels, than any recorder makes: ten seconds would be gigabytes. Raises MediaLimit."""
-    if rate > MAX_NATIVE_RATE or channels > MAX_CHANNELS:
+    if rate > MAX_NATIVE_RATE or channels > MOST_CHANNELS:
         raise MediaLimit(
             media.path,
             Sentence(
@@ -51,7 +50,7 @@ def check_sound(media: Media, rate: int, channels: int) -> None:
                 rate=rate,
                 channels=channels,
                 most_rate=MAX_NATIVE_RATE,
-                most_channels=MAX_CHANNELS,
+                most_channels=MOST_CHANNELS,
             ),
         )
 
@@ -101,7 +100,7 @@ def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
 
 def _is_heard(media: Media, facts: SoundFacts) -> bool:
     """Whether the first seconds of a track hold more than silence; one that cannot be decoded or is beyond the limits is not heard."""
-    if facts.rate > MAX_NATIVE_RATE or facts.channels > MAX_CHANNELS:
+    if facts.rate > MAX_NATIVE_RATE or facts.channels > MOST_CHANNELS:
         return False
     with media.demuxer_at_start() as demuxer:
         track = SoundTrack(media, demuxer, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)

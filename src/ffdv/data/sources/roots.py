@@ -16,13 +16,16 @@ from ffdv.sentences import Sentence
 VARIABLE = "FFDV_DATA_ROOTS"
 
 
-def trusted_roots() -> tuple[Path, ...]:
-    """The folders that FFDV_DATA_ROOTS names, resolved; () when it is not set. Raises ManifestError where one is none."""
+def trusted_roots(*, must_exist: bool = True) -> tuple[Path, ...]:
+    """The folders that FFDV_DATA_ROOTS names, resolved; () when it is not set.
+
+    Raises ManifestError where one is none; without must_exist that one is left out.
+    """
     named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name.strip()]
     for folder in named:
-        if not folder.is_dir():
+        if must_exist and not folder.is_dir():
             raise ManifestError(f"{VARIABLE}: {folder} is no folder; name those that hold the clips")
-    return tuple(folder.resolve() for folder in named)
+    return tuple(folder.resolve() for folder in named if folder.is_dir())
 
 
 def lies_within(path: Path, roots: Sequence[Path]) -> bool:
