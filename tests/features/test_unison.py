@@ -56,9 +56,17 @@ def test_what_cannot_be_known_is_left_out(spoilt: str) -> None:
     elif spoilt == "still":
         seen[:, 0] = 100
     else:
-        seen[3, 2] = np.nan
+        seen[:, 2] = np.nan
 
     assert unison_numbers(seen) == {}
+
+
+def test_frames_that_lack_a_part_are_left_out() -> None:
+    seen = colours(shared=2.0)
+    hidden = seen.copy()
+    hidden[40:50, 2] = np.nan
+
+    assert unison_numbers(hidden) == pytest.approx(unison_numbers(seen), abs=0.25)
 
 
 def test_colours_are_those_of_forehead_cheeks_nose_and_edges() -> None:

@@ -63,16 +63,19 @@ def part_colours(pixels: PixelArray, points: FloatArray, eye_distance: float) ->
 def unison_numbers(colours: FloatArray, *, fps: float = 25.0) -> dict[str, float]:
     """How much the parts change together: a number for each of SIGNALS, 0 = not at all, higher speaks for a drawn or pasted face.
 
-    colours (n, NUM_PARTS + 1, 3): of one face in n frames on end, as `part_colours` gives them. A number is Fisher's transform of the
-    mean correlation between two parts' changes over LAG_SECONDS; as far as the scene changes with them, it is drawn to UNTOLD. Empty below a second, and where a part is out of sight or stands still.
+    colours (n, NUM_PARTS + 1, 3): of one face in n frames on end, as `part_colours` gives them; frames that lack a part are left out.
+    A number is Fisher's transform of the mean correlation between two parts' changes over LAG_SECONDS; as far as the scene changes
+    with them, it is drawn to UNTOLD. Empty where less than a second is left, or a part stands still. Our own (docs/decisions/0026).
     """
     lag = max(1, round(LAG_SECONDS * fps))
-    if len(colours) < LEAST_SECONDS * fps or not np.isfinite(colours).all():
+    whole_frames: npt.NDArray[np.bool_] = np.asarray(np.isfinite(colours).all(axis=(1, 2)))
+    known = whole_frames[lag:] & whole_frames[:-lag]
+    if known.sum() < LEAST_SECONDS * fps - lag:
         return {}
     numbers = {}
     for name, signal in SIGNALS.items():
         values = signal(colours.astype(np.float64))
-        changes = values[lag:] - values[:-lag]
+        changes = (values[lag:] - values[:-lag])[known]
         changes -= np.median(changes, axis=0)
         most = MOST_CHANGE * np.median(np.abs(changes), axis=0)
         changes = np.clip(changes, -most, most)
