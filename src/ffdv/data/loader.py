@@ -59,7 +59,8 @@ class LoaderSpec(BaseModel):
     (random_crop) or from the start; in evaluation every window, hop_seconds apart (None: end to end);
     fake_seconds: in training a window of a clip whose forged seconds its corpus tells is fake when so many of them lie in it, or all
     that there are, and real when none does; between, its label is their share of fake_seconds. None: a window has its clip's label,
-    as it has where they are not known. What is forged here is forged within the window, and fake. balance_classes: in training clips of both classes come equally
+    as it has where they are not known. What is forged here is forged within the window, and fake. balance_classes: in training
+    clips of both classes come equally
     often; workers: processes that read, 0 = none beside the caller.
     """
 

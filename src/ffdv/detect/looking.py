@@ -79,7 +79,8 @@ class LookSpec:
 @dataclass(frozen=True)
 class LookedAt:
     """What was looked at, so that nothing is silently skipped. Seconds of sound, of picture and of visible mouth; frames looked
-    at for faces, those that show one that is followed, those that show any, and faces followed; length by the header (None: it says none); picture_size width, height.
+    at for faces, those that show one that is followed, those that show any, and faces followed; length by the header (None: it
+    says none); picture_size width, height.
     """
 
     length_seconds: float | None

@@ -40,7 +40,8 @@ _PICTURE_ALONE = frozenset({"faces", "motion", "sync"})
 class NetworkFacts:
     """What an exported file says of itself; sample_rate in Hz, windows in seconds (None: the whole clip at once).
 
-    kind: what it looks at: sound, faces, motion. calibration and decision (thresholds, the "cannot tell" band, what training saw) are None where none was fitted.
+    kind: what it looks at: sound, faces, motion. calibration and decision (thresholds, the "cannot tell" band, what training saw)
+    are None where none was fitted.
     """
 
     sample_rate: int

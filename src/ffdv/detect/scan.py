@@ -93,7 +93,8 @@ def scan(
 ) -> Verdict | ScanSummary:
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
-    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder for pages, JSON and scores.csv. lang:
+    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder
+    for pages, JSON and scores.csv. lang:
     "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when 0 or not given.
     max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
     row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError

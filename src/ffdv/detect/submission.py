@@ -47,7 +47,8 @@ def submit(*, scores: Path | str, template: Path | str, out: Path | str, missing
     scores: a CSV with `video_name` and `y_pred` or `score`; template: a CSV with `video_name` and `y_pred` or `score`,
     whose values may be empty and are not looked at. The file appears whole or not at all.
     Raises SubmissionError when the template names a clip twice, a name is unsafe in a spreadsheet or on a line of text,
-    or another cell or a heading would run there as a formula (it is refused, not altered: the rest must come back as it is), when a score lies outside [0, 1], and when no name of the template has a score while there are scores.
+    or another cell or a heading would run there as a formula (it is refused, not altered: the rest must come back as it is), when
+    a score lies outside [0, 1], and when no name of the template has a score while there are scores.
     """
     if not 0.0 <= missing <= 1.0:
         raise SubmissionError(f"missing clips cannot be filled with {missing}; scores lie in [0, 1]")

@@ -45,7 +45,8 @@ class ThresholdCheck:
 class BandCheck:
     """The stored "cannot tell" band on these clips, low to high, widened for those that lie far from what training saw.
 
-    unusual: share of clips that do, by their embedding distance, None where that is not known; decided: share of clips with a verdict; false_alarms: share of reals called fake; misses: share of fakes called real;
+    unusual: share of clips that do, by their embedding distance, None where that is not known; decided: share of clips with a
+    verdict; false_alarms: share of reals called fake; misses: share of fakes called real;
     wanted: the rates that were promised for clips like those in development.
     """
 
@@ -96,7 +97,8 @@ def measure_confidence(
 ) -> Confidence:
     """All of it, from labels (n,) and logits (n,). Without a calibration, after is as before.
 
-    distances (n,): from what training saw, as the net sees it (training/engine), None = not known. Raises MetricError when only one class is present, or logits are not finite.
+    distances (n,): from what training saw, as the net sees it (training/engine), None = not known. Raises MetricError when only
+    one class is present, or logits are not finite.
     """
     values = check_scores(logits)
     fake = check_labels(labels, len(values))

@@ -85,7 +85,8 @@ def compare(
     split: only these clips, as the corpus or the runs call the part; by default those that neither run has seen: the test parts'
     common clips, else the clips that chose least, and all labelled clips of other data. json: write the numbers to this file as
     well; resamples: of the bootstrap, whose groups are people or else sources.
-    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError, MetricError (too few resamples), SubmissionError (no table of scores).
+    Raises ManifestError when a run was trained on the clips, or nothing is left to compare on; CheckpointError, ShardError,
+    MetricError (too few resamples), SubmissionError (no table of scores).
     """
     check_settings(resamples=resamples)
     data = one_path(data)

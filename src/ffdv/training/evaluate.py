@@ -173,8 +173,10 @@ def evaluate(
     default those that the run has never seen: its test part, else its validation part on the data that it was trained on,
     and all labelled clips elsewhere. neutralise: judge the same clips once more after both classes went through one trim, band,
     loudness and encoder; steps: these remedies of the audit instead (implies neutralise). json: write the numbers to this file as
-    well; scores: a CSV of each judged clip (video_name, target, y_pred, logit); report: write report.html (in `lang`, en or zh) and model_card.md into this folder; resamples: of each bootstrap.
-    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), MetricError (too few resamples), SubmissionError (no table of scores), with the cure.
+    well; scores: a CSV of each judged clip (video_name, target, y_pred, logit); report: write report.html (in `lang`, en or zh)
+    and model_card.md into this folder; resamples: of each bootstrap.
+    Raises CheckpointError, ShardError, ManifestError (no such part or column, no labels), RecipeError (no such step), MetricError
+    (too few resamples), SubmissionError (no table of scores), with the cure.
     """
     check_settings(resamples=resamples)
     data = one_path(data)
@@ -322,7 +324,8 @@ def own_parts(path: Path, shards: Shards) -> dict[str, str]:
 def parts_of_run(path: Path, shards: Shards) -> tuple[dict[str, str], bool]:
     """What each clip served for in the training of the checkpoint at `path`, by name, and whether it was trained on this corpus.
 
-    That may have been prepared again since, with a clip more, another label, column or rate: most of its names are the run's then. Raises CheckpointError when it was and does not say; a lone checkpoint of other data has no parts.
+    That may have been prepared again since, with a clip more, another label, column or rate: most of its names are the run's
+    then. Raises CheckpointError when it was and does not say; a lone checkpoint of other data has no parts.
     """
     from ffdv.models.checkpoint import read_header
 

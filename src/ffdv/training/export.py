@@ -59,8 +59,10 @@ _Json = TypeAdapter[JsonValue](JsonValue)
 class ExportMetadata(BaseModel):
     """What travels inside the ONNX file, each value as JSON text under its name.
 
-    kind: of the recipe, what the net looks at; sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole, and end to end); calibration: as metrics/calibration
-    writes it, None where none was fitted; decision: thresholds, band and what training saw, as metrics/decision writes it; recipe, provenance: as the run wrote them.
+    kind: of the recipe, what the net looks at; sample_rate in Hz; window_seconds and hop_seconds: how a clip is cut (None: whole,
+    and end to end); calibration: as metrics/calibration
+    writes it, None where none was fitted; decision: thresholds, band and what training saw, as metrics/decision writes it;
+    recipe, provenance: as the run wrote them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

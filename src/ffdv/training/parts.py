@@ -40,7 +40,8 @@ class SplitSpec(BaseModel):
     by: `corpus` (its own split; a validation part that it lacks is drawn from its training part), `group` (drawn by us), `auto` (corpus where it names both a train and a validation split,
     else group); train, validation, test: the corpus's names for them; groups: columns whose values must not be on two sides
     of a split that we draw; validation_share, test_share: of the clips; calibration_share: of the validation clips, set apart in
-    whole groups for calibration and thresholds where that leaves both sides enough of each class, else they share; leaks: what to do with validation and test clips of
+    whole groups for calibration and thresholds where that leaves both sides enough of each class, else they share; leaks: what to
+    do with validation and test clips of
     the corpus's split that share a value of `leak_groups` with the training part: `drop` them, or only `report`.
     """
 

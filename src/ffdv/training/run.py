@@ -134,10 +134,12 @@ def train(
     """Train a recipe (its name, a TOML file, or the value) on prepared shards, into the folder `out`.
 
     recipe: None: the run's own where one is resumed, else voice.
-    data: one folder of shards, or several, which are copied together into `out`/shards: give that to evaluate. resume: go on from `out`'s last state, bit for bit on a CPU; epochs: instead of the recipe's;
+    data: one folder of shards, or several, which are copied together into `out`/shards: give that to evaluate. resume: go on from
+    `out`'s last state, bit for bit on a CPU; epochs: instead of the recipe's;
     seed: of the weights' start, the order and the luck of augmentation (training.seed and loader.seed). It leaves split.seed, so that runs of several
     seeds are judged on the same clips; overrides: `model.backbone=efficientnet_b0`, `split.seed=1`. accelerator: cpu, cuda, mps, gpu, or auto: what is there;
-    export: write model.onnx at the end, what detection runs; where that fails the run is whole all the same, and the summary says why. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
+    export: write model.onnx at the end, what detection runs; where that fails the run is whole all the same, and the summary says
+    why. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
     resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
     one_of(ACCELERATORS, accelerator=accelerator)
