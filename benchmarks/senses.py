@@ -30,7 +30,7 @@ from ffdv.data.loader import has_any
 from ffdv.data.probe_models import PENALTY
 from ffdv.data.probe_tests import centred_ranks
 from ffdv.data.seen import data_hash, taught_clips
-from ffdv.data.shards import Shards, open_shards, write_atomically
+from ffdv.data.shards import Shards, open_shards
 from ffdv.data.splits import families, split_by_group
 from ffdv.errors import FfdvError, ManifestError
 from ffdv.metrics.ranking import Numbers, rank, weighted_roc_auc
@@ -42,6 +42,7 @@ from ffdv.training.kinds import kind_of
 from ffdv.training.parts import Part, Parts, draw_parts
 from ffdv.training.plan import Recipe, load_recipe
 from ffdv.training.run import GivenParts, train_given
+from ffdv.whole_file import write_atomically
 from recipes import subset
 
 RECIPES = ("voice", "faces-efficientnet", "faces-sbi", "motion-histogram", "sync", "fusion-late", "fusion-joint")

@@ -12,10 +12,10 @@ from typing import Any
 
 from ffdv.data.audit_report import AuditReport, Fact, Spread, side_word
 from ffdv.data.audit_words import with_unit
-from ffdv.data.shards import write_atomically
 from ffdv.errors import ExtraMissing
 from ffdv.page import FAKE_COLOUR, SOFT_COLOUR, drawn, render
 from ffdv.sentences import STOPS, Sentence, language, worded
+from ffdv.whole_file import write_atomically
 
 # The picture shows the strongest facts; the page has them all.
 MOST_DRAWN = 20

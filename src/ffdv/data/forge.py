@@ -30,7 +30,6 @@ from ffdv.augment.steps import material_of, sample_rng, unknown
 from ffdv.data.corpus import Corpus, group_spellings
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, crew_size, run_parts
-from ffdv.data.shards import write_atomically
 from ffdv.errors import ManifestError, MediaError, RecipeError
 from ffdv.features.crops import Square, cut_square, face_square
 from ffdv.features.face_detectors import FaceDetector, make_face_detector
@@ -41,6 +40,7 @@ from ffdv.media.limits import Limits
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
 from ffdv.records import FAKE, REAL, Clip, FaceTrack, FloatArray, Frame, PixelArray, Samples
+from ffdv.whole_file import write_atomically
 
 MANIFEST_NAME = "manifest.csv"
 LONGEST_SIDE = 640  # pixels of written pictures: ten seconds of 720p would be 700 MB while they are worked on

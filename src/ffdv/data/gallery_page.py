@@ -29,7 +29,6 @@ from ffdv.augment.gallery import (
     spectrogram_gallery,
 )
 from ffdv.augment.pixels import resized
-from ffdv.data.shards import write_atomically
 from ffdv.errors import MediaError, RecipeError, StreamMissing
 from ffdv.features.crops import cut_square, face_square, moved_inside
 from ffdv.features.face_detectors import make_face_detector
@@ -39,6 +38,7 @@ from ffdv.media.limits import Limits
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, Frame, PixelArray
+from ffdv.whole_file import write_atomically
 
 RATE = 16_000
 SOUND_SECONDS = 2.5  # about 100 excerpts have to fit into one page

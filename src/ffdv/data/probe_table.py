@@ -19,7 +19,7 @@ import numpy as np
 
 from ffdv.data.corpus import Corpus
 from ffdv.data.pool import Part, crew_size, run_parts
-from ffdv.data.shards import Shards, write_atomically
+from ffdv.data.shards import Shards
 from ffdv.errors import MediaError
 from ffdv.features.fingerprints import FINGERPRINT, as_probes, from_probes, sound_fingerprint
 from ffdv.features.probes_picture import PROBED_SECONDS, PictureProbes
@@ -27,6 +27,7 @@ from ffdv.features.recipe import ExtractSpec, extract_packed
 from ffdv.media.read import open_media, read_frames
 from ffdv.metrics.ranking import Numbers, Truths
 from ffdv.records import Clip, MediaFacts
+from ffdv.whole_file import write_atomically
 
 CLIPS_PER_PART = 32
 CLIP_TIMEOUT_SECONDS = 900.0

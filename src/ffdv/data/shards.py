@@ -16,13 +16,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +57,7 @@ from ffdv.records import (
     Samples,
     SoundFacts,
 )
+from ffdv.whole_file import whole_file, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -464,7 +464,7 @@ def _heavy_file(
 
     schema = _schemas()[sense].with_metadata(metadata)
     with (
-        _atomic_file(path) as file,
+        whole_file(path) as file,
         pq.ParquetWriter(
             file.name,  # Arrow writes by itself: through Python's file each blob would be copied once more
             schema,
@@ -502,7 +502,7 @@ def _write_light(path: Path, rows: Sequence[Mapping[str, Any]], metadata: dict[s
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist(list(rows), schema=_schemas()[LIGHT].with_metadata(metadata))
-    with _atomic_file(path) as file:
+    with whole_file(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
@@ -543,27 +543,6 @@ def relabel_part(folder: Path, index: ShardIndex, part: int, clips: Sequence[Cli
         new_rows = [{**row, **new} for row, new in zip(rows, said, strict=True)]
         _write_light(part_path(folder, part), new_rows, _part_metadata(index, part))
     return changed
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    """Write under a temporary name in the same folder, flush to the disk, rename: a reader sees all of it or none."""
-    with _atomic_file(path) as file:
-        file.write(content)
-
-
-@contextlib.contextmanager
-def _atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is whole; nothing is left of it when writing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
-import secrets
+import io
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ffdv.errors import SubmissionError
 from ffdv.sentences import Sentence, foreign
+from ffdv.whole_file import whole_file, write_atomically
 
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), East Asian full-width forms included.
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
@@ -90,14 +91,9 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
     Names that are not valid text (lone surrogates of undecodable file names) are written with backslashes.
     """
     path = Path(path)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_rows(part, [header, *rows])
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            _write_rows(file, [header, *rows])
     except OSError as error:
         raise _unwritable(path, error) from error
     return path
@@ -105,29 +101,24 @@ def write_table(path: Path | str, header: Sequence[str], rows: Iterable[Sequence
 
 def write_whole(path: Path, content: bytes) -> None:
     """A file that appears whole or not at all. Raises SubmissionError when it cannot be written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # several may write at once
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        write_atomically(path, content, durable=False)
     except OSError as error:
         raise _unwritable(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> SubmissionError:
     return SubmissionError(Sentence("cannot write {path}: {why}", path=path, why=foreign(error.strerror or error)))
 
 
-def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        plain = csv.writer(stream, lineterminator="\n")
-        # Python quotes a lone carriage return from 3.13 on; before, it would end the row when it is read back.
-        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        for row in rows:
-            (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _write_rows(file: BinaryIO, rows: Iterable[Sequence[str]]) -> None:
+    stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+    plain = csv.writer(stream, lineterminator="\n")
+    # Python quotes a lone carriage return from 3.13 on; before, it would end the row when it is read back.
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+    stream.detach()  # flushed; the file stays open
 
 
 def guard_formula(text: str) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ffdv.errors import CheckpointError
 from ffdv.records import FloatArray
+from ffdv.whole_file import whole_file
 
 FORMAT_VERSION = 2
 _ARRAYS = ("places", "centre", "scale", "weight", "kept", "share")
@@ -90,11 +91,8 @@ def save_kernel_machine(machine: KernelMachine, path: Path) -> None:
     }
     arrays = {name: getattr(machine, name) for name in _ARRAYS}
     arrays["kept"] = stored_steps(machine.kept / np.maximum(machine.weight, 1e-12), machine.clip)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.unlink(missing_ok=True)  # a link that somebody laid there is not written through
-    with temporary.open("xb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8), **arrays)
-    temporary.replace(path)
 
 
 def stored_steps(z: npt.NDArray[np.floating], clip: float) -> npt.NDArray[np.int8]:

@@ -26,6 +26,7 @@ from ffdv.features.filters import gaussian_filter1d
 from ffdv.features.lips import bridged, lip_curves, motion, mouth_pictures_seen, split_track
 from ffdv.features.speech import TRACK_FPS, SpeechTrack, speech_track
 from ffdv.records import MouthTrack, Samples
+from ffdv.whole_file import write_atomically
 
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "agreement.npz"
@@ -198,11 +199,7 @@ class AgreementModel:
                 arrays[f"views.{i}.{name}"] = getattr(view, name).astype(np.float32)
         sink = io.BytesIO()
         np.savez_compressed(sink, **arrays)  # type: ignore[arg-type]
-        unfinished = path.with_suffix(".part")
-        unfinished.unlink(missing_ok=True)  # a link that somebody laid there is not written through
-        with unfinished.open("xb") as file:
-            file.write(sink.getvalue())
-        unfinished.replace(path)
+        write_atomically(path, sink.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> AgreementModel:

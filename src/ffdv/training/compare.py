@@ -16,12 +16,13 @@ import numpy.typing as npt
 from ffdv.arguments import one_path
 from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.seen import SAME_CORPUS_SHARE, LabelledClips, choose_clips, num_named_alike, taught_names
-from ffdv.data.shards import Shards, open_shards, write_atomically
+from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import ManifestError
 from ffdv.metrics.uncertainty import FEWEST_GROUPS, Difference, Estimate, check_settings, compare_delong, delong
 from ffdv.metrics.uncertainty import compare as compare_scores
 from ffdv.training.evaluate import BEST_NAME, RunOpinions, interval_groups, parts_of_run, score_run
 from ffdv.training.outside import is_score_table, scores_of_table
+from ffdv.whole_file import write_atomically
 
 FORMAT_VERSION = 1
 

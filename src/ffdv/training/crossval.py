@@ -20,7 +20,7 @@ import numpy as np
 from ffdv.data.joined import DATASET, JOINED, dataset_names, folders_of, open_one_or_joined
 from ffdv.data.loader import has_any
 from ffdv.data.seen import data_hash, num_named_alike
-from ffdv.data.shards import Shards, open_shards, write_atomically
+from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, FfdvError, ManifestError
 from ffdv.metrics.ranking import reals_needed
 from ffdv.metrics.uncertainty import Estimate, bootstrap, check_settings, tpr_metric
@@ -31,6 +31,7 @@ from ffdv.training.kinds import kind_of
 from ffdv.training.parts import choose_parts
 from ffdv.training.plan import Recipe
 from ffdv.training.run import GivenParts, resolve, train_given
+from ffdv.whole_file import write_atomically
 
 FORMAT_VERSION = 1
 PLAN_NAME, FOLD_NAME, FOLDS = "plan.json", "fold.json", "folds"

@@ -6,11 +6,11 @@ import csv
 import io
 from pathlib import Path
 
-from ffdv.data.shards import write_atomically
 from ffdv.errors import ExtraMissing
 from ffdv.metrics.uncertainty import FEW, Estimate
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, SOFT_COLOUR
 from ffdv.training.crossval import CrossvalRow, CrossvalTable
+from ffdv.whole_file import write_atomically
 
 NAMES = ("crossval.csv", "crossval.json", "crossval.png")
 HEADINGS = ("held_out", "fold", "num_real", "num_fake", "against")

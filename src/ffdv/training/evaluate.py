@@ -38,7 +38,7 @@ from ffdv.data.seen import (
     read_parts,
     taught_names,
 )
-from ffdv.data.shards import Shards, open_shards, write_atomically
+from ffdv.data.shards import Shards, open_shards
 from ffdv.errors import CheckpointError, ManifestError, RecipeError
 from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.confidence import Confidence, measure_confidence
@@ -49,6 +49,7 @@ from ffdv.sentences import Sentence, joined
 from ffdv.training.localising import Localisation, localise
 from ffdv.training.outside import is_score_table, scores_of_table
 from ffdv.training.shortcuts import AuditLine, audit_line
+from ffdv.whole_file import write_atomically
 
 if TYPE_CHECKING:
     from ffdv.training.engine import ScoredClips

@@ -13,8 +13,6 @@ No lengths go in: all clips of a batch have the same n, for a detector cuts wind
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +40,7 @@ from ffdv.records import FAKE, REAL
 from ffdv.training.int8 import measure_loss, rounded, store_in_bytes, with_loss
 from ffdv.training.kinds import restore_embedding_range, restore_net
 from ffdv.training.plan import recipe_from
+from ffdv.whole_file import write_atomically
 
 if TYPE_CHECKING:
     import onnx
@@ -168,7 +167,7 @@ def export_module(
     _name_outputs(model)
     content = _as_bytes(model, metadata, int8=int8)
     _check_agreement(content, net, name=out)
-    _write_whole(out, content)
+    write_atomically(out, content)
     return out
 
 
@@ -224,7 +223,7 @@ def export_graph(graph: Graph, *, out: Path | str, metadata: ExportMetadata, int
                 f"{out}: not written, the exported net differs from torch by {difference:.2g} of a logit; another version of torch or "
                 "onnxruntime may export it rightly (pip install -U onnxruntime)"
             )
-    _write_whole(out, content)
+    write_atomically(out, content)
     return out
 
 
@@ -462,17 +461,3 @@ def _trial_samples(spec: FrontEndSpec, *, clips: int, hops: int) -> Tensor:
     phase = np.cumsum(np.geomspace(spec.sample_rate / 100, spec.sample_rate / 5, n)) * (2 * np.pi / spec.sample_rate)
     sound = 0.3 * np.sin(phase) + 0.01 * rng.standard_normal((clips, n))
     return torch.tensor(sound, dtype=torch.float32)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ffdv.data.loader import has_any
 from ffdv.data.seen import PARTS_NAME, taught_clips
-from ffdv.data.shards import Shards, write_atomically
+from ffdv.data.shards import Shards
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
 from ffdv.errors import CheckpointError, ManifestError, ShardError
@@ -27,6 +27,7 @@ from ffdv.records import FAKE, REAL, FloatArray, member_name
 from ffdv.training.engine import Progress
 from ffdv.training.parts import Part, Parts
 from ffdv.training.plan import Recipe, load_recipe, recipe_from, recipe_names
+from ffdv.whole_file import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ffdv.data.shards import write_atomically
 from ffdv.training.engine import EpochRow, Progress
+from ffdv.whole_file import write_atomically
 
 _EVENTS_EVERY_STEPS = 10  # a point a step makes event files of gigabytes
 

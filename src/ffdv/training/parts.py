@@ -22,10 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ffdv.data.corpus import group_value
 from ffdv.data.loader import Kept, has_any
 from ffdv.data.seen import GROUP_CURE, LABEL_CURE, PARTS_NAME, data_hash
-from ffdv.data.shards import Shards, write_atomically
+from ffdv.data.shards import Shards
 from ffdv.data.splits import find_leaks, split_by_group
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
+from ffdv.whole_file import write_atomically
 
 Mask = npt.NDArray[np.bool_]
 Part = Literal["train", "validation", "calibration", "test", "left_out"]

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.data.shards import Shards, write_atomically
+from ffdv.data.shards import Shards
 from ffdv.errors import MetricError
 from ffdv.metrics.confidence import Confidence
 from ffdv.metrics.decision import Decision
 from ffdv.metrics.ranking import clopper_pearson
 from ffdv.metrics.uncertainty import Estimate, bootstrap, share_above
 from ffdv.training.mistakes import Mistake, show_mistakes, surest_mistakes
+from ffdv.whole_file import write_atomically
 
 if TYPE_CHECKING:
     from ffdv.models.checkpoint import CheckpointHeader

@@ -29,7 +29,7 @@ from ffdv.augment.guards import Domain, domain_warnings
 from ffdv.data.joined import JOINED, open_one_or_joined
 from ffdv.data.loader import ClipLoader
 from ffdv.data.seen import data_hash_of, read_parts
-from ffdv.data.shards import Shards, write_atomically
+from ffdv.data.shards import Shards
 from ffdv.errors import CheckpointError, FfdvError, RecipeError
 from ffdv.metrics.aggregation import Aggregation, best_aggregation, fit_sharpness
 from ffdv.metrics.decision import Decision, SeenRange
@@ -65,6 +65,7 @@ from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from
 from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
+from ffdv.whole_file import write_atomically
 
 log = logging.getLogger(__name__)
 
