@@ -388,11 +388,12 @@ def fit_weights(
     closed = np.array([k for k, row in enumerate(rows) if not row.is_open])
     scores = np.array([weights.score(numbers[k]) for k in closed])
     fit = fit_platt(labels[closed], scores, fake_prior=0.5)
-    votes = [weights.families(numbers[k]) for k in np.flatnonzero(labels == 0)]
+    genuine = [numbers[k] for k in np.flatnonzero(labels == 0)]
+    votes = [weights.families(one) for one in genuine]
     usual = {name: float(np.quantile([vote[name] for vote in votes], USUAL_SHARE)) for name in FAMILIES}
-    beyond = np.array([sum(vote[name] > usual[name] for name in FAMILIES) for vote in votes])
-    as_many = [float((beyond >= count).mean()) for count in range(1, len(FAMILIES) + 1)]
-    return replace(weights, slope=fit.slope, offset=fit.intercept, usual=usual, as_many=as_many)
+    weights = replace(weights, slope=fit.slope, offset=fit.intercept, usual=usual)
+    beyond = np.array([len(weights.beyond(one)) for one in genuine])
+    return replace(weights, as_many=[float((beyond >= count).mean()) for count in range(1, len(FAMILIES) + 1)])
 
 
 def report(rows: Sequence[Row], numbers: Sequence[Mapping[str, float]], weights: PictureWeights) -> int:

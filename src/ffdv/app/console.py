@@ -73,12 +73,14 @@ def say_error(error: Exception | str, *, label: str = "error: ") -> None:
 
 def say_failure(error: FfdvError, lang: Lang) -> None:
     """The same for an error of ours, in the language that was asked for; what nobody translated is marked."""
-    if lang == "en":
-        say_error(error)
-        return
-    known = isinstance(error, MediaError)
-    text = f"{error.path}：{worded(error.reason, lang)}" if known else worded(error.args[0], lang)  # type: ignore[attr-defined]
-    say_error(text, label="错误：")
+    from ffdv.detect.words import COLONS
+    from ffdv.detect.words import say as say_word
+
+    if isinstance(error, MediaError):
+        text = f"{error.path}{COLONS[lang]}{worded(error.reason, lang)}"
+    else:
+        text = worded(error.args[0], lang)
+    say_error(text, label=say_word("error_label", lang))
 
 
 def say_written(*files: object, lang: str = "en") -> None:

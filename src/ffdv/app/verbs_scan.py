@@ -40,10 +40,10 @@ def scan(
     from ffdv.detect.scan import scan as scan_clips
     from ffdv.detect.scan_json import as_text, failure_json, verdict_json
     from ffdv.detect.verdict import Verdict
-    from ffdv.detect.words import COLONS, say
+    from ffdv.detect.words import say
     from ffdv.errors import FfdvError, MediaError
     from ffdv.memory import leave_imports_alone
-    from ffdv.sentences import LANGUAGES, Lang, worded
+    from ffdv.sentences import LANGUAGES, Lang
 
     leave_imports_alone()
     speech: Lang = next((known for known in LANGUAGES if known == lang), "en")
@@ -63,8 +63,7 @@ def scan(
                     as_text(failure_json(error.path.name, error.reason, code=error.code, lang=speech), indent=1)
                 )
             else:
-                reason = f"{error.path}{COLONS[speech]}{worded(error.reason, speech)}"
-                console.say_error(reason, label=say("error_label", speech))
+                console.say_failure(error, speech)
             raise typer.Exit(1) from None
         except FfdvError as error:
             console.say_failure(error, speech)

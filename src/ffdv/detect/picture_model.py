@@ -78,12 +78,8 @@ class PictureWeights:
 
     def beyond(self, numbers: Mapping[str, float]) -> tuple[str, ...]:
         """The families whose votes lie beyond those of USUAL_SHARE of genuine clips, the heaviest first."""
-        votes = {name: WEIGHTS[name] * vote for name, vote in self.families(numbers).items()}
-        return tuple(
-            name
-            for name in sorted(votes, key=lambda one: -votes[one])
-            if votes[name] > WEIGHTS[name] * self.usual[name]
-        )
+        beyond = {name: vote for name, vote in self.families(numbers).items() if vote > self.usual[name]}
+        return tuple(sorted(beyond, key=lambda name: -WEIGHTS[name] * beyond[name]))
 
     def score(self, numbers: Mapping[str, float]) -> float:
         """The weighed sum of the families."""

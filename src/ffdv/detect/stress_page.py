@@ -108,6 +108,17 @@ class Words:
     levels: Mapping[str, str]  # whole levels, and words within levels that hold a number
 
 
+# Names that no language changes.
+_CODECS = {
+    "mp3": "MP3",
+    "aac": "AAC",
+    "opus": "Opus",
+    "amr": "AMR",
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "vp9": "VP9",
+    "av1": "AV1",
+}
 ENGLISH = Words(
     title="What the detector stands",
     of="%s on %s (%s).",
@@ -145,18 +156,11 @@ ENGLISH = Words(
     verdicts={"fake": "fake", "cannot tell": "cannot tell", "real": "no sign of forgery found"},
     senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "agreement"},
     families={
-        "mp3": "MP3",
-        "aac": "AAC",
-        "opus": "Opus",
-        "amr": "AMR",
+        **_CODECS,
         "low-pass": "low-pass filter",
         "white-noise": "white noise",
         "pink-noise": "pink noise",
         "trim": "silence cut",
-        "h264": "H.264",
-        "hevc": "HEVC",
-        "vp9": "VP9",
-        "av1": "AV1",
         "resize": "made smaller",
         "crop": "cropped",
         "chat": "chat app",
@@ -200,14 +204,7 @@ CHINESE = Words(
     verdicts={"fake": "伪造", "cannot tell": "无法判断", "real": "未发现伪造迹象"},
     senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "音画一致"},
     families={
-        "mp3": "MP3",
-        "aac": "AAC",
-        "opus": "Opus",
-        "amr": "AMR",
-        "h264": "H.264",
-        "hevc": "HEVC",
-        "vp9": "VP9",
-        "av1": "AV1",
+        **_CODECS,
         "telephone": "电话",
         "low-pass": "低通",
         "white-noise": "白噪声",

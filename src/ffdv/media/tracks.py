@@ -41,7 +41,7 @@ def choose_sound(media: Media) -> SoundFacts:
 
 def check_sound(media: Media, rate: int, channels: int) -> None:
     """Refuse sound of more samples a second, or channels, than any recorder makes: ten seconds would be gigabytes. Raises MediaLimit."""
-    if rate > MAX_NATIVE_RATE or channels > MOST_CHANNELS:
+    if _is_beyond(rate, channels):
         raise MediaLimit(
             media.path,
             Sentence(
@@ -53,6 +53,10 @@ def check_sound(media: Media, rate: int, channels: int) -> None:
                 most_channels=MOST_CHANNELS,
             ),
         )
+
+
+def _is_beyond(rate: int, channels: int) -> bool:
+    return rate > MAX_NATIVE_RATE or channels > MOST_CHANNELS
 
 
 def _chosen_of(media: Media, sounds: list[SoundFacts]) -> SoundFacts:
@@ -100,7 +104,7 @@ def _first_heard(media: Media, sounds: list[SoundFacts]) -> int:
 
 def _is_heard(media: Media, facts: SoundFacts) -> bool:
     """Whether the first seconds of a track hold more than silence; one that cannot be decoded or is beyond the limits is not heard."""
-    if facts.rate > MAX_NATIVE_RATE or facts.channels > MOST_CHANNELS:
+    if _is_beyond(facts.rate, facts.channels):
         return False
     with media.demuxer_at_start() as demuxer:
         track = SoundTrack(media, demuxer, facts, start_seconds=0.0, stop_seconds=LISTEN_SECONDS)
