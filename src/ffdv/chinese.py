@@ -120,7 +120,7 @@ CHINESE: Mapping[str, str] = {
     "beyond nine of ten genuine clips: {count} of {total} measured traits ({percent:.0f} % of genuine clips have as many or more): {traits}": "{total} 项测量特征中有 {count} 项超出了九成真实片段的范围（{percent:.0f} % 的真实片段有同样多项或更多项超出）：{traits}",
     "beyond nine of ten genuine clips: {count} of {total} measured traits (no genuine development clip has as many): {traits}": "{total} 项测量特征中有 {count} 项超出了九成真实片段的范围（没有一个真实开发片段有同样多项超出）：{traits}",
     "skin and mouth are rich in contrast, as in the portraits that generators start from": "皮肤和嘴部明暗对比强，如同生成器所用的肖像照",
-    "the head moves smoothly, without the trembling of a filmed one": "头部运动平滑，没有实拍人脸的轻微抖动",
+    "head and chest glide, without the unevenness of filmed ones": "头部和胸部移动过于平滑，没有实拍画面的不均匀",
     "what lies around the face hardly changes with it": "人脸变化时，周围几乎不变",
     "forehead, cheeks and nose change colour at the same moments, more than the scene does": "额头、脸颊和鼻子的颜色同步变化，同步程度超过场景",
     "to a network a part of the face looks pasted in or redrawn": "在神经网络看来，人脸的局部像是拼贴或重绘的",

@@ -39,7 +39,7 @@ CLEARLY = 0.5  # of a number's spread beyond what open clips showed
 # What a vote beyond the usual says, for a reader.
 TRAITS: Mapping[str, Sentence] = {
     "surface": Sentence("skin and mouth are rich in contrast, as in the portraits that generators start from"),
-    "motion": Sentence("the head moves smoothly, without the trembling of a filmed one"),
+    "motion": Sentence("head and chest glide, without the unevenness of filmed ones"),
     "stillness": Sentence("what lies around the face hardly changes with it"),
     "unison": Sentence("forehead, cheeks and nose change colour at the same moments, more than the scene does"),
     "pasted": Sentence("to a network a part of the face looks pasted in or redrawn"),
