@@ -33,6 +33,7 @@ LEAST_CROPS = 4
 MOST_FACES = 6  # the most prominent ones of a piece
 DARKEST = 30.0  # grey levels of a face on average
 SMALL_SHARE = 0.6  # of the smallest face that taught: below it a face is unlike them
+RARE_SHARE = 0.2  # of genuine clips at most have as many traits beyond the usual: more would point to nothing
 CLEARLY = 0.5  # of a number's spread beyond what open clips showed
 
 
@@ -156,7 +157,7 @@ class PictureSense:
     def _grounds(self, face: _Face) -> tuple[Sentence, ...]:
         """What lies beyond nine of ten genuine clips in a face that looks forged, in one sentence."""
         beyond = self._weights.beyond(face.numbers)
-        if face.logit < 0 or not beyond:
+        if face.logit < 0 or not beyond or self._weights.as_many[len(beyond) - 1] > RARE_SHARE:
             return ()
         count, total = len(beyond), len(FAMILIES)
         percent = 100 * self._weights.as_many[count - 1]
