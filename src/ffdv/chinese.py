@@ -298,7 +298,7 @@ CHINESE: Mapping[str, str] = {
     "; {count} stand in two splits (e.g. {one} and {other}): move them together": "；其中 {count} 对分处两个划分（例如 {one} 与 {other}）：请放到一起",
     "One pair of clips is a near-copy in {sense}{across_classes}{across_splits}": "有一对片段的{sense}几乎相同{across_classes}{across_splits}",
     ", one real and one fake": "，一真一假",
-    "; it stands in two splits: move it together": "；分处两个划分：请放到一起",
+    "; it stands in two splits ({one} and {other}): move it together": "；分处两个划分（{one} 与 {other}）：请放到一起",
     "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}": "有 {count} 对片段的{sense}几乎相同{across_classes}{across_splits}",
     ", {count} of them one real and one fake": "，其中 {count} 对一真一假",
     "Too few clips to say anything: {first} {one} and {second} {other}; it takes {fewest} of each": "片段太少，无法得出结论：{one} {first} 段、{other} {second} 段；每类至少需要 {fewest} 段",

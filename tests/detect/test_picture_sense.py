@@ -236,3 +236,12 @@ def test_weights_say_where_they_come_from() -> None:
     provenance = shipped_weights().provenance
 
     assert provenance["made_by"] == "scripts/weights/picture.py"
+
+
+def test_what_every_third_genuine_clip_has_points_to_nothing() -> None:
+    """A genuine clip was told "what points to forgery: 1 of 5 measured traits (37 % of genuine clips have as many)"."""
+    weights, forged = shipped_weights(), (a_track(detail=30.0), a_head(unison=6.0))
+    common = replace(weights, as_many=[0.4] * len(FAMILIES))
+
+    assert PictureSense(weights).judge(looked(forged[0], head=forged[1])).grounds
+    assert PictureSense(common).judge(looked(forged[0], head=forged[1])).grounds == ()

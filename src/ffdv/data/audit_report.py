@@ -237,33 +237,33 @@ def _split_sentences(report: AuditReport) -> list[Sentence]:
         )
         for group in report.shared
     ]
-    for copies in report.copies:
-        across_splits = ""
-        if copies.across_splits:
-            across_splits = Sentence(
-                "; {count} stand in two splits (e.g. {one} and {other}): move them together",
-                count=copies.across_splits,
-                one=copies.examples[0][0],
-                other=copies.examples[0][1],
-            )
-        said.append(_copies_sentence(copies, across_splits))
+    said += map(_copies_sentence, report.copies)
     return said
 
 
-def _copies_sentence(copies: Copies, across_splits: str) -> Sentence:
+def _copies_sentence(copies: Copies) -> Sentence:
+    """Near-copies in one sense; a single pair is spoken of as one."""
     sense = Sentence("sound") if copies.sense == "sound" else Sentence("picture")
+    one, other = copies.examples[0]
     if copies.num_pairs == 1:
+        apart = Sentence("; it stands in two splits ({one} and {other}): move it together", one=one, other=other)
         return Sentence(
             "One pair of clips is a near-copy in {sense}{across_classes}{across_splits}",
             sense=sense,
             across_classes=Sentence(", one real and one fake") if copies.across_classes else "",
-            across_splits=across_splits and Sentence("; it stands in two splits: move it together"),
+            across_splits=apart if copies.across_splits else "",
         )
-    across = Sentence(", {count} of them one real and one fake", count=copies.across_classes)
+    mixed = Sentence(", {count} of them one real and one fake", count=copies.across_classes)
+    apart = Sentence(
+        "; {count} stand in two splits (e.g. {one} and {other}): move them together",
+        count=copies.across_splits,
+        one=one,
+        other=other,
+    )
     return Sentence(
         "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}",
         count=copies.num_pairs,
         sense=sense,
-        across_classes=across if copies.across_classes else "",
-        across_splits=across_splits,
+        across_classes=mixed if copies.across_classes else "",
+        across_splits=apart if copies.across_splits else "",
     )

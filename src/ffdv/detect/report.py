@@ -379,7 +379,9 @@ def _looked(verdict: Verdict, lang: Lang) -> list[tuple[str, str]]:
     seen, unit = verdict.looked_at, say("seconds_unit", lang)
     rows = [] if seen.length_seconds is None else [("looked_length", f"{seen.length_seconds:.1f} {unit}")]
     zero = zero_seconds(verdict.facts)
-    if rows and zero >= LATE_SECONDS and "matroska" in verdict.facts.container:  # whose headers count from the clock's 0
+    if (
+        rows and zero >= LATE_SECONDS and "matroska" in verdict.facts.container
+    ):  # whose headers count from the clock's 0
         rows.append(("looked_zero", f"{zero:.1f} {unit}"))
     rows += [
         ("looked_sound", f"{seen.sound_seconds:.1f} {unit}"),
