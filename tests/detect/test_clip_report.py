@@ -155,7 +155,7 @@ def test_the_index_ranks_and_carries_what_sorting_needs() -> None:
         ("a.mp4", "fake", "0.9"),
         ("b.mp4", "failed", ""),
     ]
-    assert "not media" in outline.text
+    assert "Not media。" in outline.text
     assert outline.open == []
 
 

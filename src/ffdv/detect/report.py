@@ -23,6 +23,7 @@ from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent, leaning
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
+    COMMAS,
     capitalised,
     cue_words,
     how_sure,
@@ -89,6 +90,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         why=reasons(verdict, lang),
         senses=[_sense(verdict, sense, lang) for sense in SENSES],
         percent=percent,
+        comma=COMMAS[lang],
         meter=_meter,
         length=round(length, 3),
         zero=round(max(0.0, zero_seconds(verdict.facts)), 3),

@@ -17,6 +17,7 @@ from ffdv.sentences import LANGUAGES, STOPS, Lang, worded
 # Notes that tell no more than the absence of a sense does.
 PLAINLY_ABSENT = {"the file has no sound track", "the file has no moving picture"}
 COLONS: Mapping[Lang, str] = {"en": ": ", "zh": "："}
+COMMAS: Mapping[Lang, str] = {"en": ", ", "zh": "，"}
 
 # code → (English, Chinese); {names} are filled by say().
 WORDS: Mapping[str, tuple[str, str]] = {
@@ -186,7 +187,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "{count} more, which by themselves do not tell real from fake",
         "另外 {count} 项（单独不能区分真伪）",
     ),
-    "comma": (", ", "，"),
     "cue": ("detail", "项目"),
     "cue_plot": ("this clip among real clips", "本片段与真实片段对照"),
     "value": ("this clip", "本片段"),
