@@ -117,6 +117,7 @@ CHINESE: Mapping[str, str] = {
     "the file has no sound track": "文件没有声音",
     "the file has no moving picture": "文件没有活动画面",
     "a still cover picture is not taken for video": "静止的封面图片不作为视频",
+    "{traits}; that is not unusual: {percent:.0f} % of genuine clips have {count} or more of {total} measured traits as marked": "{traits}；这并不少见：{percent:.0f} % 的真实片段在 {total} 项测量特征中有 {count} 项或更多同样明显",
     "beyond nine of ten genuine clips: {count} of {total} measured traits ({percent:.0f} % of genuine clips have as many or more): {traits}": "{total} 项测量特征中有 {count} 项超出了九成真实片段的范围（{percent:.0f} % 的真实片段有同样多项或更多项超出）：{traits}",
     "beyond nine of ten genuine clips: {count} of {total} measured traits (no genuine development clip has as many): {traits}": "{total} 项测量特征中有 {count} 项超出了九成真实片段的范围（没有一个真实开发片段有同样多项超出）：{traits}",
     "skin and mouth are rich in contrast, as in the portraits that generators start from": "皮肤和嘴部明暗对比强，如同生成器所用的肖像照",

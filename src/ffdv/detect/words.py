@@ -80,7 +80,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
-    "ground": ("What points to forgery ({sense}): {text}.", "指向伪造的特征（{sense}）：{text}。"),
+    "ground": ("What raised the score ({sense}): {text}.", "抬高得分的因素（{sense}）：{text}。"),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
     "error_label": ("error: ", "错误："),
