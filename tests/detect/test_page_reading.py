@@ -239,6 +239,8 @@ sought = 10.5; player.dispatchEvent(new Event("timeupdate")); said.played = at()
 point("pointerdown", .9, {pointerType: "mouse", button: 2}); said.right = at();
 point("pointerdown", .5); point("pointerup", .5); said.tapped = at(); said.sought = sought;
 said.text = tracks.getAttribute("aria-valuetext"); said.readout = document.getElementById("readout").textContent;
+sought = 10 + Number(tracks.dataset.length) + 5; player.dispatchEvent(new Event("timeupdate"));
+said.beyond = document.getElementById("readout").textContent;
 document.title = JSON.stringify(said);
 """
 
@@ -268,3 +270,4 @@ def test_a_finger_that_scrolls_moves_nothing_and_a_tap_does(verdict: Verdict, tm
     assert said["sought"] == pytest.approx(10 + length / 2, abs=0.01)
     assert re.fullmatch(r"1\.0 秒，声音 \d+ %，画面 \d+ %，声画不一致 未判断", said["text"])
     assert said["readout"] == said["text"]
+    assert said["beyond"].count("未判断") == 3

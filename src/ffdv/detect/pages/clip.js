@@ -10,13 +10,14 @@
   let zero = begins; // of the file's clock, which the player shows, where the lanes begin (live streams)
   const told = (seconds) => [
     seconds.toFixed(1) + " " + second,
-    ...lanes.map(([name, numbers]) => name + " " + (numbers[Math.floor(Math.min(seconds, length - 0.001) / step)] || unjudged)),
+    ...lanes.map(([name, numbers]) => name + " " + (numbers[Math.floor(seconds / step)] || unjudged)),
   ].join(comma);
   let now = 0;
   const show = (seconds) => {
     now = Math.min(Math.max(seconds, 0), length);
     head.style.left = (100 * now / length) + "%";
-    readout.textContent = told(now);
+    // The player goes on where only a first part of the clip was looked at.
+    readout.textContent = told(seconds > length + 1 ? seconds : Math.min(now, length - 0.001));
     tracks.setAttribute("aria-valuenow", now.toFixed(1));
     tracks.setAttribute("aria-valuetext", readout.textContent);
   };
