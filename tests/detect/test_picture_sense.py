@@ -22,6 +22,7 @@ from ffdv.detect.picture import (
 )
 from ffdv.detect.picture_model import FAMILIES, MOST_UNISON, NET_SIDE, WEIGHTS, PastedNet, read_weights
 from ffdv.detect.senses import Looked, SenseAbsent, SenseOpinion
+from ffdv.detect.words import say
 from ffdv.errors import CheckpointError
 from ffdv.features.head import HeadTrack
 from ffdv.features.unison import NUM_PARTS
@@ -235,3 +236,17 @@ def test_weights_say_where_they_come_from() -> None:
     provenance = shipped_weights().provenance
 
     assert provenance["made_by"] == "scripts/weights/picture.py"
+
+
+def test_what_every_third_genuine_clip_has_is_told_to_be_nothing_unusual() -> None:
+    """A genuine clip was told "what points to forgery: 1 of 5 measured traits (37 % of genuine clips have as many)"."""
+    weights, forged = shipped_weights(), (a_track(detail=30.0), a_head(unison=6.0))
+
+    said = {}
+    for share in (0.1, 0.4):
+        sense = PictureSense(replace(weights, as_many=[share] * len(FAMILIES)))
+        said[share] = sense.judge(looked(forged[0], head=forged[1])).grounds[0]  # type: ignore[union-attr]
+
+    assert "not unusual" not in said[0.1]
+    assert "that is not unusual: 40 % of genuine clips have" in said[0.4]
+    assert "forgery" not in say("ground", sense="picture", text="")

@@ -33,6 +33,9 @@ LEAST_CROPS = 4
 MOST_FACES = 6  # the most prominent ones of a piece
 DARKEST = 30.0  # grey levels of a face on average
 SMALL_SHARE = 0.6  # of the smallest face that taught: below it a face is unlike them
+RARE_SHARE = (
+    0.2  # where more of the genuine clips have as many traits beyond the usual, that is told to be nothing unusual
+)
 CLEARLY = 0.5  # of a number's spread beyond what open clips showed
 
 
@@ -161,7 +164,15 @@ class PictureSense:
         count, total = len(beyond), len(FAMILIES)
         percent = 100 * self._weights.as_many[count - 1]
         traits = joined([TRAITS[name] for name in beyond])
-        if percent > 0:
+        if percent > 100 * RARE_SHARE:
+            told = Sentence(
+                "{traits}; that is not unusual: {percent:.0f} % of genuine clips have {count} or more of {total} measured traits as marked",
+                traits=traits,
+                percent=percent,
+                count=count,
+                total=total,
+            )
+        elif percent > 0:
             told = Sentence(
                 "beyond nine of ten genuine clips: {count} of {total} measured traits ({percent:.0f} % of genuine clips have as many or more): {traits}",
                 count=count,

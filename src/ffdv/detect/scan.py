@@ -37,7 +37,7 @@ from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_tol
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import ManifestError, MediaError, MediaMemory, MediaNotFound, RecipeError, SubmissionError
 from ffdv.records import Clip, Score
-from ffdv.sentences import Lang, Sentence, foreign, language, worded
+from ffdv.sentences import STOPS, Lang, Sentence, foreign, language, worded
 
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 SECONDS_PER_MINUTE = 90.0
@@ -51,7 +51,7 @@ Make = Callable[[], Detector]
 @dataclass(frozen=True)
 class ScannedClip:
     """One clip of a scan: its verdict in numbers, or why it has none (reason, and code for machines). page: its HTML file, None
-    without `out`.
+    without `out`. limited: that only a part of the clip was looked at, "" where all was.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ScannedClip:
     reason: str = ""
     page: Path | None = None
     code: str = ""
+    limited: str = ""
 
 
 @dataclass(frozen=True)
@@ -433,8 +434,9 @@ def _line(told: Told, page: Path | None) -> ScannedClip:
     why = next((reason.text for reason in told.reasons), "")
     if told.fake_probability is None:
         absent = dict.fromkeys(one.text.rstrip(".。") for one in said.values() if one.text)
-        why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent])
-    return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page)
+        why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent]) + STOPS[told.language]
+    part = ("" if told.language == "zh" else " ").join(told.limited)
+    return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page, limited=part)
 
 
 def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
@@ -467,9 +469,8 @@ def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
         page = f"{CLIPS}/{one.page.name}" if one.page is not None else ""
         picture = one.page.with_suffix(".jpg") if one.page is not None else None
         small = f"{CLIPS}/{picture.name}" if picture is not None and picture.is_file() else ""
-        rows.append(
-            IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
-        )
+        facts = (one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
+        rows.append(IndexRow(*facts, limited=one.limited))
     write_whole(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
     write_scores(out / "scores.csv", [as_score(one, lang) for one in scanned], all_senses=True)
 
@@ -479,7 +480,7 @@ def as_score(one: ScannedClip, lang: Lang = "en") -> Score:
     if one.fake_probability is None:
         reason = one.reason or worded(Sentence("no sense could judge it"), lang)
         return Score(one.name, None, "failed", reason, verdict=one.word if one.status == "ok" else "")
-    return Score(one.name, one.fake_probability, senses=dict(one.senses), verdict=one.word)
+    return Score(one.name, one.fake_probability, reason=one.limited, senses=dict(one.senses), verdict=one.word)
 
 
 def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:

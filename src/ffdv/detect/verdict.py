@@ -130,7 +130,7 @@ class CueView:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a person may look at: strip, the leading face through time; suspects, the faces that seem forged most."""
+    """What a person may look at: strip, the face that decides (or leads, where none does) through time; suspects, the faces that seem forged most."""
 
     spectrogram: Spectrogram | None = None
     strip: tuple[FaceShot, ...] = ()

@@ -62,10 +62,7 @@ class Media:
     @property
     def zero_seconds(self) -> float:
         """Where the file's clock starts, in the container's own seconds: its earliest timestamp."""
-        starts = [picture.start_seconds for picture in self.facts.pictures]
-        starts += [sound.start_seconds for sound in self.facts.sounds]
-        start = min((start for start in starts if start is not None), default=0.0)
-        return 0.0 if -PRIMING_SECONDS < start < 0 else start
+        return zero_seconds(self.facts)
 
     def demuxer_at_start(self) -> contextlib.closing[Demuxer]:
         """A demuxer that nobody has read from: the one that open_media opened, then new ones.
@@ -201,3 +198,11 @@ def _check_usable(facts: MediaFacts) -> None:
         raise StreamMissing(
             facts.path, Sentence("the file holds neither sound nor moving pictures; give a sound or video file")
         )
+
+
+def zero_seconds(facts: MediaFacts) -> float:
+    """The earliest timestamp of a file's streams, where ffdv's clock is 0; a player may count from the container's own 0."""
+    starts = [picture.start_seconds for picture in facts.pictures]
+    starts += [sound.start_seconds for sound in facts.sounds]
+    start = min((start for start in starts if start is not None), default=0.0)
+    return 0.0 if -PRIMING_SECONDS < start < 0 else start
