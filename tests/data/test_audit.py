@@ -210,6 +210,10 @@ def test_the_clean_verdict_says_what_would_have_shown() -> None:
     assert f"AUC of {report.detectable_auc:.2f}" in report.sentences[0]
     assert 0.55 < report.detectable_auc < 0.7
     assert report.groups_by == "identity"
+    assert (
+        repr(report)
+        == f"AuditReport({report.data!r}, {sum(report.counts)} clips, 0 of {len(report.facts)} facts found)"
+    )
 
 
 def test_a_leak_as_large_as_the_detectable_auc_is_found_half_the_time() -> None:

@@ -83,7 +83,7 @@ class Copies:
     examples: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
     """What an audit found; facts, the most outstanding first.
 
@@ -104,6 +104,12 @@ class AuditReport:
     copies: tuple[Copies, ...]
     failures: tuple[tuple[str, str], ...]
     warnings: tuple[Sentence, ...]
+
+    def __repr__(self) -> str:
+        """One line: the facts are in `facts`, and in plain words in `sentences`."""
+        return (
+            f"AuditReport({self.data!r}, {sum(self.counts)} clips, {len(self.found)} of {len(self.facts)} facts found)"
+        )
 
     @property
     def found(self) -> tuple[Fact, ...]:

@@ -26,7 +26,7 @@ from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion, leaning
 from ffdv.detect.verdict import FaceRow, Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
-from ffdv.features.familiar import damage_measure
+from ffdv.features.familiar import damage_measure, is_cut_off
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import Sentence, foreign
@@ -240,7 +240,7 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
 def beside_damage(
     opinion: SenseOpinion | SenseAbsent, notes: Sequence[Note], *, sense: SenseName
 ) -> SenseOpinion | SenseAbsent:
-    """An opinion that says so where it stands on a damaged stream: no clip that taught was damaged."""
+    """An opinion that says so where it stands on a stream that is damaged or cut off: no clip that taught was."""
     if not isinstance(opinion, SenseOpinion):
         return opinion
     told = [
@@ -248,6 +248,8 @@ def beside_damage(
         for stream in STREAMS[sense]
         if (share := damage_measure(notes, sense=stream)["damaged_share"]) >= LEAST_DAMAGE
     ]
+    if any(is_cut_off(notes, sense=stream) for stream in STREAMS[sense]):
+        told.append(Sentence("the file seems cut off before its end"))
     return replace(opinion, outside=(*opinion.outside, *told))
 
 

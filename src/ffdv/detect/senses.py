@@ -65,7 +65,7 @@ def leaning(probability: float) -> Literal["fake", "real", "unsure"]:
     return "real" if probability < CLEAR_BELOW else "unsure"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SenseOpinion:
     """What one sense says of one clip.
 

@@ -20,6 +20,10 @@ from ffdv.sentences import Sentence
 
 # A start this little before zero is the priming of a codec, which decoders drop (Opus: 6.5 ms, AAC: 21 to 48 ms).
 PRIMING_SECONDS = 0.1
+# The containers whose header knows the length of each track exactly (FFmpeg's name for MP4, MOV, M4A, 3GP).
+EXACT_CONTAINERS = ("mov",)
+# What such a header promises and the file lacks is told from here on; less is rounding.
+TRUNCATED_SECONDS = 0.5
 _SENSES = {"sound": Sentence("sound"), "picture": Sentence("picture")}
 
 
@@ -110,6 +114,16 @@ class Media:
                 cause=cause,
             )
         self.note("limited", text, sense=sense)
+
+    def note_cut_off(self, sense: str, *, missing_seconds: float) -> None:
+        """Say that the file ends before its header says that the track does, where that is more than rounding."""
+        if missing_seconds > TRUNCATED_SECONDS:
+            text = Sentence(
+                "the {sense} ends {seconds:.1f} s before the length in the header; the file seems cut off",
+                sense=_SENSES[sense],
+                seconds=missing_seconds,
+            )
+            self.note("truncated", text, sense=sense)
 
     def check_damage(self, tally: Tally, sense: str) -> None:
         """Note the damage of a track that was read; raise where nothing, or too little, could be decoded.
