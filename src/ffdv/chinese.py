@@ -280,6 +280,7 @@ CHINESE: Mapping[str, str] = {
     "{side}: {level}": "{side}：{level}",
     "tells the two apart": "区分二者",
     "gives the label away": "泄露标签",
+    "gives the label away, or only whose clips these are,": "（也可能只是认出了人物）泄露标签",
     "differs": "有差异",
     "No fact differs between clips: there is nothing to tell them apart by": "各片段的所有事实都相同：没有可以区分它们的依据",
     "Nothing found: none of {count} facts {does} better than chance would{together}. A fact with an AUC of {auc:.2f} would have shown in one case of two": "没有发现捷径：{count} 项事实中，没有一项能比随机更好地{does}{together}。AUC 为 {auc:.2f} 的事实有一半的机会被发现",
@@ -297,6 +298,8 @@ CHINESE: Mapping[str, str] = {
     "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}": "有 {count} 对片段的{sense}几乎相同{across_classes}{across_splits}",
     ", {count} of them one real and one fake": "，其中 {count} 对一真一假",
     "Too few clips to say anything: {first} {one} and {second} {other}; it takes {fewest} of each": "片段太少，无法得出结论：{one} {first} 段、{other} {second} 段；每类至少需要 {fewest} 段",
+    "{count} of {total} clips name neither identity nor source, so each was taken for a person of its own: if they share people, what is found may be no more than recognising these; add the column": "{total} 段片段中有 {count} 段既没有 identity 也没有 source，因此每段都按不同的人物计算：如果它们来自相同的人物，所发现的可能只是在认人；请补上这一列",
+    "The two classes hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding is {name} ({meaning}), AUC {auc}. It takes four of each class at least; add others, or check by hand": "两类中 {by} 的取值太少，{count} 项事实都无法与单纯认出这些取值区分开；最突出的是 {name}（{meaning}），AUC {auc}。每类至少需要四个；请补充其他取值，或人工检查",
     "The pictures were not looked at: these shards hold no picture probes; audit the files themselves": "没有查看画面：这些分片不含画面探针；请直接对文件运行 audit",
 }
 
