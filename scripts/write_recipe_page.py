@@ -99,7 +99,7 @@ MEANINGS: Mapping[str, str] = {
     "motion.hidden": "of the net",
     "motion.dropout": "of the net",
     "fusion.members": "recipes (trained within this run) or folders of finished runs",
-    "fusion.member_settings": "`table.key=value` for all recipes among them",
+    "fusion.member_settings": "`table.key=value` for all recipes among them; one that has no use for it goes without",
     "fusion.fitting_share": "of the training clips, whole groups, that members never see: the weights are fitted there",
     "joint.width": "of a token, a multiple of 4",
     "joint.layers": "of cross-attention",

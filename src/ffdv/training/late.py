@@ -20,18 +20,20 @@ from ffdv.data.seen import PARTS_NAME, taught_clips
 from ffdv.data.shards import Shards
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
-from ffdv.errors import CheckpointError, ManifestError, ShardError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
 from ffdv.features.agreement import WEIGHTS_NAME
 from ffdv.models.checkpoint import Checkpoint, load_checkpoint
 from ffdv.records import FAKE, REAL, FloatArray, member_name
 from ffdv.training.engine import Progress
 from ffdv.training.parts import Part, Parts
 from ffdv.training.plan import Recipe, load_recipe, recipe_from, recipe_names
+from ffdv.training.unused import is_unused, training_of
 from ffdv.whole_file import write_atomically
 
 log = logging.getLogger(__name__)
 
 MEMBERS, BEST_NAME, METRICS_NAME = "members", "best.safetensors", "metrics.json"
+_MAYBE_UNUSED = ("augment.", "loss.")  # tables of which not every kind uses everything (unused.py)
 _OF_A_RUN = (PARTS_NAME, "recipe.toml", METRICS_NAME, WEIGHTS_NAME)  # beside its weights
 
 
@@ -145,9 +147,9 @@ def train_members(
     members = Members(folder, recipe.fusion.members)
     finished = {name: finished_run(name, members.path(name)) for name in recipe.fusion.members}
     # All of them before the first is trained: a name that is wrong is told at once.
-    recipes = {
-        name: load_recipe(name, recipe.fusion.member_settings) for name, weights in finished.items() if weights is None
-    }
+    recipes = _member_recipes(
+        [name for name, weights in finished.items() if weights is None], recipe.fusion.member_settings
+    )
     inner = _inner_parts(recipe, shards, parts) if recipes else parts
     trained = 0
     for name, weights in finished.items():
@@ -249,6 +251,22 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
     scored = predict(fabric, net, loader.epoch(1), how=recipe.training.aggregation)
     by_name = dict(zip(scored.names, scored.logits.tolist(), strict=True))
     return np.asarray([by_name.get(shards.names[row], np.nan) for row in rows], np.float32)
+
+
+def _member_recipes(names: Sequence[str], settings: Sequence[str]) -> dict[str, Recipe]:
+    """The recipes of these members, each with those settings that its kind has a use for.
+
+    Raises RecipeError for a setting that none of them has a use for.
+    """
+    bare = {name: load_recipe(name, [one for one in settings if not one.startswith(_MAYBE_UNUSED)]) for name in names}
+    trainings = {name: training_of(recipe.kind, recipe.motion.classifier) for name, recipe in bare.items()}
+    for one in settings:
+        if trainings and all(is_unused(training, one) for training in trainings.values()):
+            raise RecipeError(f"fusion.member_settings: no member has a use for {one!r}; remove it")
+    return {
+        name: load_recipe(name, [one for one in settings if not is_unused(training, one)])
+        for name, training in trainings.items()
+    }
 
 
 def _inner_parts(recipe: Recipe, shards: Shards, parts: Parts) -> Parts:
