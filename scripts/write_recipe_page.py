@@ -41,7 +41,7 @@ MEANINGS: Mapping[str, str] = {
     "split.validation_share": "of the clips, where the split is drawn",
     "split.test_share": "of the clips, where the split is drawn",
     "split.calibration_share": "of the validation clips, set apart in whole groups for calibration and thresholds",
-    "split.leaks": "validation and test clips of the corpus's split that share a group with training: drop them, or only report them",
+    "split.leaks": "validation and test clips of the corpus's split that share a group with training, validation clips that share one with test: drop them, or only report them",
     "split.leak_groups": "columns that make such a leak",
     "split.seed": "of the drawn split; `train --seed` leaves it as it is",
     "loader.batch_size": "clips a batch",

@@ -36,7 +36,7 @@ def test_what_would_be_ignored_is_refused_with_the_cure(recipe: str, setting: st
 
 
 def test_class_weights_of_a_joint_net_name_what_does_the_same() -> None:
-    with pytest.raises(RecipeError, match="loader.balance_classes = true corrects the classes' numbers"):
+    with pytest.raises(RecipeError, match=r"loader.balance_classes = true corrects the classes' numbers"):
         load_recipe("fusion-joint", ["loss.class_weights=balanced", "loader.balance_classes=false"])
 
 
@@ -63,7 +63,7 @@ def test_members_take_the_settings_that_they_have_a_use_for() -> None:
     assert [members[name].loss.label_smoothing for name in members] == [0.2, 0.2, 0.0]
     assert [len(members[name].augment.picture) for name in members] == [1, 1, 0]
     assert {recipe.training.epochs for recipe in members.values()} == {3}
-    with pytest.raises(RecipeError, match="no member has a use for 'loss.kind=focal'; remove it"):
+    with pytest.raises(RecipeError, match=r"no member has a use for 'loss.kind=focal'; remove it"):
         _member_recipes(["motion-histogram", "sync"], ["loss.kind=focal"])
 
 

@@ -20,7 +20,7 @@ from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGro
 from ffdv.data.audit_words import shortcut_of
 from ffdv.data.corpus import group_value, owners
 from ffdv.data.manifest import load_corpus
-from ffdv.data.near_copies import PICTURE_BITS, SOUND_BITS, near_copies
+from ffdv.data.near_copies import PICTURE_BITS, SOUND_BITS, compares_all, near_copies
 from ffdv.data.prepare import take_in_proportion
 from ffdv.data.probe_models import JointResult, joint_results
 from ffdv.data.probe_table import ProbeTable, table_from_files, table_from_shards
@@ -167,6 +167,12 @@ def _report(
     groups_by, groups, num_unnamed = _owners(table.clips)
     sides = _Sides(second, groups, classes)
     warnings = _not_looked_at(table)
+    if not (against or all(compares_all(prints.known) for prints in (table.sounds, table.pictures))):
+        warnings.append(
+            Sentence(
+                "So many clips are not all compared with each other: there may be more near-copies than are counted"
+            )
+        )
     facts: tuple[Fact, ...] = ()
     joint: tuple[JointResult, ...] = ()
     detectable = 1.0

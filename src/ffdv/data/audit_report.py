@@ -119,7 +119,12 @@ class AuditReport:
     @property
     def clean(self) -> bool:
         """Whether facts were tested and nothing was found, alone or together."""
-        return bool(self.facts) and not self.undecided and not self.found and not any(result.found for result in self.joint)
+        return (
+            bool(self.facts)
+            and not self.undecided
+            and not self.found
+            and not any(result.found for result in self.joint)
+        )
 
     @property
     def remedies(self) -> tuple[str, ...]:

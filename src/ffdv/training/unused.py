@@ -1,6 +1,6 @@
 """Settings that a kind of recipe has no use for: refused, so that nobody compares runs that differ in nothing.
 
-    recipe.kind ─▶ UNUSED ─▶ the first setting of [augment] or [loss] that is set and would change nothing ─▶ ValueError
+recipe.kind ─▶ UNUSED ─▶ the first setting of [augment] or [loss] that is set and would change nothing ─▶ ValueError
 """
 
 from __future__ import annotations
