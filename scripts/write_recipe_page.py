@@ -100,7 +100,7 @@ MEANINGS: Mapping[str, str] = {
     "motion.dropout": "of the net",
     "fusion.members": "recipes (trained within this run) or folders of finished runs",
     "fusion.member_settings": "`table.key=value` for all recipes among them; one that has no use for it goes without",
-    "fusion.fitting_share": "of the training clips, whole groups, that members never see: the weights are fitted there",
+    "fusion.fitting_share": "of the training clips, whole groups, that members are not taught: half choose their epochs, half the weights; all do both where that leaves fewer than 30 of a class",
     "joint.width": "of a token, a multiple of 4",
     "joint.layers": "of cross-attention",
     "joint.drop_sense": "how often in training one of two senses is taken away",

@@ -471,6 +471,15 @@ class _Run:
                 f"too few validation clips to set some apart (it takes {2 * ENOUGH_PER_CLASS} real and as many fake): calibration "
                 "and thresholds come from the clips that chose the epoch, and flatter the run a little"
             )
+        if self.kind.members:
+            fitting, chose_nothing = Members(self.folder, self.recipe.fusion.members).fitting_rows(
+                self.shards, self.training.rows.tolist()
+            )
+            if not chose_nothing:
+                notes.append(
+                    f"the members' weights come from {len(fitting)} clips that chose their epochs too, so that a member which was lucky there "
+                    f"weighs too much; it takes {2 * ENOUGH_PER_CLASS} real and as many fake clips in fusion.fitting_share to set some apart"
+                )
         judges = self.shards.labels[self.validation.rows]
         real, fake = int((judges == REAL).sum()), int((judges == FAKE).sum())
         if min(real, fake) < FEW_PER_CLASS:
