@@ -555,9 +555,9 @@ def _settled(recipe: Recipe, how: Aggregation | None) -> Recipe:
 
 
 def measure(scored: ScoredClips) -> dict[str, float]:
-    """What an epoch is judged by."""
-    labels, scores = scored.labels, scored.scores
-    return {"auc": roc_auc(labels, scores), "accuracy": accuracy(labels, scores), "eer": eer(labels, scores)}
+    """What an epoch is judged by. Ranks are those of logits: probabilities of very sure nets are all the same in the end."""
+    labels, logits = scored.labels, scored.logits
+    return {"auc": roc_auc(labels, logits), "accuracy": accuracy(labels, scored.scores), "eer": eer(labels, logits)}
 
 
 def _export(folder: Path) -> tuple[Path | None, str]:
