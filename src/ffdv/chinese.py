@@ -299,7 +299,8 @@ CHINESE: Mapping[str, str] = {
     ", {count} of them one real and one fake": "，其中 {count} 对一真一假",
     "Too few clips to say anything: {first} {one} and {second} {other}; it takes {fewest} of each": "片段太少，无法得出结论：{one} {first} 段、{other} {second} 段；每类至少需要 {fewest} 段",
     "{count} of {total} clips name neither identity nor source, so each was taken for a person of its own: if they share people, what is found may be no more than recognising these; add the column": "{total} 段片段中有 {count} 段既没有 identity 也没有 source，因此每段都按不同的人物计算：如果它们来自相同的人物，所发现的可能只是在认人；请补上这一列",
-    "The two classes hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding is {name} ({meaning}), AUC {auc}. It takes four of each class at least; add others, or check by hand": "两类中 {by} 的取值太少，{count} 项事实都无法与单纯认出这些取值区分开；最突出的是 {name}（{meaning}），AUC {auc}。每类至少需要四个；请补充其他取值，或人工检查",
+    "{name} ({meaning}), AUC {auc}": "{name}（{meaning}），AUC {auc}",
+    "The two sides hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding: {facts}. It takes four of each side at least; add others, or look for yourself": "两边 {by} 的取值太少，{count} 项事实都无法与单纯认出这些取值区分开；最突出的是：{facts}。每边至少需要四个；请补充其他取值，或自行查看",
     "So many clips are not all compared with each other: there may be more near-copies than are counted": "片段太多，没有两两全部比较：几乎相同的片段可能比统计到的更多",
     "The pictures were not looked at: these shards hold no picture probes; audit the files themselves": "没有查看画面：这些分片不含画面探针；请直接对文件运行 audit",
 }

@@ -59,7 +59,7 @@ def test_three_people_a_class_decide_nothing_and_it_says_so() -> None:
     assert report.undecided
     assert not report.clean
     assert not report.found
-    assert "none of 20 facts can be told from recognising these; the most outstanding is fact 0" in report.sentences[0]
+    assert "none of 20 facts can be told from recognising these; the most outstanding: fact 0 (" in report.sentences[0]
     assert "无法与单纯认出这些取值区分开" in worded(report.sentences[0], "zh")
 
 

@@ -14,6 +14,7 @@ from ffdv.sentences import Sentence, joined
 FORMAT_VERSION = 1
 # Of 12 people a class with a microphone of their own, 4 % unnamed clips accuse no more clean folders, 10 % a fifth of them.
 MOST_UNNAMED = 0.05
+MOST_UNDECIDED = 3  # facts that are named where nothing can be proved
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,7 @@ def _verdict(report: AuditReport) -> list[Sentence]:
     best = max(report.joint, key=lambda result: result.auc.value, default=None)
     count = len(report.facts)
     if report.undecided:
-        first = max(report.facts, key=lambda fact: fact.auc.value)
-        return [
-            Sentence(
-                "The two classes hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding is {name} ({meaning}), AUC {auc}. It takes four of each class at least; add others, or check by hand",
-                by=report.groups_by,
-                count=count,
-                name=first.name,
-                meaning=first.meaning,
-                auc=first.auc,
-            )
-        ]
+        return [_undecided(report)]
     if report.clean:
         return [
             Sentence(
@@ -193,6 +184,23 @@ def _verdict(report: AuditReport) -> list[Sentence]:
             )
         )
     return said
+
+
+def _undecided(report: AuditReport) -> Sentence:
+    """That nothing can be proved of so few people, and what stands out all the same: the strongest fact of each family."""
+    families: dict[str, Fact] = {}
+    for fact in sorted(report.facts, key=lambda fact: -fact.auc.value):
+        families.setdefault(fact.meaning, fact)
+    strongest = [
+        Sentence("{name} ({meaning}), AUC {auc}", name=fact.name, meaning=fact.meaning, auc=fact.auc)
+        for fact in list(families.values())[:MOST_UNDECIDED]
+    ]
+    return Sentence(
+        "The two sides hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding: {facts}. It takes four of each side at least; add others, or look for yourself",
+        by=report.groups_by,
+        count=len(report.facts),
+        facts=joined(strongest),
+    )
 
 
 def _family_sentence(report: AuditReport, facts: Sequence[Fact]) -> Sentence:

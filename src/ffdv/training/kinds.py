@@ -2,7 +2,7 @@
 
     recipe.kind ─▶ KINDS ─▶ Kind(senses, loader, build, fit, export) ─▶ the one road of run.py, evaluate.py and export.py
 
-A new kind is a few functions and one line in KINDS.
+A new kind is a few functions, one line in KINDS, and one in unused.UNUSED: what of a recipe it has no use for.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ class Members:
         untaught = [row for row in rows if shards.names[row] not in taught]
         fresh = [row for row in untaught if shards.names[row] not in chosen_by]
         enough = _fewest_of_a_class(shards, fresh) >= ENOUGH_PER_CLASS
-        return (fresh, True) if enough else (untaught, not chosen_by.intersection(shards.names[row] for row in untaught))
+        return (
+            (fresh, True) if enough else (untaught, not chosen_by.intersection(shards.names[row] for row in untaught))
+        )
 
 
 def finished_run(member: str, copied: Path) -> Path | None:
@@ -312,7 +314,7 @@ def _with_fitting_apart(recipe: Recipe, shards: Shards, halves: list[Part]) -> l
 
 def _fewest_of_a_class(shards: Shards, rows: Sequence[int]) -> int:
     """Clips of the class that has fewer."""
-    labels = shards.labels[np.asarray(rows, np.int64)].tolist()
+    labels: list[int] = shards.labels[np.asarray(rows, np.int64)].tolist()
     return min(labels.count(REAL), labels.count(FAKE))
 
 
