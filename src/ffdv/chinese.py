@@ -284,6 +284,7 @@ CHINESE: Mapping[str, str] = {
     "{side}: {level}": "{side}：{level}",
     "tells the two apart": "区分二者",
     "gives the label away": "泄露标签",
+    "gives the label away, or only whose clips these are,": "（也可能只是认出了人物）泄露标签",
     "differs": "有差异",
     "No fact differs between clips: there is nothing to tell them apart by": "各片段的所有事实都相同：没有可以区分它们的依据",
     "Nothing found: none of {count} facts {does} better than chance would{together}. A fact with an AUC of {auc:.2f} would have shown in one case of two": "没有发现捷径：{count} 项事实中，没有一项能比随机更好地{does}{together}。AUC 为 {auc:.2f} 的事实有一半的机会被发现",
@@ -304,6 +305,10 @@ CHINESE: Mapping[str, str] = {
     "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}": "有 {count} 对片段的{sense}几乎相同{across_classes}{across_splits}",
     ", {count} of them one real and one fake": "，其中 {count} 对一真一假",
     "Too few clips to say anything: {first} {one} and {second} {other}; it takes {fewest} of each": "片段太少，无法得出结论：{one} {first} 段、{other} {second} 段；每类至少需要 {fewest} 段",
+    "{count} of {total} clips name neither identity nor source, so each was taken for a person of its own: if they share people, what is found may be no more than recognising these; add the column": "{total} 段片段中有 {count} 段既没有 identity 也没有 source，因此每段都按不同的人物计算：如果它们来自相同的人物，所发现的可能只是在认人；请补上这一列",
+    "{name} ({meaning}), AUC {auc}": "{name}（{meaning}），AUC {auc}",
+    "The two sides hold so few values of {by} that none of {count} facts can be told from recognising these; the most outstanding: {facts}. It takes four of each side at least; add others, or look for yourself": "两边 {by} 的取值太少，{count} 项事实都无法与单纯认出这些取值区分开；最突出的是：{facts}。每边至少需要四个；请补充其他取值，或自行查看",
+    "So many clips are not all compared with each other: there may be more near-copies than are counted": "片段太多，没有两两全部比较：几乎相同的片段可能比统计到的更多",
     "The pictures were not looked at: these shards hold no picture probes; audit the files themselves": "没有查看画面：这些分片不含画面探针；请直接对文件运行 audit",
 }
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.arguments import whole_number
-from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGroup, Spread, side_word
+from ffdv.data.audit_report import AuditReport, Balance, Copies, Fact, SharedGroup, Spread, many_unnamed, side_word
 from ffdv.data.audit_words import shortcut_of
-from ffdv.data.corpus import group_value
+from ffdv.data.corpus import group_value, owners
 from ffdv.data.manifest import load_corpus
-from ffdv.data.near_copies import PICTURE_BITS, SOUND_BITS, near_copies
+from ffdv.data.near_copies import PICTURE_BITS, SOUND_BITS, compares_all, near_copies
 from ffdv.data.prepare import take_in_proportion
 from ffdv.data.probe_models import JointResult, joint_results
 from ffdv.data.probe_table import ProbeTable, table_from_files, table_from_shards
-from ffdv.data.probe_tests import separation_test
+from ffdv.data.probe_tests import least_p_value, separation_test
 from ffdv.data.shards import INDEX_NAME, open_shards
 from ffdv.data.splits import find_leaks
 from ffdv.errors import ManifestError
@@ -36,8 +36,6 @@ from ffdv.sentences import Sentence, language
 # Of the 5 % in which a clean folder may be accused, four are for single facts and one for the two joint models.
 ERROR_OF_FACTS = 0.04
 FEWEST_PER_CLASS = 10
-# Whole people are shuffled where there are so many in each class; fewer cannot show anything.
-FEWEST_GROUPS = 10
 # A word must be said of so many clips, and not of as many, to be a fact of its own.
 FEWEST_SAID = 5
 MOST_WORDS = 12
@@ -167,12 +165,19 @@ def _report(
     seed: int,
     together: bool = True,
 ) -> AuditReport:
-    groups_by, groups = _owners(table.clips, second)
+    groups_by, groups, num_unnamed = _owners(table.clips)
     sides = _Sides(second, groups, classes)
     warnings = _not_looked_at(table)
+    if not (against or all(compares_all(prints.known) for prints in (table.sounds, table.pictures))):
+        warnings.append(
+            Sentence(
+                "So many clips are not all compared with each other: there may be more near-copies than are counted"
+            )
+        )
     facts: tuple[Fact, ...] = ()
     joint: tuple[JointResult, ...] = ()
     detectable = 1.0
+    undecided = False
     names, columns = fact_columns(table)
     if min(sides.counts) < FEWEST_PER_CLASS:
         warnings.append(
@@ -187,10 +192,13 @@ def _report(
         )
     elif names:
         test = separation_test(columns, second, groups, error=ERROR_OF_FACTS, seed=seed)
-        found = [_fact(name, columns[:, at], sides, p_value=float(test.p_value[at])) for at, name in enumerate(names)]
+        undecided = least_p_value(second, groups) > ERROR_OF_FACTS
+        p_values = np.ones(len(names)) if undecided else test.p_value
+        found = [_fact(name, columns[:, at], sides, p_value=float(p_values[at])) for at, name in enumerate(names)]
         facts = tuple(sorted(found, key=_outstanding))
         detectable = test.detectable_auc
-        joint = joint_results(columns, second, groups, seed=seed) if together else ()
+        warnings += _only_people(num_unnamed, len(table))
+        joint = joint_results(columns, second, groups, seed=seed) if together and not undecided else ()
     return AuditReport(
         data=data,
         against=against,
@@ -205,7 +213,22 @@ def _report(
         copies=copies,
         failures=table.failures,
         warnings=tuple(warnings),
+        undecided=undecided,
+        num_unnamed=num_unnamed,
     )
+
+
+def _only_people(num_unnamed: int, num_clips: int) -> list[Sentence]:
+    """That clips which do not say whose they are were taken one by one, where these are many."""
+    if not many_unnamed(num_unnamed, num_clips):
+        return []
+    return [
+        Sentence(
+            "{count} of {total} clips name neither identity nor source, so each was taken for a person of its own: if they share people, what is found may be no more than recognising these; add the column",
+            count=num_unnamed,
+            total=num_clips,
+        )
+    ]
 
 
 def _not_looked_at(table: ProbeTable) -> list[Sentence]:
@@ -313,14 +336,15 @@ def _spread(values: Numbers) -> Spread:
     return Spread(float(low), float(median), float(high), float(values.mean()), len(values))
 
 
-def _owners(clips: Sequence[Clip], fake: Truths) -> tuple[str, Indices]:
-    """Whose clips are kept whole: people, where most clips name one and there are enough of them in each class."""
-    people = [group_value(clip.groups, "identity") for clip in clips]
-    if sum(bool(name) for name in people) >= len(clips) / 2:
-        groups = number_groups(len(clips), people)
-        if min(len(np.unique(groups[fake == label])) for label in (False, True)) >= FEWEST_GROUPS:
-            return "identity", groups
-    return "", np.arange(len(clips))
+def _owners(clips: Sequence[Clip]) -> tuple[str, Indices, int]:
+    """Whose clips are kept whole: the column that says it, each clip's group (n,), and how many clips say nothing.
+
+    Also where these are few: a microphone of nine people shows in hundreds of clips, which are no hundreds of proofs.
+    """
+    by, values = owners(*([group_value(clip.groups, column) for clip in clips] for column in OWNERS))
+    if values is None:
+        return by, np.arange(len(clips)), len(clips)
+    return by, number_groups(len(clips), values), values.count(None)
 
 
 def _balances(clips: Sequence[Clip], fake: Truths) -> tuple[Balance, ...]:

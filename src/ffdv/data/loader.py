@@ -548,6 +548,7 @@ def torch_loader(
 ) -> Any:
     """Torch's loader over a data set of draws (len and getitem), whose items `collate` puts together."""
     try:
+        import torch
         from torch.utils.data import DataLoader
     except ModuleNotFoundError as error:
         raise ExtraMissing("training", "train") from error
@@ -559,4 +560,6 @@ def torch_loader(
         pin_memory=pin_memory,
         persistent_workers=spec.workers > 0,
         prefetch_factor=4 if spec.workers > 0 else None,
+        # Its own, for it draws a seed when it starts: each epoch without workers, once with them. Dropout and MixUp draw from torch's.
+        generator=torch.Generator(),
     )

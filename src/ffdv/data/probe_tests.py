@@ -8,6 +8,7 @@ without shortcuts then says "nothing found" in 95 % of cases, however many facts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,6 +77,26 @@ def separation_test(
         critical=float(np.quantile(most, 1.0 - error)),
         error=error,
     )
+
+
+def least_p_value(fake: Truths, group: Indices) -> float:
+    """The smallest p that shuffling whole groups can give: one over the number of arrangements, two where their mirror is one too.
+
+    >>> round(least_p_value(np.arange(12) % 2 == 1, np.arange(12) % 6), 2)  # three people of each class
+    0.1
+    """
+    size = np.bincount(group)
+    fakes = np.bincount(group, weights=fake).astype(np.int64)[size > 0]
+    size = size[size > 0]
+    mixed = (fakes > 0) & (fakes < size)
+    pure, of_fakes = int((~mixed).sum()), int((fakes[~mixed] > 0).sum())
+    arrangements = math.comb(pure, of_fakes)
+    for whole, part in zip(size[mixed].tolist(), fakes[mixed].tolist(), strict=True):
+        if arrangements > SHUFFLES:
+            break
+        arrangements *= math.comb(whole, part)
+    mirrored = 2 * of_fakes == pure and bool((2 * fakes[mixed] == size[mixed]).all())
+    return min(1.0, (1 + mirrored) / arrangements)
 
 
 def centred_ranks(columns: Numbers) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ffdv.arguments import each, positive, whole_number
 from ffdv.augment.alterations import Alteration, alterations, rng_of
-from ffdv.data.corpus import group_value
+from ffdv.data.corpus import group_value, owners
 from ffdv.data.manifest import load_corpus
 from ffdv.data.pool import ClipsProgress, Part, ProgressTally, num_cores, run_parts
 from ffdv.data.scores import SENSES, format_score
@@ -330,13 +330,9 @@ def _first_failure(failed: Sequence[tuple[str, ...]]) -> Sentence:
     )
 
 
-def _groups(clips: Sequence[Clip]) -> tuple[str, list[str | None] | None]:
-    """The column whose values stay together in intervals: identities, or else sources."""
-    for by in ("identity", "source"):
-        values = [group_value(clip.groups, by) for clip in clips]
-        if any(values):
-            return by, values
-    return "", None
+def _groups(clips: Sequence[Clip]) -> tuple[str, Sequence[str | None] | None]:
+    """The column whose values stay together in intervals: identities, or sources where more is known of them."""
+    return owners(*([group_value(clip.groups, by) for clip in clips] for by in ("identity", "source")))
 
 
 def _cells(item: Item, name: tuple[str, str], score: Score, seconds: float) -> tuple[str, ...]:

@@ -138,12 +138,18 @@ def squared_errors(fake: Truths, scores: Numbers) -> Numbers:
     return errors
 
 
-def prepare_ece(labels: npt.ArrayLike, scores: npt.ArrayLike, *, bins: int = 15) -> Callable[[Numbers], Numbers]:
-    """Bin once; then ece for weights (resamples, n), giving (resamples,)."""
+def excess_by_bin(labels: npt.ArrayLike, scores: npt.ArrayLike, *, bins: int = 15) -> Numbers:
+    """Score less label of each clip in the column of its bin (n, bins), 0 elsewhere; ece is the sum of the columns' absolute means."""
     values = check_probabilities(scores)
     excess = values - check_labels(labels, len(values))
     inside = np.zeros((len(values), bins))
     inside[np.arange(len(values)), _bin_of(values, bins)] = excess
+    return inside
+
+
+def prepare_ece(labels: npt.ArrayLike, scores: npt.ArrayLike, *, bins: int = 15) -> Callable[[Numbers], Numbers]:
+    """Bin once; then ece for weights (resamples, n), giving (resamples,)."""
+    inside = excess_by_bin(labels, scores, bins=bins)
 
     def weighted_ece(weights: Numbers) -> Numbers:
         apart: Numbers = np.abs(weights @ inside).sum(axis=1) / weights.sum(axis=1)

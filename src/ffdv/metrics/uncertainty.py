@@ -6,7 +6,7 @@ hundred clips of three people are three observations. Without groups every clip 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar, get_args
@@ -33,13 +33,15 @@ FEW = f"* fewer than {FEWEST_GROUPS} independent groups of a class, or one has m
 FEWEST_RESAMPLES = 20
 # The jackknife behind BCa looks at so many parts of each stratum: its skewness is then known to 0.002 (docs/decisions/0006).
 JACKKNIFE_PARTS = 200
+# The bounds of _truths are looked for by halving: to 0.001 of the value.
+_HALVINGS, _LARGEST_FACTOR = 10, 64.0
 
 
 @dataclass(frozen=True)
 class Metric:
     """A number of labels and scores: prepare(labels, scores) sorts or bins once; it lies in [lowest, highest].
 
-    inflated: resampling alone makes it larger (an absolute value does), so its resamples are moved back to its value;
+    parts: for a sum of absolute means, which luck alone makes larger than the truth, each clip's share of these means (n, k);
     fewest_reals: with fewer real clips the number would pretend, and bootstrap and compare refuse it; of: the class that it is made
     of, whose groups alone count then.
     """
@@ -47,7 +49,7 @@ class Metric:
     prepare: Callable[[npt.ArrayLike, npt.ArrayLike], Statistic]
     lowest: float = 0.0
     highest: float = 1.0
-    inflated: bool = False
+    parts: Callable[[npt.ArrayLike, npt.ArrayLike], Numbers] | None = None
     fewest_reals: int = 0
     of: Class = "both"
 
@@ -102,7 +104,7 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": _averaged(lambda fake, scores: ((scores > 0.5) == fake).astype(np.float64)),
     "log_loss": _averaged(calibration.log_losses, highest=np.inf),
     "brier": _averaged(calibration.squared_errors),
-    "ece": Metric(calibration.prepare_ece, inflated=True),
+    "ece": Metric(calibration.prepare_ece, parts=calibration.excess_by_bin),
 }
 
 
@@ -194,7 +196,8 @@ def bootstrap(
     stay present. BCa (Efron 1987) corrects bias and skewness; both methods widen to Student's t for few groups
     (Hesterberg 2015). Where every resample gives the metric's best or worst value (all fakes above all reals) the bound is
     the one that as many groups without a failure allow: (error)^(1 / groups). Fewer than two groups in a class say
-    nothing: the interval is the metric's whole range.
+    nothing: the interval is the metric's whole range. A metric that luck alone makes larger (ece) gets those truths under which
+    its value is not unusual, so that a calibrated net's interval reaches 0 (_truths).
     Raises MetricError on input that the metric refuses, too few reals for it (TPR at a low false-alarm rate), an unknown metric,
     or settings that check_settings refuses.
     """
@@ -205,19 +208,19 @@ def bootstrap(
     plan = _Resampling.of(np.asarray(labels).astype(bool), groups)
     value = float(statistic(np.ones((1, plan.num_clips)))[0])
     count = plan.num_groups_of[chosen.of]
-    if chosen.inflated:
-        method = "percentile"  # what BCa corrects is a bias of the estimate, not one of the resampling
-    estimate = plan.result(Estimate, value, confidence, f"bootstrap-{method}", of=chosen.of)
+    road = method if chosen.parts is None else "inverted"
+    estimate = plan.result(Estimate, value, confidence, f"bootstrap-{road}", of=chosen.of)
     if count < 2:
         return estimate(low=chosen.lowest, high=chosen.highest)
     draws = np.concatenate([statistic(weights) for weights in plan.draw(resamples, seed)])
-    if chosen.inflated:
-        draws = np.clip(draws + (value - draws.mean()), chosen.lowest, chosen.highest)
     if np.ptp(draws) == 0 and value in (chosen.lowest, chosen.highest):
         reach = ((1.0 - confidence) / 2.0) ** (1.0 / count)
         low, high = (reach, 1.0) if value == chosen.highest else (0.0, 1.0 - reach)
         return estimate(low=low, high=high)
     error = _widened_error(confidence, count)
+    if chosen.parts is not None:
+        low, high = _truths(chosen.parts(labels, scores), plan.draw(resamples, seed), error)
+        return estimate(low=min(low, value), high=min(max(high, value), chosen.highest))
     shares = (
         (error, 1.0 - error)
         if method == "percentile"
@@ -436,6 +439,34 @@ def _widened_error(confidence: float, num_groups: int) -> float:
     from scipy.special import ndtr
 
     return float(ndtr(-np.sqrt(num_groups / (num_groups - 1)) * _student(confidence, num_groups)))
+
+
+def _truths(parts: Numbers, draws: Iterable[Numbers], error: float) -> tuple[float, float]:
+    """Bounds of a sum of absolute means: the truths under which the measured one is neither too large nor too small.
+
+    parts (n, k): each clip's share of the k means. The true means are taken for the measured ones, all shrunk or grown by one
+    factor; luck is added to them as resampling adds it to the measured ones. With all errors luck the lower bound is 0.
+    """
+    means = parts.mean(axis=0)
+    luck = np.concatenate([(weights @ parts) / weights.sum(axis=1, keepdims=True) for weights in draws]) - means
+    value = float(np.abs(means).sum())
+
+    def largest(factor: float, share: float) -> float:
+        return float(np.quantile(np.abs(factor * means + luck).sum(axis=1), share))
+
+    def crossing(share: float) -> float:
+        """The factor from which on this quantile is above the value."""
+        low, high = 0.0, 1.0
+        if largest(low, share) >= value:
+            return low
+        while largest(high, share) < value and high < _LARGEST_FACTOR:
+            high *= 2.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            low, high = (low, middle) if largest(middle, share) >= value else (middle, high)
+        return high
+
+    return value * crossing(1.0 - error), value * crossing(error)
 
 
 def _bca_shares(draws: Numbers, value: float, influence: Numbers, error: float) -> tuple[float, float]:

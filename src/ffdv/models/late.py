@@ -32,8 +32,10 @@ class FusionSpec(BaseModel):
     """Which runs are put together.
 
     members: recipes, trained within this run on its training clips, or finished runs (their folders), taken as they are: a voice, say,
-    that learnt from a corpus of sound. Recipes are named, or given as TOML files; member_settings: `table.key=value` for all recipes;
-    fitting_share: of the training clips, whole groups, that the members never see and the weights are fitted on.
+    that learnt from a corpus of sound. Recipes are named, or given as TOML files; member_settings: `table.key=value` for all recipes that
+    have a use for it;
+    fitting_share: of the training clips, whole groups, that the members are not taught: half of them choose the members' epochs, the
+    others the weights; all do both where that would leave too few (training/late).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

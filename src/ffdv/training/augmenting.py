@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ffdv.augment.chain import FORGE_AGREEMENT, FORGE_SOUND, AugmentSpec, ForgeChain, SoundChain
+from ffdv.augment.chain import FORGE_SOUND, AugmentSpec, ForgeChain, SoundChain
 from ffdv.augment.forgery import ForgedSound
 from ffdv.augment.mix import MixSpec, mix_batch
 from ffdv.augment.steps import Step, material_of
@@ -23,18 +23,6 @@ from ffdv.records import FloatArray
 
 # (samples (rows, n), lengths (rows,), labels (rows,), share of the training done) → the same three, mixed
 Mix = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor]]
-
-
-def refuse_unused(spec: AugmentSpec) -> None:
-    """Raise ValueError for steps that training on sound would leave out, or that would teach it nonsense."""
-    if spec.forge_picture:
-        raise ValueError("augment.forge_picture is not used in training on sound; remove it")
-    unheard = [step.name for step in spec.forge_sound if step.name in FORGE_AGREEMENT]
-    if unheard:
-        raise ValueError(
-            f"augment.forge_sound: {unheard[0]} leaves the voice genuine and forges only that it belongs to the picture, "
-            "which a net on sound cannot know; remove it"
-        )
 
 
 def sound_augment(spec: AugmentSpec) -> Augment | None:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.arguments import one_path
-from ffdv.data.corpus import group_spellings
+from ffdv.data.corpus import group_spellings, owners
 from ffdv.data.facts import ClipFacts, open_facts
 from ffdv.data.neutral import neutral_steps, neutralise_shards
 from ffdv.data.seen import (
@@ -268,7 +268,7 @@ def _bootstrap_facts(resamples: int) -> dict[str, Any]:
     return {
         "resamples": resamples,
         "seed": 0,
-        "method": "BCa, classes kept; calibration errors by percentiles",
+        "method": "BCa, classes kept; calibration errors by inversion",
     }
 
 
@@ -553,12 +553,8 @@ def _column(shards: ClipFacts, by: str, where: npt.NDArray[np.int64]) -> list[st
 
 
 def interval_groups(shards: ClipFacts, where: npt.NDArray[np.int64]) -> tuple[str, Sequence[str | None] | None]:
-    """The column whose values stay together: identities, or else sources."""
-    for by in ("identity", "source"):
-        values = _column(shards, by, where)
-        if any(values):
-            return by, values
-    return "", None
+    """The column whose values stay together: identities, or sources where more is known of them (data/corpus.owners)."""
+    return owners(_column(shards, "identity", where), _column(shards, "source", where))
 
 
 def _group_rows(clips: _Clips, values: Sequence[str | None], by: str) -> list[EvaluationRow]:

@@ -2,7 +2,7 @@
 
     recipe.kind ─▶ KINDS ─▶ Kind(senses, loader, build, fit, export) ─▶ the one road of run.py, evaluate.py and export.py
 
-A new kind is a few functions and one line in KINDS.
+A new kind is a few functions, one line in KINDS, and one in unused.UNUSED: what of a recipe it has no use for.
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ def _late_net(recipe: Recipe, _initial: bool) -> nn.Module:
 def _fit_late(net: nn.Module, training: ClipLoader, asked: Asked) -> None:
     assert isinstance(net, LateNet)
     members = Members(_run_folder(asked), asked.recipe.fusion.members)
-    shards, taught = asked.shards, members.taught()
-    rows = [row for row in training.rows.tolist() if shards.names[row] not in taught]
+    shards = asked.shards
+    rows, _ = members.fitting_rows(shards, training.rows.tolist())
     if {int(shards.labels[row]) for row in rows} != {REAL, FAKE}:
         raise ManifestError(
             f"{members.folder}: of its training clips no real ones, or no fakes, are new to all members, so their weights cannot be fitted; "

@@ -1,8 +1,9 @@
-"""Late fusion: each sense is trained for itself within the run, then what they say is weighed on clips that none of them saw.
+"""Late fusion: each sense is trained for itself within the run, then what they say is weighed on clips that none of them was taught.
 
 train part ─┬─ most of its groups ─▶ RUN/members/NAME, trained        each ─▶ logit of any clip, NaN without its sense
             │  another run's folder ─▶ RUN/members/NAME, copied
-            └─ the other groups   ─▶ what is usual of each sense, and its weight
+            └─ the other groups   ─▶ half choose the members' epochs, half tell what is usual of each sense, and its weight;
+                                     where that is too little, all of them do both, and a note says so
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ from pathlib import Path
 import numpy as np
 
 from ffdv.data.loader import has_any
-from ffdv.data.seen import PARTS_NAME, taught_clips
+from ffdv.data.seen import PARTS_NAME, read_parts, taught_clips
 from ffdv.data.shards import Shards
 from ffdv.data.splits import split_by_group
 from ffdv.data.vector_loader import Vectors
-from ffdv.errors import CheckpointError, ManifestError, ShardError
+from ffdv.errors import CheckpointError, ManifestError, RecipeError, ShardError
 from ffdv.features.agreement import WEIGHTS_NAME
 from ffdv.models.checkpoint import Checkpoint, load_checkpoint
 from ffdv.records import FAKE, REAL, FloatArray, member_name
 from ffdv.training.engine import Progress
-from ffdv.training.parts import Part, Parts
+from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts
 from ffdv.training.plan import Recipe, load_recipe, recipe_from, recipe_names
+from ffdv.training.unused import is_unused, training_of
 from ffdv.whole_file import write_atomically
 
 log = logging.getLogger(__name__)
 
 MEMBERS, BEST_NAME, METRICS_NAME = "members", "best.safetensors", "metrics.json"
+_MAYBE_UNUSED = ("augment.", "loss.")  # tables of which not every kind uses everything (unused.py)
 _OF_A_RUN = (PARTS_NAME, "recipe.toml", METRICS_NAME, WEIGHTS_NAME)  # beside its weights
 
 
@@ -55,6 +58,24 @@ class Members:
         """Names of the clips that some member was trained on: what these say of them is no measure of their worth."""
         folders = [folder for folder in map(self.path, self.names) if (folder / PARTS_NAME).is_file()]
         return frozenset().union(*map(taught_clips, folders))
+
+    def chosen_by(self) -> frozenset[str]:
+        """Names of the clips on which some member's epoch or calibration was chosen: by luck it looks better there than it is."""
+        folders = [folder for folder in map(self.path, self.names) if (folder / PARTS_NAME).is_file()]
+        parts = [part for folder in folders for part in read_parts(folder).items()]
+        return frozenset(name for name, part in parts if part in {"validation", "calibration"})
+
+    def fitting_rows(self, shards: Shards, rows: Sequence[int]) -> tuple[list[int], bool]:
+        """Of these rows those to fit weights on, and whether they chose nothing: what no member was taught nor chosen by, where that
+        has ENOUGH_PER_CLASS of each class; else what none was taught.
+        """
+        taught, chosen_by = self.taught(), self.chosen_by()
+        untaught = [row for row in rows if shards.names[row] not in taught]
+        fresh = [row for row in untaught if shards.names[row] not in chosen_by]
+        enough = _fewest_of_a_class(shards, fresh) >= ENOUGH_PER_CLASS
+        return (
+            (fresh, True) if enough else (untaught, not chosen_by.intersection(shards.names[row] for row in untaught))
+        )
 
 
 def finished_run(member: str, copied: Path) -> Path | None:
@@ -145,9 +166,9 @@ def train_members(
     members = Members(folder, recipe.fusion.members)
     finished = {name: finished_run(name, members.path(name)) for name in recipe.fusion.members}
     # All of them before the first is trained: a name that is wrong is told at once.
-    recipes = {
-        name: load_recipe(name, recipe.fusion.member_settings) for name, weights in finished.items() if weights is None
-    }
+    recipes = _member_recipes(
+        [name for name, weights in finished.items() if weights is None], recipe.fusion.member_settings
+    )
     inner = _inner_parts(recipe, shards, parts) if recipes else parts
     trained = 0
     for name, weights in finished.items():
@@ -251,10 +272,50 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
     return np.asarray([by_name.get(shards.names[row], np.nan) for row in rows], np.float32)
 
 
+def _member_recipes(names: Sequence[str], settings: Sequence[str]) -> dict[str, Recipe]:
+    """The recipes of these members, each with those settings that its kind has a use for.
+
+    Raises RecipeError for a setting that none of them has a use for.
+    """
+    bare = {name: load_recipe(name, [one for one in settings if not one.startswith(_MAYBE_UNUSED)]) for name in names}
+    trainings = {name: training_of(recipe.kind, recipe.motion.classifier) for name, recipe in bare.items()}
+    for one in settings:
+        if trainings and all(is_unused(training, one) for training in trainings.values()):
+            raise RecipeError(f"fusion.member_settings: no member has a use for {one!r}; remove it")
+    return {
+        name: load_recipe(name, [one for one in settings if not is_unused(training, one)])
+        for name, training in trainings.items()
+    }
+
+
 def _inner_parts(recipe: Recipe, shards: Shards, parts: Parts) -> Parts:
     """The run's training part divided into the members' train and validation; all other clips are left out."""
     halves = _halves(recipe, shards, parts.rows("train"), validation_share=recipe.fusion.fitting_share)
-    return replace(parts, of_row=tuple(halves), notes=())
+    return replace(parts, of_row=tuple(_with_fitting_apart(recipe, shards, halves)), notes=())
+
+
+def _with_fitting_apart(recipe: Recipe, shards: Shards, halves: list[Part]) -> list[Part]:
+    """Half of the members' validation clips kept from them, in whole groups, for the weights alone; where both halves then have enough."""
+    rows = [row for row, half in enumerate(halves) if half == "validation"]
+    if _fewest_of_a_class(shards, rows) < 2 * ENOUGH_PER_CLASS:
+        return halves
+    try:
+        again = _halves(recipe, shards, rows, validation_share=0.5)
+    except ManifestError:  # too few groups to divide
+        return halves
+    both = ([row for row in rows if again[row] == part] for part in ("train", "validation"))
+    if min(_fewest_of_a_class(shards, half) for half in both) < ENOUGH_PER_CLASS:
+        return halves
+    return [
+        "left_out" if half == "validation" and other == "train" else half
+        for half, other in zip(halves, again, strict=True)
+    ]
+
+
+def _fewest_of_a_class(shards: Shards, rows: Sequence[int]) -> int:
+    """Clips of the class that has fewer."""
+    labels: list[int] = shards.labels[np.asarray(rows, np.int64)].tolist()
+    return min(labels.count(REAL), labels.count(FAKE))
 
 
 def _halves(recipe: Recipe, shards: Shards, rows: Sequence[int], *, validation_share: float) -> list[Part]:

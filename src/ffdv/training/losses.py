@@ -69,13 +69,15 @@ def class_shares(labels: Tensor, smoothing: float = 0.0) -> Tensor:
 def weighted_loss(logits: Tensor, shares: Tensor, *, weights: Tensor | None = None, gamma: float = 0.0) -> Tensor:
     """Weighted mean over clips of -(1 - p)^gamma log p, summed over classes by their shares; a scalar.
 
-    logits, shares (clips, 2); weights (2,). gamma = 0 is cross-entropy. The sum is divided by the weights that the
-    labels drew (as torch's cross_entropy does for whole labels), so that weighting does not change the step size.
+    logits, shares (clips, 2); weights (2,), of mean 1 over the training clips. gamma = 0 is cross-entropy. The sum is divided by the
+    number of clips, not by the weights that they drew (as torch's cross_entropy does): in a batch of one these would cancel, and in
+    small ones nearly. So weighting does not change the step size on average, and both classes pull alike in any batches.
     """
     log_p = log_softmax(logits.float(), dim=1)
     pull = shares if weights is None else shares * weights.to(shares.device)
+    total = shares.sum()  # the clips: each has a share of one in all
     cost = -log_p if gamma == 0.0 else -((1.0 - log_p.exp()) ** gamma) * log_p
-    return (pull * cost).sum() / pull.sum()
+    return (pull * cost).sum() / total
 
 
 def overall_logits(logits: Tensor) -> Tensor:

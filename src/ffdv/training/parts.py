@@ -23,7 +23,7 @@ from ffdv.data.corpus import group_value
 from ffdv.data.loader import Kept, has_any
 from ffdv.data.seen import GROUP_CURE, LABEL_CURE, PARTS_NAME, data_hash
 from ffdv.data.shards import Shards
-from ffdv.data.splits import find_leaks, split_by_group
+from ffdv.data.splits import Leak, find_leaks, split_by_group
 from ffdv.errors import ManifestError
 from ffdv.records import FAKE, REAL, Clip
 from ffdv.whole_file import write_atomically
@@ -43,7 +43,8 @@ class SplitSpec(BaseModel):
     of a split that we draw; validation_share, test_share: of the clips; calibration_share: of the validation clips, set apart in
     whole groups for calibration and thresholds where that leaves both sides enough of each class, else they share; leaks: what to
     do with validation and test clips of
-    the corpus's split that share a value of `leak_groups` with the training part: `drop` them, or only `report`.
+    the corpus's split that share a value of `leak_groups` with the training part, and with validation clips that share one with the
+    test part: `drop` them, or only `report`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -190,7 +191,9 @@ def _corpus_names_both(clips: Sequence[Clip], spec: SplitSpec) -> bool:
 
 
 def _by_corpus(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list[str]]:
-    """The corpus's own split, without the validation and test clips that share a leak group with training."""
+    """The corpus's own split, without the validation and test clips that share a leak group with training, and without the validation
+    clips that share one with the test part, which would choose the epoch and the thresholds that are then reported on it.
+    """
     part_of: dict[str | None, Part] = dict.fromkeys(spec.train, "train")
     part_of.update(dict.fromkeys(spec.validation, "validation"))
     part_of.update(dict.fromkeys(spec.test, "test"))
@@ -200,17 +203,53 @@ def _by_corpus(clips: Sequence[Clip], spec: SplitSpec) -> tuple[list[Part], list
     leaks = find_leaks(clips, [None if part == "left_out" else part for part in parts], by=spec.leak_groups)
     if not leaks:
         return parts, notes
-    leaking = {(leak.by, leak.value) for leak in leaks if "train" in dict(leak.parts)}
-    touched = [
-        part in {"validation", "test"} and any((by, group_value(clip.groups, by)) in leaking for by in spec.leak_groups)
-        for clip, part in zip(clips, parts, strict=True)
-    ]
     worst = ", ".join(f"{leak.by} {leak.value}" for leak in leaks[:3])
     what = f"split: {len(leaks)} values stand on two sides of the corpus's split ({worst}{', ...' if len(leaks) > 3 else ''})"
+    with_train = _shared(clips, parts, leaks, "train")
+    with_test = [
+        part == "validation" and shared and not also
+        for part, shared, also in zip(parts, _shared(clips, parts, leaks, "test"), with_train, strict=True)
+    ]
     if spec.leaks == "report":
-        return parts, [*notes, f"{what}; {sum(touched)} validation and test clips leak, their scores flatter"]
-    kept: list[Part] = ["left_out" if leaks_here else part for part, leaks_here in zip(parts, touched, strict=True)]
-    return kept, [*notes, f"{what}; the {sum(touched)} validation and test clips of these are left out"]
+        told = [f"{sum(with_train)} validation and test clips leak, their scores flatter"]
+        told += (
+            [f"{sum(with_test)} validation clips share one with the test part, {_FLATTERED}"] if any(with_test) else []
+        )
+        return parts, [*notes, "; ".join([what, *told])]
+    kept, told = _without(parts, with_train), []
+    if any(with_train) or not any(with_test):
+        told.append(f"the {sum(with_train)} validation and test clips of these are left out")
+    if any(with_test):
+        fewer, share = (
+            _without(kept, with_test),
+            f"the {sum(with_test)} validation clips that share one with the test part",
+        )
+        if {REAL, FAKE} <= {clip.label for clip, part in zip(clips, fewer, strict=True) if part == "validation"}:
+            kept = fewer
+            told.append(f"{share} are left out")
+        else:
+            told.append(
+                f"{share} stay, for validation needs both classes, {_FLATTERED}; --set split.by=group draws anew"
+            )
+    return kept, [*notes, "; ".join([what, *told])]
+
+
+_FLATTERED = "so that test clips choose the epoch and the thresholds and their scores flatter"
+
+
+def _shared(clips: Sequence[Clip], parts: Sequence[Part], leaks: Sequence[Leak], part: Part) -> list[bool]:
+    """Which validation and test clips share a leaking value with this part."""
+    leaking = {(leak.by, leak.value) for leak in leaks if part in dict(leak.parts)}
+    columns = {by for by, _ in leaking}
+    return [
+        its in {"validation", "test"} and any((by, group_value(clip.groups, by)) in leaking for by in columns)
+        for clip, its in zip(clips, parts, strict=True)
+    ]
+
+
+def _without(parts: Sequence[Part], gone: Sequence[bool]) -> list[Part]:
+    """The parts with some clips left out."""
+    return ["left_out" if is_gone else part for part, is_gone in zip(parts, gone, strict=True)]
 
 
 def _with_validation(clips: Sequence[Clip], parts: Sequence[Part], spec: SplitSpec) -> tuple[list[Part], str]:

@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from ffdv.arguments import TRAINED_BEFORE
 from ffdv.augment.chain import AugmentSpec
@@ -33,11 +33,11 @@ from ffdv.models.motion import MotionSpec
 from ffdv.models.sync import SyncSpec
 from ffdv.models.visual import VisualSpec
 from ffdv.models.zoo import ModelSpec
-from ffdv.training.augmenting import refuse_unused
 from ffdv.training.engine import TrainingSpec
 from ffdv.training.losses import LossSpec
 from ffdv.training.optimiser import OptimiserSpec, ScheduleSpec
 from ffdv.training.parts import SplitSpec
+from ffdv.training.unused import refuse_unused, training_of
 
 _NO_VALUE = "none"  # TOML has no word for nothing
 # What other tools call a key or a value of ours, where the spelling would not tell.
@@ -101,10 +101,10 @@ class Recipe(BaseModel):
     training: TrainingSpec = TrainingSpec()
 
     @model_validator(mode="after")
-    def _tables_agree(self) -> Self:
-        """Refuse tables that contradict each other."""
-        if self.kind == "sound":
-            refuse_unused(self.augment)
+    def _tables_agree(self, info: ValidationInfo) -> Self:
+        """Refuse tables that contradict each other, and settings that a new run would ignore."""
+        if info.context != TRAINED_BEFORE:
+            refuse_unused(training_of(self.kind, self.motion.classifier), self.augment, self.loss)
         if self.kind == "faces" and self.faces.train_on == "real" and not self.augment.forge_picture:
             raise ValueError(
                 "faces.train_on = 'real' leaves nothing to tell apart without forgeries; add [[augment.forge_picture]] steps"

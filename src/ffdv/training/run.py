@@ -472,6 +472,15 @@ class _Run:
                 f"too few validation clips to set some apart (it takes {2 * ENOUGH_PER_CLASS} real and as many fake): calibration "
                 "and thresholds come from the clips that chose the epoch, and flatter the run a little"
             )
+        if self.kind.members:
+            fitting, chose_nothing = Members(self.folder, self.recipe.fusion.members).fitting_rows(
+                self.shards, self.training.rows.tolist()
+            )
+            if not chose_nothing:
+                notes.append(
+                    f"the members' weights come from {len(fitting)} clips that chose their epochs too, so that a member which was lucky there "
+                    f"weighs too much; it takes {2 * ENOUGH_PER_CLASS} real and as many fake clips in fusion.fitting_share to set some apart"
+                )
         judges = self.shards.labels[self.validation.rows]
         real, fake = int((judges == REAL).sum()), int((judges == FAKE).sum())
         if min(real, fake) < FEW_PER_CLASS:
@@ -547,9 +556,9 @@ def _settled(recipe: Recipe, how: Aggregation | None) -> Recipe:
 
 
 def measure(scored: ScoredClips) -> dict[str, float]:
-    """What an epoch is judged by."""
-    labels, scores = scored.labels, scored.scores
-    return {"auc": roc_auc(labels, scores), "accuracy": accuracy(labels, scores), "eer": eer(labels, scores)}
+    """What an epoch is judged by. Ranks are those of logits: probabilities of very sure nets are all the same in the end."""
+    labels, logits = scored.labels, scored.logits
+    return {"auc": roc_auc(labels, logits), "accuracy": accuracy(labels, scored.scores), "eer": eer(labels, logits)}
 
 
 def _export(folder: Path) -> tuple[Path | None, str]:
