@@ -47,6 +47,7 @@ CHINESE: Mapping[str, str] = {
     "reading it needs more memory than there is": "读取它所需的内存超过现有内存",
     "unexpected {kind} while reading: {error}": "读取时出现意外错误 {kind}：{error}",
     "its result was not written; scan it again": "结果没有写入；请重新扫描",
+    "another scan wrote over its result; scan it again": "另一次扫描覆盖了它的结果；请重新扫描",
     "no sense could judge it": "没有任何一项可以判断它",
     "reading took longer than {most:g} s and was stopped": "读取超过 {most:g} 秒，已停止",
     "the reader crashed on this file {times} times ({cause})": "读取程序在该文件上崩溃 {times} 次（{cause}）",

@@ -361,17 +361,18 @@ def outside_of(verdict: Verdict) -> list[str]:
     return [text for one in verdict.opinions.values() if isinstance(one, SenseOpinion) for text in one.outside]
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_scan_that_is_stopped_leaves_a_list_of_what_is_done(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
 ) -> None:
     def stopped_after_one(parts: list[Any], work: Any, **_: object) -> Any:
         work(parts[0], lambda *_: None)
-        raise KeyboardInterrupt
+        raise stop
         yield
 
     monkeypatch.setattr(scanning, "run_parts", stopped_after_one)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(stop)):
         scanned(folder, job(tmp_path / "out"))
 
     assert len(read_scores(tmp_path / "out" / "scores.csv")) == 1
