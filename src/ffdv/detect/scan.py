@@ -36,7 +36,15 @@ from ffdv.detect.scan_json import failure_json, verdict_json
 from ffdv.detect.senses import SENSES
 from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
-from ffdv.errors import ManifestError, MediaError, MediaMemory, MediaNotFound, RecipeError, SubmissionError
+from ffdv.errors import (
+    CheckpointError,
+    ManifestError,
+    MediaError,
+    MediaMemory,
+    MediaNotFound,
+    RecipeError,
+    SubmissionError,
+)
 from ffdv.records import Clip, Score
 from ffdv.sentences import Lang, Sentence, foreign, language, worded
 
@@ -207,6 +215,8 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     asked = _request(clip, job)
     try:
         verdict = _detector(job.make).judge(clip.path, max_minutes=job.max_minutes)
+    except CheckpointError:  # the installation's fault: all other clips would fail like this one
+        raise
     except MediaError as error:
         return _write_failure(clip, folder, job, error.reason, code=error.code)
     except MemoryError:

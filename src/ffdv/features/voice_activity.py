@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ffdv.features.networks import open_session, packaged_weights
+from ffdv.features.networks import open_packaged
 from ffdv.records import FloatArray
 
 RATE = 16_000
@@ -64,4 +64,4 @@ def speech_chances(samples: FloatArray) -> FloatArray:
 @cache
 def _network() -> Any:
     """The session inside the package, made once a process."""
-    return open_session(packaged_weights("speech.onnx"))
+    return open_packaged("speech.onnx")
