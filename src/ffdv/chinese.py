@@ -167,7 +167,7 @@ CHINESE: Mapping[str, str] = {
     "lips and sound are there together for {seconds:.1f} s only; a second is the least": "口型与声音同时出现的时间只有 {seconds:.1f} 秒，至少需要一秒",
     "hardly any speech is heard while the mouth is in sight": "能看到嘴部的时间里几乎没有语音",
     "its weights cannot be used ({why}); install ffdv again": "其权重无法使用（{why}）；请重新安装 ffdv",
-    "the network {name} inside the package cannot be used ({why}); install ffdv again": "安装包内的网络 {name} 无法使用（{why}）；请重新安装 ffdv",
+    "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again": "安装包内的网络 {name} 无法使用（{why}）；请运行 ffdv doctor 查看原因，或重新安装 ffdv",
     # what lies outside of what a sense was trained on
     "there is {seconds:.1f} s of speech, less than the {least:.0f} s of the shortest training clip": "语音只有 {seconds:.1f} 秒，短于最短的训练片段（{least:.0f} 秒）",
     "the sound is unlike nearly all that the voice detector was trained on": "声音与声音检测器的绝大部分训练材料都不同",

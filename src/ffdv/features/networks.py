@@ -23,7 +23,9 @@ def packaged_weights(name: str) -> bytes:
         why = foreign(error.strerror or error)
         raise CheckpointError(
             Sentence(
-                "the network {name} inside the package cannot be used ({why}); install ffdv again", name=name, why=why
+                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
+                name=name,
+                why=why,
             )
         ) from error
 
@@ -38,7 +40,7 @@ def open_packaged(name: str) -> Any:
     except Exception as error:  # onnxruntime has a class of its own for each trouble, of no common kind
         raise CheckpointError(
             Sentence(
-                "the network {name} inside the package cannot be used ({why}); install ffdv again",
+                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
                 name=name,
                 why=foreign(error),
             )
