@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import doctest
 import math
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import ffdv
 from ffdv import arguments
 from ffdv.arguments import each, one_of, one_path, positive, whole_number
-from ffdv.errors import RecipeError
+from ffdv.errors import MediaNotFound, RecipeError
 
 
 def test_the_examples_in_the_docs_hold() -> None:
@@ -34,6 +38,25 @@ def test_whole_numbers_pass_numpys_too_and_none_means_that_nothing_was_asked() -
 def test_what_is_no_finite_number_above_zero_is_refused_by_name(value: object) -> None:
     with pytest.raises(RecipeError, match="max_seconds must be a number above 0"):
         positive(max_seconds=value)  # type: ignore[arg-type]
+
+
+def test_a_number_of_any_kind_becomes_one_that_json_takes() -> None:
+    told = positive(max_seconds=np.float32(0.5), window_seconds=Fraction(1, 2), step_seconds=np.int64(2))  # type: ignore[arg-type]
+
+    assert [type(value) for value in told] == [float] * 3
+    assert told == (0.5, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("nothing", [None, b"a.mp4", ["a.mp4"], 3, "", " "])
+@pytest.mark.parametrize("verb", [ffdv.probe, ffdv.sync, ffdv.generate_mel_spectrogram])
+def test_what_names_no_file_is_refused_in_one_sentence(verb: Callable[[Any], object], nothing: object) -> None:
+    with pytest.raises(RecipeError, match=r"^file is (an empty name|a \w+( of 1)?); give the path of one file$"):
+        verb(nothing)
+
+
+def test_a_zero_byte_in_a_name_is_said_in_words() -> None:
+    with pytest.raises(MediaNotFound, match=r"no such file \(embedded null byte\)"):
+        ffdv.probe("a\0b.mp4")
 
 
 def test_a_word_that_is_not_known_is_told_those_that_are() -> None:

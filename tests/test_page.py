@@ -42,7 +42,7 @@ def test_a_page_fetches_nothing_and_says_so_to_the_browser() -> None:
 def test_light_dark_print_and_a_language_are_there() -> None:
     page = render(PAGE, name="a", piece="", lang="zh")
 
-    assert '<html lang="zh">' in page
+    assert '<html lang="zh-CN">' in page
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
 

@@ -31,8 +31,20 @@ def one_path(given: Path | str, keyword: str = "data") -> Path:
     """The path that was given. Raises RecipeError for a list of them, or something else that names no file."""
     if isinstance(given, (str, os.PathLike)):
         return Path(given)
-    found = f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (list, tuple)) else "")
-    raise RecipeError(f"{keyword} is {found}; give one path: of a folder, a table or a file")
+    raise RecipeError(f"{keyword} is {_kind(given)}; give one path: of a folder, a table or a file")
+
+
+def one_file(given: Path | str, keyword: str = "file") -> Path:
+    """The file that was given. Raises RecipeError for an empty name, which would be the working directory, and for what is no name."""
+    if not isinstance(given, (str, os.PathLike)) or isinstance(os.fspath(given), bytes):
+        raise RecipeError(f"{keyword} is {_kind(given)}; give the path of one file")
+    if isinstance(given, str) and not given.strip():
+        raise RecipeError(f"{keyword} is an empty name; give the path of one file")
+    return Path(given)
+
+
+def _kind(given: object) -> str:
+    return f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (list, tuple)) else "")
 
 
 def whole_number(least: int, most: int | None = None, **named: int | None) -> None:
@@ -49,15 +61,18 @@ def whole_number(least: int, most: int | None = None, **named: int | None) -> No
             raise RecipeError(f"{keyword} must be a whole number {span}, got {value!r}")
 
 
-def positive(*, endless: bool = False, **named: float) -> None:
-    """Refuse a value that is no number above 0, or not finite unless `endless`. Raises RecipeError.
+def positive(*, endless: bool = False, **named: float) -> tuple[float, ...]:
+    """The values as Python's own numbers, which JSON takes; one that is not above 0, or not finite unless `endless`, is refused.
+
+    Raises RecipeError.
 
     >>> positive(max_seconds=0.5), positive(endless=True, timeout_seconds=math.inf)
-    (None, None)
+    ((0.5,), (inf,))
     """
     for keyword, value in named.items():
         if not isinstance(value, Real) or not value > 0 or (math.isinf(value) and not endless):
             raise RecipeError(f"{keyword} must be a number above 0, got {value!r}")
+    return tuple(map(float, named.values()))
 
 
 def one_of(known: Sequence[str], **named: str) -> None:

@@ -8,6 +8,7 @@ FfdvError
 │   ├── MediaDamaged          more broken than the floor allows
 │   ├── MediaLimit            larger or longer than a limit; the message names the limit and its flag
 │   ├── MediaMemory           reading it needs more memory than there is
+│   ├── MediaChanged          it changed while it was looked at
 │   └── StreamMissing         no sound, or no picture, where one is needed
 ├── ManifestError         labels or folders that do not fit together (row numbers in the message)
 ├── ShardError            prepared shards that are missing, foreign or of another version
@@ -18,6 +19,7 @@ FfdvError
 ├── MetricError           a number that is undefined for these scores
 ├── SubmissionError       a template or score table that cannot make a valid file
 └── ExtraMissing          a part of the product that is not installed; names the extra
+    └── NameNeedsExtra        the same for a public name, which is then not there (an AttributeError too)
 """
 
 from __future__ import annotations
@@ -80,6 +82,12 @@ class MediaMemory(MediaError):
     code = "memory"
 
 
+class MediaChanged(MediaError):
+    """The file is not any more what it was when the looking began; once it is whole, another try may do it."""
+
+    code = "changed"
+
+
 class StreamMissing(MediaError):
     """The asked-for sense (sound or picture) is not in the file."""
 
@@ -119,10 +127,20 @@ class SubmissionError(FfdvError):
 
 
 class ExtraMissing(FfdvError):
-    """An optional part is not installed; the message holds the command that installs it."""
+    """An optional part is not installed; the message holds the command that installs it. `what` needs it, `extra` brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
+        self.what = what
+        self.extra = extra
         super().__init__(f"{what} needs the [{extra}] extra; install it: {install_command(extra)}")
+
+    def __reduce__(self) -> tuple[type[ExtraMissing], tuple[str, str]]:
+        """Errors cross process borders whole (worker pools pickle them)."""
+        return type(self), (self.what, self.extra)
+
+
+class NameNeedsExtra(ExtraMissing, AttributeError):
+    """A public name whose part is not installed: `hasattr(ffdv, "train")` is False without it, and `help(ffdv)` goes on."""
 
 
 def install_command(extra: str = "") -> str:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 # The colours of page.css for pictures on white paper (PNG), where no style sheet reaches.
 REAL_COLOUR, FAKE_COLOUR, SOFT_COLOUR = "#0067a8", "#b04500", "#8a9097"
 
+HTML_LANGUAGES = {"en": "en", "zh": "zh-CN"}  # fonts for Chinese are chosen by it
+
 SHELL = """<!doctype html>
-<html lang="{{ lang | default('en') }}">
+<html lang="{{ html_languages[lang | default('en')] }}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -33,7 +35,9 @@ SHELL = """<!doctype html>
 </style>
 </head>
 <body>
+<main>
 {% block body %}{% endblock %}
+</main>
 </body>
 </html>
 """
@@ -87,6 +91,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.globals["html_languages"] = HTML_LANGUAGES
     environment.globals["style"] = Markup(page_style())  # noqa: S704 -- our own file
     return environment
 

@@ -41,6 +41,13 @@ def test_the_first_line_says_it_in_words(found: SyncEstimate, words: str, capsys
     assert "0.0–2.0 s" in shown
 
 
+def test_an_estimate_shows_itself_without_its_curve() -> None:
+    shown = repr(estimate())
+
+    assert len(shown) < 300
+    assert "offset_frames=0.0" in shown
+
+
 def test_what_makes_it_doubtful_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     show_sync.show_sync(replace(estimate(), doubts=(Sentence("what is said is hard to make out"),)))
 

@@ -210,6 +210,10 @@ def test_the_clean_verdict_says_what_would_have_shown() -> None:
     assert f"AUC of {report.detectable_auc:.2f}" in report.sentences[0]
     assert 0.55 < report.detectable_auc < 0.7
     assert report.groups_by == "identity"
+    assert (
+        repr(report)
+        == f"AuditReport({report.data!r}, {sum(report.counts)} clips, 0 of {len(report.facts)} facts found)"
+    )
 
 
 def test_a_leak_as_large_as_the_detectable_auc_is_found_half_the_time() -> None:
@@ -306,7 +310,7 @@ def test_sources_of_one_class_and_people_in_two_splits_are_told() -> None:
     report = audit_table(replace(table, clips=clips), together=False)
 
     text = " ".join(report.sentences)
-    assert "2 of 2 values of source hold one class only (100% of the clips)" in text
+    assert "2 of 2 values of source hold one class only (100 % of the clips)" in text
     assert re.search(r"\d\d values of identity stand in several splits", text)
     assert next(balance for balance in report.balances if balance.by == "identity").num_one_class >= PEOPLE // 3
 
@@ -324,6 +328,9 @@ def test_near_copies_across_splits_are_told() -> None:
 
     assert [(copies.sense, copies.num_pairs, copies.across_splits) for copies in report.copies] == [("sound", 1, 1)]
     assert "0003.mp4 and 0005.mp4" in " ".join(report.sentences)
+    assert "One pair of clips is a near-copy in sound" in " ".join(report.sentences)
+    assert "1 pairs" not in as_html(report)
+    assert not re.search(r"\d%", re.sub(r"<style>.*?</style>", "", as_html(report, lang="zh"), flags=re.DOTALL))
 
 
 def test_near_copies_are_found_among_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:

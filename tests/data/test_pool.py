@@ -113,6 +113,30 @@ def test_a_script_without_a_main_guard_is_told_what_to_do(tmp_path: Path) -> Non
     assert "if __name__ == '__main__'" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "folder = tempfile.mkdtemp(); os.chdir(folder); os.rmdir(folder)",
+        "os.closerange(0, 3)",
+    ],
+)
+def test_workers_that_cannot_be_started_are_one_sentence(tmp_path: Path, lost: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, sys, tempfile\n"
+        "from ffdv.data.pool import Part, run_parts\n"
+        "from ffdv.errors import ShardError\n"
+        "if __name__ == '__main__':\n"
+        f"    {lost}\n"
+        "    try: list(run_parts([Part(0, ())], print, workers=1, item_timeout_seconds=9))\n"
+        "    except ShardError as error: pathlib.Path(sys.argv[1]).write_text(str(error))\n"
+    )
+
+    subprocess.run([sys.executable, script, tmp_path / "said"], capture_output=True, timeout=60, check=True)
+
+    assert (tmp_path / "said").read_text().startswith("worker processes cannot be started (")
+
+
 def test_a_worker_s_matrix_libraries_keep_to_one_thread_and_ours_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

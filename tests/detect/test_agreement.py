@@ -317,3 +317,14 @@ def test_real_clips_belong_to_their_own_sound_and_a_shift_is_found(shared_data: 
 
     assert np.mean([one for one, _ in near]) > np.mean([two for _, two in near]) + 0.1
     assert float(np.median(found)) == pytest.approx(5, abs=0.5)
+
+
+def test_what_is_less_than_a_second_is_never_called_one() -> None:
+    """24 of 25 frames were "1.0 s only; a second is the least"."""
+    mouth, sound = talking()
+    short = MouthTrack(mouth.seconds[:24], mouth.crops[:24], mouth.opening[:24], mouth.points[:24])  # type: ignore[index]
+
+    answer = AgreementSense().judge(looked(short, sound))
+
+    assert isinstance(answer, SenseAbsent)
+    assert "for 0.9 s only" in answer.text

@@ -67,7 +67,7 @@ def test_no_page_json_or_terminal_line_of_odd_files_is_english(tmp_path: Path) -
     assert english_sentences(texts) == []
     assert english_sentences(shown.splitlines()) == []
     assert "文件是空的（0 字节）；请重新复制或下载" in texts
-    assert "没有这个文件" in texts
+    assert "没有这个文件。" in texts
 
 
 def test_one_file_that_cannot_be_used_ends_in_a_chinese_line(tmp_path: Path) -> None:

@@ -9,20 +9,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from face_clips import RATE, voice, write_clip
+from face_clips import RATE, speaking, voice, write_clip
 from stand_ins import stand_in_detector
 
 from ffdv.app.show_scan import show_summary, summary_lines
+from ffdv.data.pool import ClipsProgress
 from ffdv.data.scores import read_scores
 from ffdv.detect import scan as scanning
-from ffdv.detect.judging import Detector
+from ffdv.detect.judging import CAUTION, Detector
 from ffdv.detect.scan import ScanJob, ScanSummary, clips_of, page_of, scan, scan_clip, scan_clips
 from ffdv.detect.scan_json import SCHEMA, verdict_json
 from ffdv.detect.senses import SenseOpinion
@@ -197,6 +200,40 @@ def test_a_file_that_changes_while_it_is_looked_at_gets_no_verdict(
     assert not scanning.is_done(clip, tmp_path / "out", plan)
 
 
+def cut_short(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def put_another_in_its_place(path: Path) -> None:
+    write_media(path.with_name("other.wav"), sound=voice(1.3)).replace(path)
+
+
+def lead_elsewhere(path: Path) -> None:
+    moved = path.rename(path.with_name("moved.wav"))
+    path.symlink_to(moved)
+
+
+@pytest.mark.parametrize("change", [cut_short, put_another_in_its_place, lead_elsewhere, Path.unlink])
+def test_a_single_file_that_changes_while_it_is_looked_at_gets_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    clip = write_media(tmp_path / "clip.wav", sound=voice(1.5))
+
+    class Slow(Detector):
+        def judge(self, path: Path | str, **how: Any) -> Verdict:
+            verdict = stand_in_detector().judge(path, **how)
+            change(Path(path))
+            return verdict
+
+    monkeypatch.setattr(scanning, "shipped_detector", lambda: Slow(()))
+
+    with pytest.raises(MediaError, match="changed while it was looked at") as caught:
+        scan(clip, out=tmp_path / "out")
+    assert caught.value.code == "changed"
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("shipped")
 def test_a_page_never_holds_a_file_that_was_put_in_the_clips_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,14 +242,14 @@ def test_a_page_never_holds_a_file_that_was_put_in_the_clips_place(
     (tmp_path / "secret").write_bytes(b"TOP-SECRET" * 30)
     asked = scanning._request(scanning.Clip("clip.mp4", clip), job(None))
 
-    class Swapped(Detector):
-        def judge(self, path: Path | str, **how: Any) -> Verdict:
-            verdict = stand_in_detector().judge(path, **how)
-            Path(path).unlink()
-            Path(path).symlink_to(tmp_path / "secret")
-            return verdict
+    media_of = scanning._media_of
 
-    monkeypatch.setattr(scanning, "shipped_detector", lambda: Swapped(()))
+    def swapped(*given: Any) -> Any:
+        clip.unlink()
+        clip.symlink_to(tmp_path / "secret")
+        return media_of(*given)
+
+    monkeypatch.setattr(scanning, "_media_of", swapped)  # after it was judged, before the page is made
     scan(clip, out=tmp_path / "out")
 
     (page,) = (tmp_path / "out" / "clips").glob("*.html")
@@ -357,6 +394,20 @@ def test_a_damaged_stream_is_unlike_what_taught_and_widens_the_band(tmp_path: Pa
     assert [any("is damaged" in text for text in outside_of(one)) for one in verdicts] == [False, True]
 
 
+def test_a_video_without_sound_that_is_cut_off_is_unlike_what_taught_and_widens_the_band(tmp_path: Path) -> None:
+    whole = write_media(tmp_path / "whole.mp4", frames=speaking(4.0), container_options={"movflags": "faststart"})
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
+
+    verdicts = [stand_in_detector().judge(path) for path in (whole, cut)]
+
+    assert [any(note.code == "truncated" for note in one.notes) for one in verdicts] == [False, True]
+    assert [outside_of(one) for one in verdicts] == [[], ["the file seems cut off before its end"]]
+    bands = [one.asked for one in verdicts]
+    assert bands[0] is not None
+    assert bands[1] == bands[0].widened(CAUTION)
+
+
 def outside_of(verdict: Verdict) -> list[str]:
     return [text for one in verdict.opinions.values() if isinstance(one, SenseOpinion) for text in one.outside]
 
@@ -407,6 +458,107 @@ def test_a_list_gives_a_summary_however_long_it_is(folder: Path, monkeypatch: py
         found = scan([folder / name for name in names])
         assert isinstance(found, ScanSummary)
         assert [clip.name for clip in found.clips] == list(names)
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("nothing", ["nope.mp4", "empty", "nope\0.mp4"])
+def test_a_list_of_one_that_cannot_be_used_is_a_row_as_among_others(tmp_path: Path, nothing: str) -> None:
+    (tmp_path / "empty").mkdir()
+
+    found = scan([tmp_path / nothing])
+
+    assert [one.status for one in found.clips] == ["failed"]
+    with pytest.raises((MediaError, ManifestError)):
+        scan(tmp_path / nothing)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_each_input_finds_its_row_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "run_parts", one_after_the_other)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    for name in ("x.wav", "b/x.wav"):
+        write_media(tmp_path / name, sound=voice(1.2))
+    inputs = ["x.wav", "b/x.wav", Path("b/../x.wav"), "gone.wav", "b/x.wav"]
+
+    found = scan(inputs)
+
+    rows = {one.path: one for one in found.clips}
+    assert len(rows) == len(found.clips) == 3
+    assert [rows[Path(item).resolve()].status for item in inputs] == ["ok", "ok", "ok", "failed", "ok"]
+
+
+def one_after_the_other(parts: Sequence[Any], work: Any, **_: object) -> list[Any]:
+    """What the pool does, in this process."""
+    for part in parts:
+        work(part, lambda *_: None)
+    return []
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_single_file_tells_of_its_progress_and_may_be_stopped_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffdv.detect.looking.PIECE_SECONDS", 2.0)
+    clip = write_media(tmp_path / "clip.wav", sound=voice(5.9))
+    told: list[ClipsProgress] = []
+
+    scan(clip, progress=told.append)
+
+    assert [(one.done, one.total) for one in told] == [(0, 1)] * 4 + [(1, 1)]
+
+    def stop(state: ClipsProgress) -> None:
+        raise InterruptedError(state.total)
+
+    with pytest.raises(InterruptedError):
+        scan(clip, progress=stop, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("minutes", [np.int64(1), np.float32(0.02), Fraction(1, 50)])
+def test_a_number_of_another_kind_is_a_number(tmp_path: Path, minutes: Any) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.5)
+
+    verdict = scan(clip, max_minutes=minutes, out=tmp_path / "out")
+
+    assert isinstance(verdict, Verdict)
+    assert json.loads(json.dumps(verdict.to_json())) == verdict.to_json()
+
+
+class Named:
+    """A path that is no Path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_whatever_names_a_file_is_taken(tmp_path: Path) -> None:
+    clip = Named(write_media(tmp_path / "clip.wav", sound=voice(1.2)))
+
+    verdict = scan(clip, out=Named(tmp_path / "out"))
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.path == tmp_path / "clip.wav"
+    assert [one.path for one in clips_of([clip]).clips] == [tmp_path / "clip.wav"]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_what_is_found_may_be_compared_and_shown(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1.5)
+    one, other = stand_in_detector().judge(clip), stand_in_detector().judge(clip)
+
+    for part in ("timeline", "opinions", "evidence"):
+        assert getattr(one, part) == getattr(one, part)
+        assert getattr(one, part) != getattr(other, part)
+    assert one.to_json() == other.to_json()
+    assert len(repr(one.evidence)) < 6000
+    many = tuple(scanning.ScannedClip(f"{number}.mp4", "ok", "fake", 0.9) for number in range(25))
+    assert repr(ScanSummary(many, None, 0, 1.0)) == "ScanSummary(25 clips, 0 without a verdict, out=None)"
 
 
 def test_what_a_terminal_leaves_out_is_said_to_be_in_the_list_that_was_written(

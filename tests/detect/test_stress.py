@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from ffdv.detect.judges import DetectorJudge, find_judge, hold, write_held
 from ffdv.detect.judging import Detector
 from ffdv.detect.own_files import own_folder
 from ffdv.detect.stress import _SHIPPED, Item, _choose, _first_failure, _limited, _StressPart, stress
-from ffdv.detect.stress_page import CHINESE, ENGLISH, as_html, as_png, findings
+from ffdv.detect.stress_page import CHINESE, ENGLISH, Words, as_html, as_png, findings
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, Answers, StressTable, tabulate
+from ffdv.detect.words import say
 from ffdv.errors import CheckpointError, ManifestError, RecipeError, SubmissionError
 from ffdv.media.read import open_media, read_frames, read_samples
 from ffdv.media.write import write_media
@@ -189,7 +191,8 @@ def test_the_whole_road_writes_every_file_and_a_stopped_job_goes_on(corpus: Path
     net = write_loudness_net(tmp_path / "net.onnx", metadata={"window_seconds": "null"})
     out = tmp_path / "out"
 
-    table = stress(model=net, data=corpus, out=out, only=("gain", "trim"), workers=1, false_alarms=0.1, resamples=100)
+    numbers: Any = {"max_seconds": np.float32(10), "false_alarms": np.float32(0.1)}  # numpy's are numbers too
+    table = stress(model=net, data=corpus, out=out, only=("gain", "trim"), workers=1, resamples=100, **numbers)
 
     quieter = next(row for row in table.rows if row.level == "20 dB quieter")
     assert quieter.auc.value == table.unaltered(OVERALL).auc.value == 1.0  # the order stays,
@@ -362,3 +365,38 @@ def test_a_net_that_judges_no_clips_is_refused_at_once(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match=r"'taste'.*sound"):
         find_judge(net)
+
+
+def called_of(plain: str, harmed: str) -> StressTable:
+    """Every real clip gets one word as it is, another under Opus; fakes are called fake."""
+    answers = answers_of(shift=0.0)
+    before, after = (np.where(answers.labels == 1, "fake", word) for word in (plain, harmed))
+    verdicts = {(UNALTERED, ""): before, ("opus", "8 kbit/s"): after, ("gain", "6 dB louder"): before}
+    return table_of(replace(answers, verdicts=verdicts))
+
+
+@pytest.mark.parametrize(("words", "lang"), [(ENGLISH, "en"), (CHINESE, "zh")])
+def test_no_alteration_is_blamed_for_what_it_did_not_do(words: Words, lang: str) -> None:
+    calm, harmed = (findings(called_of("cannot tell", word), words) for word in ("cannot tell", "fake"))
+
+    assert "Opus" not in calm[-1]
+    assert "Opus" in harmed[-1]
+    assert words.steady in calm
+    assert len(calm) == 3, "that nothing is worse is said once"
+
+
+def test_verdicts_are_told_apart_without_colour_and_numbers_are_read_on_theirs() -> None:
+    page = as_html(called_of("cannot tell", "fake"))
+
+    pieces = re.findall(r'aria-hidden="true">(.)</span><span class="unseen">([^<]+)</span> (\d+)', page)
+    assert {(mark, word) for mark, word, _ in pieces} == {("▲", "probably fake"), ("◆", "cannot tell")}
+    assert not re.search(r'<td style="background[^>]*>[^<]*<span class="soft">', page)
+    assert re.findall(r"<th(?! scope)[ >]", page) == []
+    assert page.count("<thead>") == 2
+
+
+def test_lips_have_one_name_on_all_pages() -> None:
+    assert ENGLISH.senses["agreement"] == say("agreement")
+    assert CHINESE.senses["agreement"] == say("agreement", "zh")
+    assert all(words.verdicts["fake"].casefold() == say("word_fake", lang) for words, lang in ((ENGLISH, "en"), (CHINESE, "zh")))  # fmt: skip
+    assert '<html lang="zh-CN">' in as_html(table_of(answers_of()), lang="zh")

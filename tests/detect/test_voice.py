@@ -261,3 +261,21 @@ def test_windows_and_stretches_hear_every_sample(length: int) -> None:
     assert edges[0][0] == 0
     assert edges[-1][1] == length
     assert max(stop - start for start, stop in edges) <= 10 * RATE
+
+
+def test_seconds_in_which_nobody_speaks_are_not_judged(sense: VoiceSense) -> None:
+    """They took their neighbours' opinion: five seconds of digital silence in a made voice stood at 99 %."""
+    said = voice()
+    before, silence = len(said) / RATE, 4.0
+    opinion = sense.judge(looked(np.concatenate([said, np.zeros(round(silence * RATE), np.float32), said])))
+
+    assert isinstance(opinion, SenseOpinion)
+    covered = opinion.spans[:, 1] - opinion.spans[:, 0]
+    inside = (opinion.spans[:, 1] > before + 0.5) & (opinion.spans[:, 0] < before + silence - 0.5)
+    assert not inside.any()
+    assert covered.sum() == pytest.approx(2 * before, abs=1.0)
+    assert opinion.activation is not None
+    assert opinion.activation_span == (0.0, pytest.approx(2 * before + silence))
+    columns = opinion.activation.shape[1] / (2 * before + silence)
+    assert opinion.activation[:, : round(before * columns)].max() > 0
+    assert opinion.activation[:, round((before + 0.5) * columns) : round((before + silence - 0.5) * columns)].max() == 0

@@ -90,10 +90,10 @@ def test_a_clip_unlike_training_is_told_what_is_asked_of_it(verdict: Verdict) ->
         told[name] = how_sure(replace(verdict, fused=fused, asked=asked))
 
     assert told["usual"] == (
-        "The detector gives 73 % that the clip is forged in any way. It says fake above 70 %, and that it found no sign below 30 %.",
+        "The detector gives 73 % that the clip is forged in any way, among clips half of which are; where forgeries are rarer, it is less likely. It says fake above 70 %, and that it found no sign below 30 %.",
     )
     assert told["strange"] == (
-        "The detector gives 73 % that the clip is forged in any way. It says fake above 85 %, and that it found no sign below 15 %.",
+        "The detector gives 73 % that the clip is forged in any way, among clips half of which are; where forgeries are rarer, it is less likely. It says fake above 85 %, and that it found no sign below 15 %.",
         "These limits are stricter than usual (70 % and 30 %): the clip is unlike the clips that the detector was trained on, or not every sense could judge it.",
     )
     assert fused.band.widened(CAUTION).high == pytest.approx(0.85)

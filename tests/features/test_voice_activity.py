@@ -102,3 +102,17 @@ def test_real_and_forged_voices_are_heard_also_under_music(shared_data: Path) ->
 
     assert len(rows) > 20
     assert not missed
+
+
+def test_a_long_silence_parts_what_is_talked_and_a_pause_does_not() -> None:
+    said = voice()
+    length, pause, silence = len(said) / RATE, np.zeros(RATE // 2, np.float32), np.zeros(3 * RATE, np.float32)
+
+    paused = hear_speech(np.concatenate([said, pause, said])).talking
+    parted = hear_speech(np.concatenate([said, silence, said])).talking
+
+    assert paused.tolist() == [[0.0, pytest.approx(2 * length + 0.5)]]
+    assert len(parted) == 2
+    assert parted[0] == pytest.approx([0.0, length], abs=0.4)
+    assert parted[1] == pytest.approx([length + 3.0, 2 * length + 3.0], abs=0.4)
+    assert len(hear_speech(silence).talking) == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from ffdv.errors import MediaDamaged, MediaLimit, StreamMissing
 from ffdv.media.limits import Limits
 from ffdv.media.read import iter_samples, open_media, read_frames, read_samples
 from ffdv.media.write import write_media
-from ffdv.records import FloatArray, Samples
+from ffdv.records import FloatArray, PixelArray, Samples
 
 LIGHT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -615,3 +617,70 @@ def test_a_file_that_ends_early_is_called_cut_off(tmp_path: Path) -> None:
     with open_media(cut) as media:
         assert 1.0 < read_samples(media).duration_seconds < 3.0
         assert "truncated" in {note.code for note in media.notes}
+
+
+def moving(seconds: float) -> list[PixelArray]:
+    return [np.roll(quarters(), 2 * number, axis=1) for number in range(round(25 * seconds))]
+
+
+def with_length(path: Path, box: bytes, factor: float) -> Path:
+    """The same MP4 with another length in one of its headers (32 bits, 12 bytes behind the version, or as an edit's first number)."""
+    content = bytearray(path.read_bytes())
+    at = content.index(box) + {b"mvhd": 20, b"mdhd": 20, b"tkhd": 24, b"elst": 12}[box]
+    length = int.from_bytes(content[at : at + 4], "big")
+    content[at : at + 4] = round(factor * length).to_bytes(4, "big")
+    path.write_bytes(content)
+    return path
+
+
+def picture_notes(path: Path, *, fps: float | None = None) -> dict[str, str]:
+    with open_media(path) as media:
+        assert sum(1 for _ in read_frames(media, fps=fps)) > 5
+        return {note.code: note.text for note in media.notes}
+
+
+@pytest.mark.parametrize("by_tables", [False, True])
+def test_pictures_that_end_early_are_called_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_tables: bool
+) -> None:
+    monkeypatch.setattr("ffdv.media.longmp4.LONG_PACKETS", 1 if by_tables else 1 << 30)
+    monkeypatch.setattr("ffdv.media.longmp4.FIRST_PACKETS", 20)
+    options = {"g": "30", "bf": "3"}
+    whole = write_media(
+        tmp_path / "a.mp4", frames=moving(6.0), video_options=options, container_options={"movflags": "faststart"}
+    )
+    cut = tmp_path / "b.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+
+    for fps in (None, 8.0):
+        assert "truncated" not in picture_notes(whole, fps=fps)
+        told = picture_notes(cut, fps=fps)["truncated"]
+        assert re.fullmatch(r"the picture ends [2-4]\.\d s before the length in the header; .*cut off", told)
+    with open_media(cut) as media:
+        list(read_frames(media, stop_seconds=1.0))
+        assert "truncated" not in {note.code for note in media.notes}  # nobody looked so far
+
+
+@pytest.mark.parametrize("box", [b"mvhd", b"mdhd", b"tkhd", b"elst"])
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_a_whole_file_with_a_wrong_length_in_its_header_is_not_called_cut_off(
+    tmp_path: Path, box: bytes, factor: float
+) -> None:
+    path = write_media(tmp_path / "a.mp4", frames=moving(3.0), video_options={"g": "30", "bf": "3"})
+
+    assert "truncated" not in picture_notes(with_length(path, box, factor))
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("fragments.mp4", {"container_options": {"movflags": "frag_keyframe+delay_moov+dash"}}),
+        ("late.mp4", {"picture_start_seconds": 2.0, "sound": noise(6.0)}),
+        ("mpeg4.mov", {"video_codec": "mpeg4"}),
+        ("long_sound.mp4", {"sound": noise(6.0)}),
+        ("long_sound.mkv", {"sound": noise(6.0)}),
+        ("noedit.mp4", {"container_options": {"use_editlist": "0"}, "video_options": {"bf": "3"}}),
+    ],
+)
+def test_a_whole_file_of_any_kind_is_not_called_cut_off(tmp_path: Path, name: str, how: dict[str, Any]) -> None:
+    assert "truncated" not in picture_notes(write_media(tmp_path / name, frames=moving(3.0), **how))

@@ -23,6 +23,7 @@ from ffdv.metrics.calibration import Calibration
 from ffdv.metrics.decision import fit_decision
 from ffdv.metrics.uncertainty import FEWEST_GROUPS
 from ffdv.models.checkpoint import CheckpointHeader
+from ffdv.page import HTML_LANGUAGES
 from ffdv.records import FacesSeen, FaceTrack, Samples
 from ffdv.sentences import Sentence, joined
 from ffdv.training.engine import ScoredClips
@@ -103,7 +104,7 @@ def test_the_page_stands_alone_and_names_are_text(data: ReportData, lang: str) -
 
     assert not re.search(r"https?://|<script|<link|<img src=x", page)
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    assert f'<html lang="{lang}">' in page
+    assert f'<html lang="{HTML_LANGUAGES[lang]}">' in page
     assert page.count("<svg") >= 7 + 2 + len(data.by_group["method"])
 
 

@@ -325,7 +325,9 @@ def export(
     ] = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Weights in eight bits, a third of the size (model-int8.onnx); needs --data."),
+        typer.Option(
+            "--int8", help="Weights in eight bits, a quarter to a third of the size (model-int8.onnx); needs --data."
+        ),
     ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Shards on which the loss by --int8 is measured.", show_default=False)

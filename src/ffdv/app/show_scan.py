@@ -12,7 +12,7 @@ from ffdv.detect.scan import ScanSummary, page_of
 from ffdv.detect.scan_json import LINE_SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import COLONS, how_sure, lacking, note_text, percent, reasons, say
+from ffdv.detect.words import COLONS, counted, how_sure, lacking, limited, no_ranges, note_text, percent, reasons, say
 from ffdv.sentences import Lang
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
@@ -24,11 +24,13 @@ def show_verdict(verdict: Verdict, lang: Lang, out: Path | None) -> None:
     console.out.print(f"[bold]{console.printable(verdict.path.name)}[/]", soft_wrap=True)
     overall = "" if verdict.fake_probability is None else f"  {percent(verdict.fake_probability)}"
     console.out.print(f"[{COLOURS[verdict.word]}]{MARKS[verdict.word]} {say(verdict.word, lang)}{overall}[/]")
+    for text in limited(verdict, lang):
+        console.out.print(console.printable(text))
     console.table(("", "", ""), [_sense_row(verdict, sense, lang) for sense in SENSES], right=())
     ranges = [
         f"{range_text(one, lang)} · {say(one.sense, lang)} · {percent(one.probability)}" for one in verdict.top_ranges
     ]
-    _lines(say("ranges", lang), ranges or [say("no_ranges", lang)])
+    _lines(say("ranges", lang), ranges or [no_ranges(verdict, lang)])
     _lines(say("why", lang), reasons(verdict, lang))
     _lines(say("sure_heading", lang), how_sure(verdict, lang))
     seen = verdict.looked_at
@@ -76,8 +78,7 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
         console.warn(text, label=say("note_label", lang))
     words = [clip.word for clip in summary.clips]
     console.say(
-        say(
-            "index_summary",
+        counted(
             lang,
             total=len(summary.clips),
             fake=words.count("fake"),

@@ -70,7 +70,12 @@ def crossval(
 def compare(
     run_a: Annotated[Path, typer.Argument(help="Folder of a run, or a CSV of scores.", show_default=False)],
     run_b: Annotated[Path, typer.Argument(help="Another.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Prepared shards that neither was trained on.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Prepared shards that neither was trained on; for two CSVs also a labelled corpus.", show_default=False
+        ),
+    ],
     split: Annotated[
         str | None, typer.Option(help="Only this part of the data (test, val, dev ...).", show_default=False)
     ] = None,

@@ -61,8 +61,9 @@ def audit(
     data: prepared shards (nothing is decoded), or labelled clips in any form that prepare takes; against: another such
     folder, with or without labels, to tell how the two differ instead; out: folder for audit.html, audit.json and audit.png;
     limit: look at so many clips, labels in proportion (None: all); workers: processes, None or 0 as many as there are cores; seed: of the
-    shufflings and folds; lang: of the page, en or zh. Raises RecipeError for a value that makes no sense, ManifestError when
-    there are no labels (and nothing to compare with), ShardError, or ExtraMissing.
+    shufflings and folds; lang: of the page, en or zh. progress: called with clips done and clips in all, where they are decoded.
+    Raises RecipeError for a value that makes no sense, ManifestError when there are no labels (and nothing to compare with), ShardError, or
+    ExtraMissing.
     """
     language(lang)  # told before the looking
     whole_number(1, limit=limit)

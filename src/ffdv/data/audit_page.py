@@ -108,11 +108,11 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "auc_people": "在未参与拟合的人物上的 AUC",
         "auc_clips": "在未参与拟合的片段上的 AUC",
         "alone": "单项事实",
-        "alone_help": "AUC 取较好的方向，附 95%% 置信区间；p 为标签打乱后 %d 项事实中最突出者的概率。范围：第 5 至第 95 百分位，圆点为中位数。有底色：好于随机。",
+        "alone_help": "AUC 取较好的方向，附 95 %% 置信区间；p 为标签打乱后 %d 项事实中最突出者的概率。范围：第 5 至第 95 百分位，圆点为中位数。有底色：好于随机。",
         "fact": "事实",
         "remedy": "对策",
         "classes_by": "按 %s 看两类的分布",
-        "one_class": "%d / %d 个取值只含一类（占片段的 %s%%）。最大的几个：",
+        "one_class": "%d / %d 个取值只含一类（占片段的 %s %%）。最大的几个：",
         "real": "真实",
         "fake": "伪造",
         "copies": "几乎相同的片段",
@@ -219,7 +219,7 @@ def _ranges(fact: Fact) -> Any:
 def _level(fact: Fact, spread: Spread, *, lang: str) -> str:
     if not spread.num_known:
         return ""
-    return f"{spread.mean:.0%}" if fact.is_word else worded(with_unit(fact.name, spread.median), lang)
+    return f"{100 * spread.mean:.0f} %" if fact.is_word else worded(with_unit(fact.name, spread.median), lang)
 
 
 def _plain(text: str) -> str:

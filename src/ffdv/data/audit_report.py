@@ -83,7 +83,7 @@ class Copies:
     examples: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
     """What an audit found; facts, the most outstanding first.
 
@@ -104,6 +104,12 @@ class AuditReport:
     copies: tuple[Copies, ...]
     failures: tuple[tuple[str, str], ...]
     warnings: tuple[Sentence, ...]
+
+    def __repr__(self) -> str:
+        """One line: the facts are in `facts`, and in plain words in `sentences`."""
+        return (
+            f"AuditReport({self.data!r}, {sum(self.counts)} clips, {len(self.found)} of {len(self.facts)} facts found)"
+        )
 
     @property
     def found(self) -> tuple[Fact, ...]:
@@ -207,7 +213,7 @@ def _level(fact: Fact, spread: Spread) -> str:
     if not spread.num_known:
         return Sentence("unknown")
     if fact.is_word:
-        return f"{spread.mean:.0%}"
+        return f"{100 * spread.mean:.0f} %"
     low, median, high = (with_unit(fact.name, value) for value in (spread.low, spread.median, spread.high))
     return Sentence("{median} ({low} to {high})", median=median, low=low, high=high)
 
@@ -215,11 +221,11 @@ def _level(fact: Fact, spread: Spread) -> str:
 def _balance_sentences(report: AuditReport) -> list[Sentence]:
     return [
         Sentence(
-            "{one_class} of {count} values of {by} hold one class only ({share:.0%} of the clips): who knows the value knows the label; keep each value on one side of every split and look at results by value",
+            "{one_class} of {count} values of {by} hold one class only ({share:.0f} % of the clips): who knows the value knows the label; keep each value on one side of every split and look at results by value",
             one_class=balance.num_one_class,
             count=balance.num_values,
             by=balance.by,
-            share=balance.share_of_clips,
+            share=100 * balance.share_of_clips,
         )
         for balance in report.balances
         if balance.share_of_clips > 0.5
@@ -237,24 +243,33 @@ def _split_sentences(report: AuditReport) -> list[Sentence]:
         )
         for group in report.shared
     ]
-    for copies in report.copies:
-        across_splits = ""
-        if copies.across_splits:
-            across_splits = Sentence(
-                "; {count} stand in two splits (e.g. {one} and {other}): move them together",
-                count=copies.across_splits,
-                one=copies.examples[0][0],
-                other=copies.examples[0][1],
-            )
-        said.append(
-            Sentence(
-                "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}",
-                count=copies.num_pairs,
-                sense=Sentence("sound") if copies.sense == "sound" else Sentence("picture"),
-                across_classes=Sentence(", {count} of them one real and one fake", count=copies.across_classes)
-                if copies.across_classes
-                else "",
-                across_splits=across_splits,
-            )
-        )
+    said += map(_copies_sentence, report.copies)
     return said
+
+
+def _copies_sentence(copies: Copies) -> Sentence:
+    """Near-copies in one sense; a single pair is spoken of as one."""
+    sense = Sentence("sound") if copies.sense == "sound" else Sentence("picture")
+    one, other = copies.examples[0]
+    if copies.num_pairs == 1:
+        apart = Sentence("; it stands in two splits ({one} and {other}): move it together", one=one, other=other)
+        return Sentence(
+            "One pair of clips is a near-copy in {sense}{across_classes}{across_splits}",
+            sense=sense,
+            across_classes=Sentence(", one real and one fake") if copies.across_classes else "",
+            across_splits=apart if copies.across_splits else "",
+        )
+    mixed = Sentence(", {count} of them one real and one fake", count=copies.across_classes)
+    apart = Sentence(
+        "; {count} stand in two splits (e.g. {one} and {other}): move them together",
+        count=copies.across_splits,
+        one=one,
+        other=other,
+    )
+    return Sentence(
+        "{count} pairs of clips are near-copies in {sense}{across_classes}{across_splits}",
+        count=copies.num_pairs,
+        sense=sense,
+        across_classes=mixed if copies.across_classes else "",
+        across_splits=apart if copies.across_splits else "",
+    )

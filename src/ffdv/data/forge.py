@@ -104,12 +104,14 @@ def forge(
     methods: names of augment.chain's FORGE_SOUND and FORGE_PICTURE to draw from, all by default; each clip draws among those
     that it has the streams for (swaps take another identity's clip). with_real: write the genuine clips too, through the same
     encoder. The same seed gives the same clips, however many workers (None or 0: as many as there are cores); only the first max_seconds are
-    used, and of the clips the first `limit` (None: all). Raises RecipeError for an unknown method or a value that makes no sense,
+    used, and of the clips the first `limit` (None: all).
+    progress: called in this process with a ClipsProgress, at once and after each clip; what it raises ends the job.
+    Raises RecipeError for an unknown method or a value that makes no sense,
     ManifestError when there is no clip to forge, or `out` holds forgeries already.
     """
     whole_number(1, limit=limit, per_clip=per_clip)
     whole_number(0, seed=seed)
-    positive(max_seconds=max_seconds)
+    (max_seconds,) = positive(max_seconds=max_seconds)
     crew = crew_size(workers)
     began = time.monotonic()
     target = Path(out)

@@ -147,8 +147,8 @@ def gallery(
     """Show every transform of `file` at three strengths in `out`, a .html page with sound, or a .png sheet.
 
     other: a clip of another person, for swaps and blends; recordings: a folder of noises or impulse responses; without them
-    the transforms that need them are left out. Raises MediaError for a file that holds neither sound nor picture that can
-    be used, RecipeError for another suffix of `out` or a negative seed.
+    the transforms that need them are left out. progress: called after each entry with how many there are by now, and its name.
+    Raises MediaError for a file that holds neither sound nor picture that can be used, RecipeError for another suffix of `out` or a negative seed.
     """
     whole_number(0, seed=seed)
     target = Path(out)

@@ -101,9 +101,17 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with children_keep_to_one_thread():  # the pool uses the cores
-            self.process.start()
-        theirs.close()
+        try:
+            with children_keep_to_one_thread():  # the pool uses the cores
+                self.process.start()
+        except (OSError, ValueError) as error:
+            self.pipe.close()
+            raise ShardError(
+                f"worker processes cannot be started ({getattr(error, 'strerror', None) or error}); see that the working directory "
+                "still exists, and that standard input, output and error are open, if only to /dev/null"
+            ) from error
+        finally:
+            theirs.close()
         self.ready = False
         self.part: Part | None = None
         self.position = 0

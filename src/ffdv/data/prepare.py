@@ -134,14 +134,15 @@ def prepare(
     Sound alone takes a fortieth of the time and an eleventh of the space (docs/log.md).
     sample_rate: sound keeps its own rate, at most this (Hz); limit: take so many clips, labels and splits in proportion; None: all.
     workers: processes, None or 0 as many as there are cores; clip_timeout_seconds: a clip that takes longer is a row with a reason.
+    progress: called in this process with a ClipsProgress, at once and after each clip; what it raises ends the job.
     Rows come in the corpus's order and are the same bytes whatever `workers` is. Raises RecipeError for a value that makes no sense,
     ManifestError when the corpus cannot be used, ShardError when `out` holds other settings or other clips.
     """
     whole_number(1, limit=limit)
     whole_number(MIN_SOUND_RATE, 192_000, sample_rate=sample_rate)
-    positive(max_seconds=max_seconds)
+    (max_seconds,) = positive(max_seconds=max_seconds)
     _check_length(sample_rate, max_seconds)
-    positive(endless=True, clip_timeout_seconds=clip_timeout_seconds)
+    (clip_timeout_seconds,) = positive(endless=True, clip_timeout_seconds=clip_timeout_seconds)
     one_of(get_args(SoundCodec), sound_codec=sound_codec)
     workers = crew_size(workers)
     folder = Path(out)

@@ -6,6 +6,7 @@ dub with the same timing) belongs to them as far as this sense can see; the sens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -58,7 +59,7 @@ class AgreementSense:
         if compared < MIN_SEEN_FRAMES:
             text = Sentence(
                 "lips and sound are there together for {seconds:.1f} s only; a second is the least",
-                seconds=compared / FPS,
+                seconds=math.floor(10 * compared / FPS) / 10,  # never a second that is none
             )
             return SenseAbsent("agreement", "too_short", text)
         if comparison.speech_seconds < LEAST_SPEECH_SECONDS:

@@ -64,7 +64,8 @@ def predict(
 
     data: the challenge's folder, a label table, a folder (every clip in it) or one file; labels are not looked at. model: a run's
     folder or an exported .onnx file; without one the detector inside the package judges voice, picture and agreement, each in a
-    column of its own. workers: processes, None or 0 as many as there are cores. A job that was stopped goes on when it is started
+    column of its own. workers: processes, None or 0 as many as there are cores.
+    progress: called in this process with a ClipsProgress, at once and after each clip; what it raises ends the job. A job that was stopped goes on when it is started
     again with the same arguments.
     Raises CheckpointError when the model cannot be used, ManifestError when there is nothing to score.
     """

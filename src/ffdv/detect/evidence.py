@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -25,7 +25,7 @@ ROWS = 96
 TOP_HZ = 8000.0  # where speech and what the voice sense hears end
 FLOOR_DB = 80.0
 WINDOW_SECONDS = 0.032
-STRIP_SHOTS = 16  # of the leading face through time
+STRIP_SHOTS = 16  # of one face through time
 SUSPECTS = 6  # faces shown large,
 APART_SECONDS = 0.5  # no two of them from nearly the same moment
 MOST_FACES = 50  # listed; a crowd is not
@@ -55,8 +55,9 @@ class Gathering:
         picture = opinions.get("picture")
         judged = picture if isinstance(picture, SenseOpinion) else None
         if tracks:
-            self._take_strip(tracks[0], judged)
-            self._take_suspects(tracks, judged)
+            decides = next((one for one in tracks if judged is not None and one.track_id == judged.track_id), tracks[0])
+            self._take_strip(decides, judged)
+            self._take_suspects(decides, judged)
         for place, track in enumerate(tracks):
             self._faces.append((_face_row(track, judged), place))
         for cue in looked.cues:
@@ -100,16 +101,15 @@ class Gathering:
         return Spectrogram(levels.astype(np.uint8), self._sound_start, stop, TOP_HZ, activation)
 
     def _take_strip(self, track: FaceTrack, judged: SenseOpinion | None) -> None:
-        """The leading face about every sixteenth of the clip."""
+        """The face that decides, else the leading one, about every sixteenth of the clip."""
         for index, seconds in enumerate(track.seconds):
             due = not self._strip or seconds - self._strip[-1].seconds >= 0.95 * self._strip_seconds
             if due and len(self._strip) < STRIP_SHOTS + 2:
                 self._strip.append(_apart(_shot(track, index, judged)))
 
-    def _take_suspects(self, tracks: Sequence[FaceTrack], judged: SenseOpinion | None) -> None:
+    def _take_suspects(self, track: FaceTrack, judged: SenseOpinion | None) -> None:
         if judged is None or not len(judged.spans):
             return
-        track = next((one for one in tracks if one.track_id == judged.track_id), tracks[0])
         shots = [_shot(track, index, judged) for index in range(len(track.seconds))]
         if judged.activation is not None and judged.activation_seconds is not None:
             nearest = int(np.abs(track.seconds - judged.activation_seconds).argmin())
@@ -180,7 +180,7 @@ def _placed(voice: SenseOpinion, piece: tuple[float, float], columns: int) -> Fl
     activation = voice.activation
     assert activation is not None
     start, length = piece
-    first, last = float(voice.spans[0, 0]), float(voice.spans[-1, 1])
+    first, last = voice.activation_span or (float(voice.spans[0, 0]), float(voice.spans[-1, 1]))
     moments = start + (np.arange(columns) + 0.5) * length / columns
     hertz = (np.arange(ROWS) + 0.5) * TOP_HZ / ROWS
     across = (moments - first) / max(last - first, 1e-6) * activation.shape[1] - 0.5

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ffdv.detect.report import HTML_LANGUAGES, TONES, page_file, script_hash, shown_name
+from ffdv.detect.report import TONES, page_file, script_hash, shown_name
 from ffdv.detect.senses import SENSES
-from ffdv.detect.words import percent, say
+from ffdv.detect.words import capitalised, counted, percent, say
 from ffdv.page import render
-from ffdv.sentences import Lang
+from ffdv.sentences import STOPS, Lang
 
 WORDS = ("fake", "cannot tell", "real", "failed")
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One clip in the list; page and thumb are relative addresses, "" where there is none."""
+    """One clip in the list; page and thumb are relative addresses, "" where there is none. limited: that only a part was looked at, "" where
+    all was.
+    """
 
     name: str
     status: str
@@ -29,6 +31,7 @@ class IndexRow:
     reason: str
     page: str
     thumb: str
+    limited: str = ""
 
 
 def index_page(rows: Sequence[IndexRow], *, lang: Lang = "en") -> str:
@@ -45,15 +48,16 @@ def index_page(rows: Sequence[IndexRow], *, lang: Lang = "en") -> str:
     columns += [(sense, t(sense), number, True) for sense in SENSES]
     return render(
         page_file("index.html"),
-        lang=HTML_LANGUAGES[lang],
+        lang=lang,
         t=t,
-        counts={
-            "total": len(rows),
-            "fake": counts["fake"],
-            "cannot": counts["cannot tell"],
-            "real": counts["real"],
-            "failed": counts["failed"],
-        },
+        counts=counted(
+            lang,
+            total=len(rows),
+            fake=counts["fake"],
+            cannot=counts["cannot tell"],
+            real=counts["real"],
+            failed=counts["failed"],
+        ),
         filters=[(word, f"{_label(word, lang)} ({counts[word]})") for word in WORDS],
         columns=columns,
         rows=[_row(row, lang) for row in rows],
@@ -71,6 +75,10 @@ def _label(word: str, lang: Lang) -> str:
     return say("failed", lang) if word == "failed" else say(f"word_{word}", lang)
 
 
+def _sentence(text: str, lang: Lang) -> str:
+    return capitalised(text if text.endswith(STOPS[lang]) else text + STOPS[lang])
+
+
 def _row(row: IndexRow, lang: Lang) -> dict[str, Any]:
     def text(value: float | None) -> str:
         return "" if value is None else percent(value)
@@ -83,7 +91,8 @@ def _row(row: IndexRow, lang: Lang) -> dict[str, Any]:
         "tone": TONES.get(word, "unsure"),
         "p": "" if row.fake_probability is None else row.fake_probability,
         "p_text": text(row.fake_probability),
-        "why": row.reason,
+        "why": " ".join(_sentence(text, lang) for text in (row.limited, row.reason) if text),
+        "needed": row.fake_probability is None or bool(row.limited),
         "page": row.page,
         "thumb": row.thumb,
     }

@@ -26,9 +26,9 @@ from ffdv.detect.evidence import Gathering, Opinions
 from ffdv.detect.fusion import Fused, fuse, shipped_fusion
 from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion, leaning
-from ffdv.detect.verdict import Reason, Timeline, TimeRange, Verdict, Word
+from ffdv.detect.verdict import FaceRow, Reason, Timeline, TimeRange, Verdict, Word
 from ffdv.errors import CheckpointError
-from ffdv.features.familiar import damage_measure
+from ffdv.features.familiar import damage_measure, is_cut_off
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import Sentence, foreign
@@ -234,7 +234,7 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
     asked = None if fused is None else asked_band(fused, judged)
     word, reasons = decide(fused, asked, opinions, look.looked_at)
     length = max(look.looked_at.sound_seconds, look.looked_at.picture_seconds)
-    timeline = _timeline(judged, length)
+    timeline, evidence = _timeline(judged, length), gathering.evidence()
     ranges = _top_ranges(timeline, length)
     suspected = {one.sense for one in ranges}
     reasons = tuple(
@@ -251,10 +251,10 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
         reasons=reasons,
         timeline=timeline,
         top_ranges=ranges,
-        evidence=gathering.evidence(),
+        evidence=evidence,
         looked_at=look.looked_at,
         facts=look.facts,
-        notes=look.notes,
+        notes=(*look.notes, *judged_in_part(judged, timeline, evidence.faces, look.looked_at)),
         weights=shipped_weights(),
         asked=asked,
     )
@@ -263,7 +263,7 @@ def conclude(opinions: Opinions, look: Look, gathering: Gathering) -> Verdict:
 def beside_damage(
     opinion: SenseOpinion | SenseAbsent, notes: Sequence[Note], *, sense: SenseName
 ) -> SenseOpinion | SenseAbsent:
-    """An opinion that says so where it stands on a damaged stream: no clip that taught was damaged."""
+    """An opinion that says so where it stands on a stream that is damaged or cut off: no clip that taught was."""
     if not isinstance(opinion, SenseOpinion):
         return opinion
     told = [
@@ -271,7 +271,39 @@ def beside_damage(
         for stream in STREAMS[sense]
         if (share := damage_measure(notes, sense=stream)["damaged_share"]) >= LEAST_DAMAGE
     ]
+    if any(is_cut_off(notes, sense=stream) for stream in STREAMS[sense]):
+        told.append(Sentence("the file seems cut off before its end"))
     return replace(opinion, outside=(*opinion.outside, *told))
+
+
+def judged_in_part(
+    judged: Mapping[SenseName, SenseOpinion], timeline: Timeline, faces: Sequence[FaceRow], looked_at: LookedAt
+) -> tuple[Note, ...]:
+    """What an opinion of picture or lips leaves out of what was seen, from a second on."""
+    notes = []
+    picture, unwatched = judged.get("picture"), looked_at.picture_seconds - looked_at.watched_seconds
+    if picture is not None and len(picture.spans):
+        unjudged = ~np.isfinite(timeline.probabilities["picture"])
+        moments = timeline.start_seconds + timeline.step_seconds * np.arange(len(unjudged))
+        middles = moments + STEP_SECONDS / 2
+        shown = [(row.start_seconds <= middles) & (middles < row.stop_seconds) for row in faces]
+        others = float((unjudged & np.any(shown, axis=0)).sum()) * STEP_SECONDS if shown else 0.0
+        if others:
+            text = Sentence(
+                "the picture is judged by the face that looks most forged, seen from {start:.0f} to {stop:.0f} s; {others:.0f} s show other faces only",
+                start=picture.spans[:, 0].min(),
+                stop=min(picture.spans[:, 1].max(), looked_at.picture_seconds),
+                others=others,
+            )
+            notes.append(Note("other_faces", text))
+    if "agreement" in judged and unwatched >= STEP_SECONDS:
+        text = Sentence(
+            "lips were watched in {watched:.0f} of {length:.0f} s",
+            watched=looked_at.watched_seconds,
+            length=looked_at.picture_seconds,
+        )
+        notes.append(Note("lips_in_part", text))
+    return tuple(notes)
 
 
 def asked_band(fused: Fused, judged: Mapping[SenseName, SenseOpinion]) -> AbstentionBand:

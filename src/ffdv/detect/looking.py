@@ -78,14 +78,15 @@ class LookSpec:
 
 @dataclass(frozen=True)
 class LookedAt:
-    """What was looked at, so that nothing is silently skipped. Seconds of sound, of picture and of visible mouth; frames looked
-    at for faces, those that show one that is followed, those that show any, and faces followed; length by the header (None: it
+    """What was looked at, so that nothing is silently skipped. Seconds of sound, of picture, of picture watched closely enough for lips,
+    and of visible mouth in it; frames looked at for faces, those that show one that is followed, those that show any, and faces followed; length by the header (None: it
     says none); picture_size width, height.
     """
 
     length_seconds: float | None
     sound_seconds: float = 0.0
     picture_seconds: float = 0.0
+    watched_seconds: float = 0.0
     mouth_seconds: float = 0.0
     frames: int = 0
     frames_with_face: int = 0
@@ -156,7 +157,7 @@ class Look:
         samples, voice_cues = heard()
         if stop - start > CLEARED_SECONDS:
             give_back_memory()
-        self._count(samples, seen, mouth, (start, picture.reached_seconds))
+        self._count(samples, seen, mouth, picture, start_seconds=start)
         if sound.ended and picture.ended:
             self._conclude(sound, picture)
         audible = samples is not None and bool(samples.values.any())  # digital silence moves with nothing
@@ -165,14 +166,21 @@ class Look:
         return Looked(features, mouth, (*voice_cues, *cues, *both), head)
 
     def _count(
-        self, samples: Samples | None, seen: FacesSeen | None, mouth: MouthTrack | None, picture: tuple[float, float]
+        self,
+        samples: Samples | None,
+        seen: FacesSeen | None,
+        mouth: MouthTrack | None,
+        picture: _Picture,
+        *,
+        start_seconds: float,
     ) -> None:
         so_far = self.looked_at
         self._tracks += len(seen.tracks) if seen else 0
         self.looked_at = replace(
             so_far,
             sound_seconds=so_far.sound_seconds + (samples.duration_seconds if samples else 0.0),
-            picture_seconds=so_far.picture_seconds + max(0.0, picture[1] - picture[0]),
+            picture_seconds=so_far.picture_seconds + max(0.0, picture.reached_seconds - start_seconds),
+            watched_seconds=picture.watched_seconds,
             mouth_seconds=so_far.mouth_seconds + (float(mouth.in_sight.sum()) / STANDARD_MOUTH.fps if mouth else 0.0),
             frames=so_far.frames + (seen.frames_looked_at if seen else 0),
             frames_with_face=so_far.frames_with_face + (seen.frames_with_face if seen else 0),
@@ -337,6 +345,7 @@ class _Picture:
         self.error: Exception | None = None
         self.ended = not media.facts.has_picture
         self.reached_seconds = 0.0
+        self.watched_seconds = 0.0
         if self.ended:
             self.missing = Note("no_picture", Sentence("the file has no moving picture"))
 
@@ -362,6 +371,7 @@ class _Picture:
                     closing(self._ahead(follower.pairs(groups), PAIRS_AHEAD)) as pairs,
                 ):
                     mouth = gather_mouths(iter_mouths(heads.watched(watch.watched(pairs))))
+                self.watched_seconds += max(0.0, self.reached_seconds - first)
             else:
                 with closing(self._ahead(self._frames(plan.face_fps, first, last), FRAMES_AHEAD)) as others:
                     for frame in others:

@@ -33,13 +33,16 @@ LEAST_CROPS = 4
 MOST_FACES = 6  # the most prominent ones of a piece
 DARKEST = 30.0  # grey levels of a face on average
 SMALL_SHARE = 0.6  # of the smallest face that taught: below it a face is unlike them
+RARE_SHARE = (
+    0.2  # where more of the genuine clips have as many traits beyond the usual, that is told to be nothing unusual
+)
 CLEARLY = 0.5  # of a number's spread beyond what open clips showed
 
 
 # What a vote beyond the usual says, for a reader.
 TRAITS: Mapping[str, Sentence] = {
     "surface": Sentence("skin and mouth are rich in contrast, as in the portraits that generators start from"),
-    "motion": Sentence("the head moves smoothly, without the trembling of a filmed one"),
+    "motion": Sentence("head and chest glide, without the unevenness of filmed ones"),
     "stillness": Sentence("what lies around the face hardly changes with it"),
     "unison": Sentence("forehead, cheeks and nose change colour at the same moments, more than the scene does"),
     "pasted": Sentence("to a network a part of the face looks pasted in or redrawn"),
@@ -161,7 +164,15 @@ class PictureSense:
         count, total = len(beyond), len(FAMILIES)
         percent = 100 * self._weights.as_many[count - 1]
         traits = joined([TRAITS[name] for name in beyond])
-        if percent > 0:
+        if percent > 100 * RARE_SHARE:
+            told = Sentence(
+                "{traits}; that is not unusual: {percent:.0f} % of genuine clips have {count} or more of {total} measured traits as marked",
+                traits=traits,
+                percent=percent,
+                count=count,
+                total=total,
+            )
+        elif percent > 0:
             told = Sentence(
                 "beyond nine of ten genuine clips: {count} of {total} measured traits ({percent:.0f} % of genuine clips have as many or more): {traits}",
                 count=count,

@@ -1,7 +1,7 @@
 """How forged a face looks: a few measured families and a small net for pasted faces, put together with equal votes.
 
     crops ─ portrait ─▶ surface: contrast of skin and mouth          ┐
-    head 25 times a second ─▶ motion: smooth, not trembling           ├─ each z-scored on open clips, clipped ─ weighed sum ─▶ logit
+    head 25 times a second ─▶ motion: face and chest glide              ├─ each z-scored on open clips, clipped ─ weighed sum ─▶ logit
                               stillness: nothing moves around the face ┤
                               unison: it changes colour as one        ┤
     crops ─ net (ONNX) ─▶ pasted: where it is highest, how uneven     ┘
@@ -34,7 +34,7 @@ MOST_UNISON = 1.5  # of that vote: light that changes on the face alone (a scree
 # What speaks for a forgery, with its sign; numbers of features/portrait.py and features/head.py.
 FAMILIES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "surface": (("skin_energy_2", 1), ("skin_energy_3", 1), ("mouth_energy_2", 1)),
-    "motion": (("smoothness", 1), ("trembling", -1), ("nod_coupling", -1)),
+    "motion": (("face_restlessness", -1), ("chest_restlessness", -1)),
     "stillness": (("stillness", -1),),
     "unison": (("unison_light", 1), ("unison_red", 1), ("unison_blue", 1)),
     "pasted": (("net_high", 1), ("net_uneven", 1)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,14 @@ from ffdv.detect.evidence import shrunk_picture
 from ffdv.detect.senses import SENSES, SenseAbsent, leaning
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
+    COMMAS,
+    capitalised,
     cue_words,
     how_sure,
     lacking,
+    limited,
+    missing,
+    no_ranges,
     note_text,
     outside_texts,
     percent,
@@ -32,6 +38,7 @@ from ffdv.detect.words import (
     say,
     unit_word,
 )
+from ffdv.media.opened import zero_seconds
 from ffdv.metrics.abstention import AbstentionBand
 from ffdv.page import drawn, render
 from ffdv.records import FloatArray, PixelArray
@@ -39,12 +46,13 @@ from ffdv.sentences import STOPS, Lang
 
 GAP_SHARE, WIDEST_GAP = 0.004, 0.08  # between bars: of the lane, and of a bar; few bars must not seem to lack seconds
 MOST_BARS = 600  # of a lane; a bar of a longer clip is the most suspicious of its seconds
+LATE_SECONDS = 0.5  # a file whose clock begins so late seems longer than it is
+SHOT_WIDTH = 6.25  # of a face in the strip, in hundredths of the lane (clip.css)
 STRIP_SIDE, SUSPECT_SIDE, THUMBNAIL_SIDE = 72, 192, 96
-OVERLAY_COLOUR = (240, 122, 30)
-OVERLAY_MOST = 190  # of 255: the picture under it stays visible
+OVERLAY_COLOUR = (255, 214, 40)  # yellow, which means nothing else on these pages
+OVERLAY_MOST = 120  # of 255: the picture under it stays visible
 MARKS = {"fake": "▲", "real": "●", "cannot tell": "◆"}  # shape as well as colour
 TONES = {"fake": "fake", "real": "real", "cannot tell": "unsure"}
-HTML_LANGUAGES: dict[Lang, str] = {"en": "en", "zh": "zh-CN"}
 # What browsers play, by the container's name in FFmpeg, for a clip inside the page.
 MIME_TYPES = {
     "mov": "video/mp4", "matroska": "video/webm", "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg", "aac": "audio/aac",
@@ -70,30 +78,38 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
     script = page_file("clip.js")
     return render(
         page_file("clip.html"),
-        lang=HTML_LANGUAGES[lang],
+        lang=lang,
         t=t,
         name=shown_name(name),
         back=back,
         verdict=verdict,
         mark=MARKS[verdict.word],
         tone=TONES[verdict.word],
+        limited=limited(verdict, lang),
         sure=how_sure(verdict, lang),
         why=reasons(verdict, lang),
         senses=[_sense(verdict, sense, lang) for sense in SENSES],
         percent=percent,
+        comma=COMMAS[lang],
         meter=_meter,
         length=round(length, 3),
+        zero=round(max(0.0, zero_seconds(verdict.facts)), 3),
         lanes=[{"name": sense, **_lane(verdict.timeline, sense, length)} for sense in SENSES],
+        bar_seconds=_seconds_a_bar(verdict.timeline),
         spectrogram=_spectrogram(verdict.evidence.spectrogram, length),
-        strip=[_strip_shot(shot, length) for shot in verdict.evidence.strip],
+        strip=_strip(verdict.evidence.strip, length),
+        strip_name="strip_decides" if "picture" in verdict.senses else "strip",
         ticks=_ticks(length, lang),
         ranges=[_range(one, lang) for one in verdict.top_ranges],
+        no_ranges=no_ranges(verdict, lang),
         suspects=[_suspect(shot, lang) for shot in verdict.evidence.suspects],
+        suspects_name=_suspects_name(verdict.evidence.suspects),
         cues=[_cue(cue, lang) for cue in judged_cues],
         other_cues=[_cue(cue, lang) for cue in other_cues],
         cue_table=partial(_cue_table, t=t),
         looked=_looked(verdict, lang),
         lacking=lacking(verdict, lang),
+        nothing_lacks="nothing_else" if missing(verdict, lang) else "nothing_missing",
         faces=verdict.evidence.faces,
         file_facts=_file_facts(verdict, lang),
         media=media,
@@ -184,12 +200,12 @@ def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:
     if opinion is None:
         return nothing | {"why": say("not_judged", lang)}
     if isinstance(opinion, SenseAbsent):
-        return nothing | {"why": note_text(opinion, lang)}
+        return nothing | {"why": capitalised(note_text(opinion, lang))}
     return nothing | {
         "probability": opinion.probability,
         "tone": leaning(opinion.probability),
         "logit": opinion.logit,
-        "outside": [text + STOPS[lang] for text in outside_texts(opinion, lang)],
+        "outside": [capitalised(text + STOPS[lang]) for text in outside_texts(opinion, lang)],
         "numbers": ", ".join(f"{key} {float(number):.4g}" for key, number in opinion.numbers.items()),
     }
 
@@ -204,27 +220,42 @@ def _meter(probability: float, band: AbstentionBand | None) -> Any:
     return drawn(METER, text=percent(probability), tone=tone, width=round(100 * probability, 1), marks=marks)
 
 
-LANE = """<svg viewBox="0 0 {{ count }} 100" preserveAspectRatio="none" aria-hidden="true">{% for x, height, kind in bars %}<rect class="{{ kind }}" x="{{ x }}" y="{{ 100 - height }}" width="{{ width }}" height="{{ height }}" opacity="{{ 1 if kind == "none" else (0.45 + 0.0055 * height) | round(2) }}"/>{% endfor %}<line x1="0" y1="50" x2="{{ count }}" y2="50"/></svg>"""
+LANE = """{% for left, width in gaps %}<i class="unjudged" style="left: {{ left }}%; width: {{ width }}%"></i>{% endfor %}<svg viewBox="0 0 {{ count }} 100" preserveAspectRatio="none" aria-hidden="true">{% for x, height, kind in bars %}<rect class="{{ kind }}" x="{{ x }}" y="{{ 100 - height }}" width="{{ width }}" height="{{ height }}"/>{% endfor %}<line x1="0" y1="50" x2="{{ count }}" y2="50"/></svg>"""
 
 
 def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
-    """The bars of one sense over [0, length) seconds."""
+    """The bars of one sense over [0, length) seconds, hatching where it did not judge, and the number of each bar as text."""
     lane = next((values for name, values in timeline.probabilities.items() if name == sense), None)
     if lane is None or not np.isfinite(lane).any():
-        return {"bars": 0, "drawing": ""}
+        return {"bars": 0, "drawing": "", "numbers": ""}
     each = math.ceil(len(lane) / MOST_BARS)
-    count = length / (each * timeline.step_seconds)
-    bars = []
-    for x, start in enumerate(range(0, len(lane), each)):
-        part = lane[start : start + each]
-        if not np.isfinite(part).any():
-            continue
-        value = float(np.nanmax(part))
-        bars.append((x, round(max(3.0, 100 * value), 1), "" if leaning(value) == "fake" else "low"))
-    return {
-        "bars": len(bars),
-        "drawing": drawn(LANE, count=round(count, 4), bars=bars, width=1.0 - min(WIDEST_GAP, GAP_SHARE * count)),
-    }
+    count = length / _seconds_a_bar(timeline)
+    parts = [lane[start : start + each] for start in range(0, len(lane), each)]
+    values = [float(np.nanmax(part)) if np.isfinite(part).any() else None for part in parts]
+    bars = [(x, round(max(3.0, 100 * value), 1), leaning(value)) for x, value in enumerate(values) if value is not None]
+    drawing = drawn(
+        LANE,
+        count=round(count, 4),
+        bars=bars,
+        gaps=_gaps(values, count),
+        width=1.0 - min(WIDEST_GAP, GAP_SHARE * count),
+    )
+    numbers = "|".join("" if value is None else percent(value) for value in values)
+    return {"bars": len(bars), "drawing": drawing, "numbers": numbers}
+
+
+def _seconds_a_bar(timeline: Timeline) -> float:
+    return max(1, math.ceil(len(timeline) / MOST_BARS)) * timeline.step_seconds
+
+
+def _gaps(values: Sequence[float | None], count: float) -> list[tuple[float, float]]:
+    """Runs without a value (left, width) in hundredths of a lane of `count` bars; what lies behind the last value counts."""
+    known = [x for x, value in enumerate(values) if value is not None]
+    edges = [(0.0, float(known[0]))]
+    edges += [(one + 1.0, float(other)) for one, other in itertools.pairwise(known)]
+    edges.append((known[-1] + 1.0, count))
+    scale = 100 / count
+    return [(round(scale * start, 2), round(scale * (stop - start), 2)) for start, stop in edges if stop - start > 0.5]
 
 
 def _spectrogram(view: Spectrogram | None, length: float) -> dict[str, Any] | None:
@@ -241,16 +272,29 @@ def _spectrogram(view: Spectrogram | None, length: float) -> dict[str, Any] | No
 
 
 def _overlay(activation: FloatArray) -> str:
-    """Where a model looked, as a see-through orange picture."""
+    """Where a model looked, as a see-through yellow picture."""
     pixels = np.zeros((*activation.shape, 4), np.uint8)
     pixels[..., :3] = OVERLAY_COLOUR
     pixels[..., 3] = np.clip(activation, 0, 1) * OVERLAY_MOST
     return _data(pixels, "PNG")
 
 
-def _strip_shot(shot: FaceShot, length: float) -> dict[str, Any]:
-    left = min(100 * shot.seconds / length, 93.75)
-    return {"picture": _data(shrunk_picture(shot.pixels, STRIP_SIDE), "JPEG"), "left": round(left, 2)}
+def _strip(shots: Sequence[FaceShot], length: float) -> list[dict[str, Any]]:
+    """Faces at their own seconds; one at the very end that hardly shows is left out where there are others."""
+    placed = [(shot, 100 * shot.seconds / length) for shot in shots]
+    kept = [one for one in placed if one[1] <= 100 - SHOT_WIDTH / 2] or [
+        (shot, 100 - SHOT_WIDTH) for shot, _ in placed[:1]
+    ]
+    return [
+        {"picture": _data(shrunk_picture(shot.pixels, STRIP_SIDE), "JPEG"), "left": round(left, 2)}
+        for shot, left in kept
+    ]
+
+
+def _suspects_name(shots: Sequence[FaceShot]) -> str:
+    """A face is called suspicious only where a moment of it is."""
+    suspected = any(shot.probability is not None and leaning(shot.probability) == "fake" for shot in shots)
+    return "suspects" if suspected else "suspects_calm"
 
 
 def _suspect(shot: FaceShot, lang: Lang) -> dict[str, Any]:
@@ -292,7 +336,7 @@ def _clock(seconds: float, lang: Lang) -> str:
 
 
 CUE_PLOT = """<svg viewBox="0 0 144 18" role="img" aria-label="{{ text }}"><line x1="2" y1="9" x2="142" y2="9" stroke="var(--line)"/><rect x="{{ low }}" y="3" width="{{ width }}" height="12" rx="2" fill="var(--real)" opacity="0.35"/><line x1="{{ middle }}" y1="3" x2="{{ middle }}" y2="15" stroke="var(--real)" stroke-width="2"/><circle cx="{{ place }}" cy="9" r="5" fill="var(--{{ "fake" if unusual else "ink" }})" stroke="var(--paper)"/></svg>"""
-CUE_TABLE = """<div class="wide"><table class="full"><thead><tr><th>{{ t("cue") }}</th><th class="number">{{ t("value") }}</th><th></th><th class="number hide-small">{{ t("usual") }}</th></tr></thead><tbody>
+CUE_TABLE = """<div class="wide"><table class="full"><thead><tr><th scope="col">{{ t("cue") }}</th><th scope="col" class="number">{{ t("value") }}</th><th scope="col"><span class="unseen">{{ t("cue_plot") }}</span></th><th scope="col" class="number hide-small">{{ t("usual") }}</th></tr></thead><tbody>
 {% for cue in cues %}<tr><td class="cue-name">{{ cue.name }}{% if cue.informative %} <span class="tag unsure">{{ t("informative") }}</span>{% endif %}<br><span class="small soft">{{ cue.about }}</span></td><td class="number cue-value{{ " unusual" if cue.unusual }}">{{ cue.value }} <span class="unit">{{ cue.unit }}</span><br><span class="small">{{ t(cue.standing) }}</span></td><td class="cue-plot">{{ cue.plot }}</td><td class="number hide-small">{{ cue.usual }}</td></tr>{% endfor %}
 </tbody></table></div>"""
 
@@ -336,6 +380,11 @@ def _cue_table(cues: Sequence[dict[str, Any]], *, t: Any) -> Any:
 def _looked(verdict: Verdict, lang: Lang) -> list[tuple[str, str]]:
     seen, unit = verdict.looked_at, say("seconds_unit", lang)
     rows = [] if seen.length_seconds is None else [("looked_length", f"{seen.length_seconds:.1f} {unit}")]
+    zero = zero_seconds(verdict.facts)
+    if (
+        rows and zero >= LATE_SECONDS and "matroska" in verdict.facts.container
+    ):  # whose headers count from the clock's 0
+        rows.append(("looked_zero", f"{zero:.1f} {unit}"))
     rows += [
         ("looked_sound", f"{seen.sound_seconds:.1f} {unit}"),
         ("looked_picture", f"{seen.picture_seconds:.1f} {unit}"),

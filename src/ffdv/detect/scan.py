@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 from urllib.parse import quote_from_bytes
 
 from ffdv.data.manifest import load_every_clip
-from ffdv.data.pool import ClipsProgress, Part, ProgressTally, crew_size, run_parts
+from ffdv.data.pool import ClipsProgress, Part, ProgressTally, Report, crew_size, run_parts
 from ffdv.data.scores import write_scores
 from ffdv.data.sources.table import TABLE_SUFFIXES
 from ffdv.data.tables import write_whole
@@ -39,6 +39,7 @@ from ffdv.detect.verdict import Verdict
 from ffdv.errors import (
     CheckpointError,
     ManifestError,
+    MediaChanged,
     MediaError,
     MediaMemory,
     MediaNotFound,
@@ -46,7 +47,7 @@ from ffdv.errors import (
     SubmissionError,
 )
 from ffdv.records import Clip, Score
-from ffdv.sentences import Lang, Sentence, foreign, language, worded
+from ffdv.sentences import STOPS, Lang, Sentence, foreign, language, worded
 
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 SECONDS_PER_MINUTE = 90.0
@@ -55,13 +56,16 @@ LEAST_TIMEOUT_SECONDS = 900.0
 MOST_INSIDE_BYTES = 4_000_000
 MOST_REWRITES = 5  # of the lists, while others write into the same report; whoever ends last lists all
 TOO_MUCH_MEMORY = Sentence("reading it needs more memory than there is")
+CHANGED = Sentence("the file changed while it was looked at; scan it again")
 Make = Callable[[], Detector]
+OnePath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class ScannedClip:
     """One clip of a scan: its verdict in numbers, or why it has none (reason, and code for machines). page: its HTML file, None
-    without `out`.
+    without `out`. limited: that only a part of the clip was looked at, "" where all was. path: Path(what was given).resolve(), by
+    which an input finds its row: names depend on their neighbours. It is None for a row of a table that names no file.
     """
 
     name: str
@@ -72,9 +76,11 @@ class ScannedClip:
     reason: str = ""
     page: Path | None = None
     code: str = ""
+    limited: str = ""
+    path: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScanSummary:
     """What a scan of many clips found, most suspicious first; out: the folder of its pages, None when none were asked for; skipped: what was
     not looked at in the folders, a sentence each.
@@ -86,16 +92,40 @@ class ScanSummary:
     seconds: float
     skipped: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """One line: the rows are in `clips`."""
+        return f"ScanSummary({len(self.clips)} clips, {len(self.failures)} without a verdict, out={self.out and str(self.out)!r})"
+
     @property
     def failures(self) -> tuple[ScannedClip, ...]:
         """The files that gave no verdict, each with its reason."""
         return tuple(clip for clip in self.clips if clip.status == "failed")
 
 
-def scan(
-    data: Path | str | Sequence[Path | str],
+@overload
+def scan(  # type: ignore[overload-overlap] # a text is a Sequence of texts, but one path
+    data: OnePath,
     *,
-    out: Path | str | None = None,
+    out: OnePath | None = None,
+    lang: str = "en",
+    workers: int | None = None,
+    max_minutes: float = 10.0,
+    progress: Callable[[ClipsProgress], None] | None = None,
+) -> Verdict | ScanSummary: ...
+@overload
+def scan(
+    data: Sequence[OnePath],
+    *,
+    out: OnePath | None = None,
+    lang: str = "en",
+    workers: int | None = None,
+    max_minutes: float = 10.0,
+    progress: Callable[[ClipsProgress], None] | None = None,
+) -> ScanSummary: ...
+def scan(
+    data: OnePath | Sequence[OnePath],
+    *,
+    out: OnePath | None = None,
     lang: str = "en",
     workers: int | None = None,
     max_minutes: float = 10.0,
@@ -103,11 +133,13 @@ def scan(
 ) -> Verdict | ScanSummary:
     """How likely a clip is forged, by which sense, in which seconds, and why: a Verdict for one file, a ScanSummary for more.
 
-    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is. out: a folder
-    for pages, JSON and scores.csv. lang:
+    data: a media file; or a folder, a table of clips, or a list of these, which gives a summary however long it is and looks once at a
+    file that it names twice. (A text may name either, so a type checker wants isinstance(found, Verdict) before a verdict's own fields.)
+    out: a folder for pages, JSON and scores.csv. lang:
     "en" or "zh", of pages and sentences. workers: processes for many clips, as many as there are cores when 0 or not given.
-    max_minutes: how much of each clip is looked at. Raises MediaError when a single file cannot be used (in a batch that is a
-    row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
+    max_minutes: how much of each clip is looked at. progress: called in this thread with a ClipsProgress, at once and after each clip, in a
+    single file also every two minutes of it; what it raises ends the scan. Raises MediaError when a single file cannot be used (in a
+    list that is a row with a reason), ManifestError when there is nothing to look at, CheckpointError when the weights cannot be used, RecipeError
     for a setting that is none, SubmissionError when `out` cannot be written, ShardError when a batch cannot go on (a full disk, or a
     process that may start no others): all of them FfdvError.
     """
@@ -119,25 +151,36 @@ def scan(
         )
     crew_size(workers)  # refused before anything is read
     _refuse_nothing(data, out)
-    job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=max_minutes)
+    job = ScanJob(out=Path(out) if out is not None else None, lang=speech, max_minutes=float(max_minutes))
     single = _single_file(data)
     if single is not None:
-        return _scan_single(single, job)
+        return _scan_single(single, job, progress)
     clips, problems, skipped = clips_of(data)
     summary = scan_clips(clips, job, unusable=problems, workers=workers, progress=progress)
-    return replace(summary, skipped=tuple(worded(text, speech) for text in skipped))
+    given = {str(item): _place(item) for item in _items(data)}
+    found = tuple(one if one.path else replace(one, path=given.get(one.name)) for one in summary.clips)
+    return replace(summary, clips=found, skipped=tuple(worded(text, speech) for text in skipped))
 
 
-def _scan_single(path: Path, job: ScanJob) -> Verdict:
-    """One file's verdict, written where the job says; it is watched from before it is judged until it lies in its page."""
-    watched = WatchedFile.of(path)
-    asked = {} if watched is None else _request(Clip(readable(path.name), path), job)
+def _scan_single(path: Path, job: ScanJob, progress: Callable[[ClipsProgress], None] | None) -> Verdict:
+    """One file's verdict, written where the job says; it is watched from before it is judged until it lies in its page.
+
+    Raises MediaError, MediaChanged where the file did not stay as it was.
+    """
+    watched, clip = WatchedFile.of(path), Clip(readable(path.name), path)
+    asked = {} if watched is None else _request(clip, job)
+    tally = ProgressTally(1, 0, progress)
     try:
-        verdict = shipped_detector().judge(path, max_minutes=job.max_minutes)
+        verdict = shipped_detector().judge(
+            path, max_minutes=job.max_minutes, progress=lambda _: tally.take(Report("part", 0))
+        )
     except MemoryError:
         raise MediaMemory(path, TOO_MUCH_MEMORY) from None
+    if _request(clip, job) != asked:
+        raise MediaChanged(path, CHANGED)
     if job.out is not None:
         _write_single(verdict, job, watched=watched, asked=asked)
+    tally.take(Report("item", 0))
     return verdict
 
 
@@ -225,8 +268,7 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
         reason = Sentence("unexpected {kind} while reading: {error}", kind=type(error).__name__, error=foreign(error))
         return _write_failure(clip, folder, job, reason, code="unexpected")
     if _request(clip, job) != asked:
-        changed = Sentence("the file changed while it was looked at; scan it again")
-        return _write_failure(clip, folder, job, changed, code="changed")
+        return _write_failure(clip, folder, job, CHANGED, code=MediaChanged.code)
     media = _relative_link(clip.path, folder / CLIPS, verdict) if pages else None
     _write_verdict(verdict, clip, folder, job, asked=asked, media=media)
     return ""
@@ -255,19 +297,31 @@ def _detector(make: Make) -> Detector:
 
 def _refuse_nothing(data: object, out: object) -> None:
     """An empty name would be the working directory, and what is no path at all would fail somewhere deep."""
-    items = [data] if isinstance(data, (str, Path)) else list(data) if isinstance(data, Sequence) else [None]
-    if isinstance(data, bytes) or not all(
-        isinstance(item, Path) or (isinstance(item, str) and item.strip()) for item in items
-    ):
+    items = [data] if isinstance(data, (str, os.PathLike)) else data if isinstance(data, Sequence) else [None]
+    names = [os.fspath(item) if isinstance(item, (str, os.PathLike)) else None for item in items]
+    if not all(isinstance(name, str) and name.strip() for name in names):
         shown = f"{data!r:.60}"
         raise ManifestError(Sentence("nothing to scan: data must be a path, or several, not {data}", data=shown))
     if isinstance(out, str) and not out.strip():
         raise RecipeError(Sentence("out (--out) is an empty name; give a folder for the pages"))
 
 
-def _single_file(data: Path | str | Sequence[Path | str]) -> Path | None:
+def _items(data: OnePath | Sequence[OnePath]) -> list[Path]:
+    """What was given, one or several."""
+    return [Path(item) for item in ([data] if isinstance(data, (str, os.PathLike)) else data)]
+
+
+def _place(item: Path) -> Path:
+    """Where a file is, or would be; a name that no file system takes stays as it is."""
+    try:
+        return item.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return item
+
+
+def _single_file(data: OnePath | Sequence[OnePath]) -> Path | None:
     """The one media file that was asked for; None when it is a list, a folder or a table."""
-    if not isinstance(data, (str, Path)):
+    if not isinstance(data, (str, os.PathLike)):
         return None
     path = Path(data)
     try:
@@ -288,9 +342,9 @@ class Inputs(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
-    """All that is to be scanned. Raises ManifestError when there is nothing."""
-    items = [Path(data)] if isinstance(data, (str, Path)) else [Path(item) for item in data]
+def clips_of(data: OnePath | Sequence[OnePath]) -> Inputs:
+    """All that is to be scanned. Raises ManifestError when there is nothing; in a list, what cannot be used is told of among the others."""
+    items, listed = _items(data), not isinstance(data, (str, os.PathLike))
     if not items:
         raise ManifestError(Sentence("nothing to scan; give a file, a folder or a table of clips"))
     clips: dict[str, Clip] = {}
@@ -298,14 +352,14 @@ def clips_of(data: Path | str | Sequence[Path | str]) -> Inputs:
     skipped: list[str] = []
     seen: set[Path] = set()
     for item in items:
-        if len(items) > 1 and not item.exists():
+        if listed and not item.exists():
             unusable[str(item)] = Sentence("no such file")
             continue
         inside = f"{item.name}/" if len(items) > 1 and item.is_dir() and item.name else ""
         try:
             corpus = load_every_clip(item)
         except ManifestError as error:
-            if len(items) == 1:
+            if not listed:
                 raise
             unusable[str(item)] = error.args[0]
             continue
@@ -413,11 +467,13 @@ def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
     told = told_of(clip.name, folder)
     if told is None:
         reason = worded(Sentence("its result was not written; scan it again"), job.lang)
-        return ScannedClip(clip.name, "failed", reason=reason, code="unexpected")
+        return ScannedClip(clip.name, "failed", reason=reason, code="unexpected", path=clip.path)
     if told.file != whole_path(clip) and not _is_of(told, clip, job):
         foreign_hand = Sentence("another scan wrote over its result; scan it again")
-        return ScannedClip(clip.name, "failed", reason=worded(foreign_hand, job.lang), code="unexpected")
-    return _line(told, base_of(clip.name, folder).with_suffix(".html") if job.out is not None else None)
+        reason = worded(foreign_hand, job.lang)
+        return ScannedClip(clip.name, "failed", reason=reason, code="unexpected", path=clip.path)
+    line = _line(told, base_of(clip.name, folder).with_suffix(".html") if job.out is not None else None)
+    return replace(line, path=clip.path)
 
 
 def _line(told: Told, page: Path | None) -> ScannedClip:
@@ -429,8 +485,9 @@ def _line(told: Told, page: Path | None) -> ScannedClip:
     why = next((reason.text for reason in told.reasons), "")
     if told.fake_probability is None:
         absent = dict.fromkeys(one.text.rstrip(".。") for one in said.values() if one.text)
-        why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent])
-    return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page)
+        why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent]) + STOPS[told.language]
+    part = ("" if told.language == "zh" else " ").join(told.limited)
+    return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page, limited=part)
 
 
 def _by_suspicion(scanned: Sequence[ScannedClip]) -> tuple[ScannedClip, ...]:
@@ -482,9 +539,8 @@ def _write_lists_once(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None
         page = f"{CLIPS}/{one.page.name}" if one.page is not None else ""
         picture = one.page.with_suffix(".jpg") if one.page is not None else None
         small = f"{CLIPS}/{picture.name}" if picture is not None and picture.is_file() else ""
-        rows.append(
-            IndexRow(one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
-        )
+        facts = (one.name, one.status, one.word, one.fake_probability, dict(one.senses), one.reason, page, small)
+        rows.append(IndexRow(*facts, limited=one.limited))
     write_whole(out / "index.html", index_page(rows, lang=lang).encode("utf-8", "backslashreplace"))
     write_scores(out / "scores.csv", [as_score(one, lang) for one in scanned], all_senses=True)
 
@@ -494,7 +550,7 @@ def as_score(one: ScannedClip, lang: Lang = "en") -> Score:
     if one.fake_probability is None:
         reason = one.reason or worded(Sentence("no sense could judge it"), lang)
         return Score(one.name, None, "failed", reason, verdict=one.word if one.status == "ok" else "")
-    return Score(one.name, one.fake_probability, senses=dict(one.senses), verdict=one.word)
+    return Score(one.name, one.fake_probability, reason=one.limited, senses=dict(one.senses), verdict=one.word)
 
 
 def _relative_link(path: Path, folder: Path, verdict: Verdict) -> Linked | None:

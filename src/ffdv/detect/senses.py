@@ -65,15 +65,15 @@ def leaning(probability: float) -> Literal["fake", "real", "unsure"]:
     return "real" if probability < CLEAR_BELOW else "unsure"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SenseOpinion:
     """What one sense says of one clip.
 
     logit: of the whole clip, higher = more likely forged, on the sense's own scale; probability: the same, calibrated on
     development clips, in [0, 1]. spans (n, 2) float64: half-open stretches of the file's clock in seconds, and span_probabilities
     (n,) how forged each seems by itself. activation: where in them, (rows, columns) float32 in [0, 1] or None, rows from low to
-    high frequency or from top to bottom of a face. A voice's columns are spread evenly from the first span's start to the last
-    span's stop, its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
+    high frequency or from top to bottom of a face. A voice's columns are spread evenly over activation_span in seconds (None: from the
+    first span's start to the last span's stop), its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
     seems by itself, by track_id; activation_seconds: which moment of the deciding face the activation belongs to. outside: why the
     clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. signs: single traits that hardly
     any genuine clip shows, one plain sentence each. grounds: what speaks for a forgery where it suspects one, the same. numbers:
@@ -92,6 +92,7 @@ class SenseOpinion:
     grounds: tuple[Sentence, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     activation_hz: tuple[float, float] = (0.0, 8000.0)
+    activation_span: tuple[float, float] | None = None
     activation_seconds: float | None = None
     track_probabilities: Mapping[int, float] = field(default_factory=dict)
 

@@ -35,7 +35,7 @@ from ffdv.detect.own_files import own_folder
 from ffdv.detect.stress_page import write_pages
 from ffdv.detect.stress_table import OVERALL, UNALTERED, Answers, StressTable, left_out, tabulate
 from ffdv.errors import ExtraMissing, ManifestError, MediaError, StreamMissing
-from ffdv.metrics.ranking import Numbers
+from ffdv.metrics.ranking import Numbers, check_share
 from ffdv.metrics.uncertainty import check_settings
 from ffdv.records import FAKE, REAL, Clip, Samples, Score
 from ffdv.sentences import Sentence, foreign
@@ -71,13 +71,15 @@ def stress(
     prepared shards. only: families of alterations (opus, chat ...), all when empty; split: as in evaluate, clips that the run
     has not seen by default; limit: so many clips at most, half of them fake, drawn by seed; max_seconds: of each clip;
     false_alarms: the share at which the threshold is fixed on unaltered clips; lang: of the page, en or zh.
+    progress: called in this process with a ClipsProgress, at once and after each clip; what it raises ends the job.
     Writes stress.csv, stress.json, stress.html, stress.png and scores.csv (every clip under every alteration). A job that was
     stopped goes on when it is started again with the same arguments. Raises CheckpointError, ManifestError, RecipeError,
     SubmissionError, MetricError (too few resamples).
     """
     whole_number(2, limit=limit)
     whole_number(0, seed=seed, workers=workers)
-    positive(max_seconds=max_seconds)
+    max_seconds, false_alarms = positive(max_seconds=max_seconds, false_alarms=false_alarms)
+    check_share("false_alarms", false_alarms)
     if find_spec("scipy") is None:
         raise ExtraMissing("stress", "train")  # alterations are made with it
     check_settings(resamples=resamples)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffdv.data.tables import write_table, write_whole
+from ffdv.detect.report import MARKS
 from ffdv.detect.stress_table import OVERALL, UNALTERED, WORDS, StressRow, StressTable
 from ffdv.page import FAKE_COLOUR, REAL_COLOUR, drawn, render
 from ffdv.sentences import Sentence, language, worded
@@ -21,10 +22,10 @@ PAGE = """{% extends "page" %}
 {% block style %}
 table.heat { border-collapse: separate; border-spacing: 3px; } table.heat th, table.heat td { border: 0; font-size: .85rem; line-height: 1.25; }
 table.heat th { font-weight: 500; padding: 0 .6rem 0 0; vertical-align: middle; position: sticky; left: 0; background: var(--paper); min-width: 4.6rem; }
-table.heat td { border-radius: .3rem; padding: .3rem .5rem; width: 9.2rem; min-width: 5.2rem; } table.heat small { display: block; opacity: .85; font-size: .75rem; }
-td.number small { display: block; color: var(--soft); font-size: .9em; } td.name { white-space: nowrap; }
+table.heat td { border-radius: .3rem; padding: .3rem .5rem; width: 9.2rem; min-width: 5.2rem; } table.heat small { display: block; font-size: .75rem; }
+td.number small { display: block; color: var(--soft); font-size: .9em; } th.name { white-space: nowrap; font-weight: 500; }
 table.called { min-width: 34rem; } table.called th.half, table.called td.half { width: 40%; }
-.bar { display: flex; gap: 2px; height: 1.3rem; font-size: .8rem; line-height: 1.3rem; } .bar span { min-width: 0; overflow: hidden; text-align: center; border-radius: .2rem; }
+.bar { display: flex; gap: 2px; height: 1.3rem; font-size: .8rem; line-height: 1.3rem; white-space: nowrap; } .bar > span { min-width: 2.6em; text-align: center; border-radius: .2rem; forced-color-adjust: none; color: var(--ink); }
 .key i { font-style: normal; white-space: nowrap; } .key span { display: inline-block; width: 1.1rem; height: 1.1rem; border-radius: .2rem; vertical-align: -.2rem; margin: 0 .3rem 0 .8rem; }
 {% endblock %}
 {% block body %}
@@ -45,23 +46,23 @@ table.called { min-width: 34rem; } table.called th.half, table.called td.half { 
 {% endfor %}
 {% if called %}
 <h2>{{ w.called }}</h2>
-<p class="soft small key">{{ w.called_key }}{% for word in words %}<i><span style="background: {{ word_shade[loop.index0] }}"></span>{{ w.verdicts[word] }}</i>{% endfor %}</p>
-<div class="wide"><table class="called"><tr><th>{{ w.alteration }}</th><th class="half">{{ w.real_clips }}</th><th class="half">{{ w.fake_clips }}</th></tr>
-{% for row in called %}<tr><td class="name">{{ name(row) }}</td>{% for counts in (row.called.real, row.called.fake) %}<td class="half"><div class="bar">{% for count in counts %}{% if count %}<span style="flex: {{ count }} 1 0; background: {{ word_shade[loop.index0] }}" title="{{ w.verdicts[words[loop.index0]] }}: {{ count }} / {{ counts | sum }}">{{ count }}</span>{% endif %}{% endfor %}</div></td>{% endfor %}</tr>
-{% endfor %}</table></div>
+<p class="soft small key">{{ w.called_key }}{% for word in words %}<i><span style="background: {{ word_shade[loop.index0] }}"></span>{{ marks[word] }} {{ w.verdicts[word] }}</i>{% endfor %}</p>
+<div class="wide"><table class="called"><thead><tr><th scope="col">{{ w.alteration }}</th><th scope="col" class="half">{{ w.real_clips }}</th><th scope="col" class="half">{{ w.fake_clips }}</th></tr></thead><tbody>
+{% for row in called %}<tr><th scope="row" class="name">{{ name(row) }}</th>{% for counts in (row.called.real, row.called.fake) %}<td class="half"><div class="bar">{% for count in counts %}{% if count %}<span style="flex: {{ count }} 1 0; background: {{ word_shade[loop.index0] }}" title="{{ w.verdicts[words[loop.index0]] }}: {{ count }} / {{ counts | sum }}"><span aria-hidden="true">{{ marks[words[loop.index0]] }}</span><span class="unseen">{{ w.verdicts[words[loop.index0]] }}</span> {{ count }}</span>{% endif %}{% endfor %}</div></td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
 {% endif %}
 <h2>{{ w.all }}</h2>
 <p class="soft small">{{ w.by_groups | format(table.groups_by) if table.groups_by else w.by_clips }}</p>
-<div class="wide"><table class="full"><tr><th>{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th>{{ w.sense }}</th>{% endif %}<th class="number">{{ w.clips }}</th><th class="number">AUC</th><th class="number">{{ w.alarms }}</th><th class="number">{{ w.hits }}</th></tr>
+<div class="wide"><table class="full"><thead><tr><th scope="col">{{ w.alteration }}</th>{% if table.senses | length > 1 %}<th scope="col">{{ w.sense }}</th>{% endif %}<th scope="col" class="number">{{ w.clips }}</th><th scope="col" class="number">AUC</th><th scope="col" class="number">{{ w.alarms }}</th><th scope="col" class="number">{{ w.hits }}</th></tr></thead><tbody>
 {% for row in table.rows %}<tr{% if worse(row) %} class="found"{% endif %}>
-<td class="name">{{ name(row) }}</td>{% if table.senses | length > 1 %}<td>{{ w.senses[row.sense] }}</td>{% endif %}<td class="number">{{ row.num_real }} + {{ row.num_fake }}{% if row.num_failed %}<small>{{ w.failed | format(row.num_failed) }}</small>{% endif %}</td>
+<th scope="row" class="name">{{ name(row) }}</th>{% if table.senses | length > 1 %}<td>{{ w.senses[row.sense] }}</td>{% endif %}<td class="number">{{ row.num_real }} + {{ row.num_fake }}{% if row.num_failed %}<small>{{ w.failed | format(row.num_failed) }}</small>{% endif %}</td>
 <td class="number">{{ number(row.auc) }}<small>{{ change(row.auc_change) }}</small></td><td class="number">{{ percent(row.false_alarms) }}<small>{{ points(row.false_alarms_change) }}</small></td><td class="number">{{ percent(row.hits) }}<small>{{ points(row.hits_change) }}</small></td></tr>
-{% endfor %}</table></div>
+{% endfor %}</tbody></table></div>
 <footer>{{ w.footer }}</footer>
 {% endblock %}
 """
 HEAT = """<div class="wide"><table class="heat">
-{% for family, cells in rows %}<tr><th>{{ family }}</th>{% for text, moved, below, colour, sure, hint in cells %}<td style="background: {{ colour }}" title="{{ hint }}">{% if sure %}<b>{{ text }} {{ moved }}</b>{% else %}{{ text }} <span class="soft">{{ moved }}</span>{% endif %}<small>{{ below }}</small></td>{% endfor %}</tr>
+{% for family, cells in rows %}<tr><th scope="row">{{ family }}</th>{% for text, moved, below, colour, sure, hint in cells %}<td style="background: {{ colour }}" title="{{ hint }}">{% if sure %}<b>{{ text }} {{ moved }}</b>{% else %}{{ text }} {{ moved }}{% endif %}<small>{{ below }}</small></td>{% endfor %}</tr>
 {% endfor %}</table></div>"""
 
 
@@ -102,6 +103,7 @@ class Words:
     real_clips: str
     fake_clips: str
     verdict: str
+    verdict_steady: str
     senses: Mapping[str, str]
     verdicts: Mapping[str, str]
     families: Mapping[str, str]
@@ -153,8 +155,9 @@ ENGLISH = Words(
     real_clips="real clips",
     fake_clips="fake clips",
     verdict="By the verdict: %d of %d real clips are called fake as they are; most, %d of %d, under %s. Of fakes %d of %d are called fake as they are.",
-    verdicts={"fake": "fake", "cannot tell": "cannot tell", "real": "no sign of forgery found"},
-    senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "agreement"},
+    verdict_steady="By the verdict: %d of %d real clips are called fake as they are, and under no alteration a larger share. Of fakes %d of %d are called fake as they are.",
+    verdicts={"fake": "probably fake", "cannot tell": "cannot tell", "real": "no sign of forgery found"},
+    senses={OVERALL: "overall", "voice": "voice", "picture": "picture", "agreement": "lip mismatch"},
     families={
         **_CODECS,
         "low-pass": "low-pass filter",
@@ -201,8 +204,9 @@ CHINESE = Words(
     real_clips="真实片段",
     fake_clips="伪造片段",
     verdict="按结论：未处理时 %d / %d 个真实片段被判为伪造；最多为 %d / %d（%s）。未处理时 %d / %d 个伪造片段被判为伪造。",
-    verdicts={"fake": "伪造", "cannot tell": "无法判断", "real": "未发现伪造迹象"},
-    senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "音画一致"},
+    verdict_steady="按结论：未处理时 %d / %d 个真实片段被判为伪造，任何处理下比例都没有更高。未处理时 %d / %d 个伪造片段被判为伪造。",
+    verdicts={"fake": "疑似伪造", "cannot tell": "无法判断", "real": "未发现伪造迹象"},
+    senses={OVERALL: "总分", "voice": "声音", "picture": "画面", "agreement": "声画不一致"},
     families={
         **_CODECS,
         "telephone": "电话",
@@ -277,6 +281,7 @@ def as_html(table: StressTable, *, lang: str = "en") -> str:
         shade=_shade,
         called=[row for row in table.rows if row.called is not None],
         words=WORDS,
+        marks=MARKS,
         word_shade=[f"color-mix(in srgb, var(--{colour}) 40%, var(--card))" for colour in ("fake", "unsure", "real")],
         worse=is_worse,
         name=lambda row: w.unaltered if row.family == UNALTERED else _name(row, w),
@@ -308,7 +313,7 @@ def findings(table: StressTable, w: Words = ENGLISH) -> list[str]:
         )
     if not lower and not louder:
         said.append(w.steady)
-    if rows:
+    elif rows:
         said.append(w.count % (len(lower), len(rows), len(louder), 0.025 * len(rows)))
     return [*said, *_verdict_found(table, w)]
 
@@ -321,6 +326,8 @@ def _verdict_found(table: StressTable, w: Words) -> list[str]:
         return []
     row, most = max(called, key=lambda pair: pair[1].real[0] / pair[0].num_real)
     real, fake = plain.called.real, plain.called.fake
+    if most.real[0] * plain.num_real <= real[0] * row.num_real:
+        return [w.verdict_steady % (real[0], plain.num_real, fake[0], plain.num_fake)]
     return [w.verdict % (real[0], plain.num_real, most.real[0], row.num_real, _name(row, w), fake[0], plain.num_fake)]
 
 

@@ -22,7 +22,7 @@ from ffdv.sentences import Sentence
 FORMAT_VERSION = 1
 UNALTERED = "unaltered"
 OVERALL = "overall"  # the score itself, beside those of single senses
-_SENSES = {"voice": Sentence("voice"), "picture": Sentence("picture"), "agreement": Sentence("agreement")}
+_SENSES = {"voice": Sentence("voice"), "picture": Sentence("picture"), "agreement": Sentence("match of lips and sound")}
 WORDS: tuple[Verdict, ...] = ("fake", "cannot tell", "real")
 FEWEST = 5  # real and fake clips that a row needs before it has numbers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,8 @@ class SyncEstimate:
     mismatch_probability: float
     mouth_seconds: float
     max_offset: int
-    curve: tuple[float, ...]
-    moments: tuple[SyncMoment, ...]
+    curve: tuple[float, ...] = field(repr=False)
+    moments: tuple[SyncMoment, ...] = field(repr=False)
     doubts: tuple[Sentence, ...] = ()
 
 
@@ -67,7 +67,7 @@ def sync(
     Raises RecipeError for values out of range, StreamMissing without sound, face or a second of visible mouth, MediaError when the file cannot be used.
     """
     whole_number(8, 100, max_offset=max_offset)
-    positive(window_seconds=window_seconds, step_seconds=step_seconds)
+    window_seconds, step_seconds = positive(window_seconds=window_seconds, step_seconds=step_seconds)
     features = extract(file, ExtractSpec(probes=False, faces=FaceSpec(), mouth=STANDARD_MOUTH))
     why = "; ".join(note.text for note in features.notes if note.code in _WHY)
     if features.sound is None:

@@ -37,6 +37,13 @@ class ToldReason(_Strict):
     text: str
 
 
+class ToldNote(_Strict):
+    """One sentence on what was missing, damaged or limited."""
+
+    code: str
+    text: str
+
+
 class ToldSense(_Strict):
     """What one sense said: a probability, or why it is absent."""
 
@@ -65,12 +72,18 @@ class Told(_Strict):
     fake_probability: float | None = Field(default=None, ge=0.0, le=1.0)
     reasons: tuple[ToldReason, ...] = ()
     senses: Mapping[str, ToldSense] = {}
+    notes: tuple[ToldNote, ...] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.status == "ok" and (self.verdict is None or not set(SENSES) <= set(self.senses)):
             raise ValueError("a verdict has a word and an entry for every sense")
         return self
+
+    @property
+    def limited(self) -> tuple[str, ...]:
+        """Sentences saying that only a part of the clip was looked at."""
+        return tuple(note.text for note in self.notes if note.code == "limited")
 
     @property
     def file(self) -> str | None:

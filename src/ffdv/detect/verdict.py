@@ -45,7 +45,7 @@ class TimeRange:
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Timeline:
     """How forged each stretch of step_seconds seems, from start_seconds on: by sense, (n,) float64 in [0, 1], NaN where a sense
     did not judge.
@@ -64,21 +64,21 @@ class Timeline:
         return max((len(lane) for lane in self.probabilities.values()), default=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spectrogram:
     """The sound as a picture: levels uint8 (rows, columns), 0 is 80 dB under the loudest, rows from low to high, evenly in Hz
     up to top_hz; columns evenly over [start, stop) seconds; activation uint8 of the same shape, where the voice sense looked,
     or None.
     """
 
-    levels: PixelArray
+    levels: PixelArray = field(repr=False)
     start_seconds: float
     stop_seconds: float
     top_hz: float
-    activation: PixelArray | None = None
+    activation: PixelArray | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceShot:
     """One face at one moment: pixels uint8 (side, side, 3); probability by itself, None where it was not judged; activation
     (rows, columns) float32 in [0, 1], from top to bottom, or None.
@@ -86,9 +86,9 @@ class FaceShot:
 
     track_id: int
     seconds: float
-    pixels: PixelArray
+    pixels: PixelArray = field(repr=False)
     probability: float | None = None
-    activation: FloatArray | None = None
+    activation: FloatArray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ class CueView:
         return not self.usual[0] <= self.value <= self.usual[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a person may look at: strip, the leading face through time; suspects, the faces that seem forged most."""
+    """What a person may look at: strip, the face that decides (or leads, where none does) through time; suspects, the faces that seem forged most."""
 
     spectrogram: Spectrogram | None = None
     strip: tuple[FaceShot, ...] = ()
@@ -145,7 +145,8 @@ class Verdict:
 
     word follows from the probability and the band `asked`: fused.band, or wider where the clip is unlike what taught; reasons say
     why, in detect/words.say's languages. weights: which files the opinion comes from, by name, as the first 12 hex digits of their
-    sha256.
+    sha256. Two verdicts, like the timelines, opinions and evidence in them, are equal only where they are the same object, since they
+    hold arrays: compare their to_json().
     """
 
     path: Path

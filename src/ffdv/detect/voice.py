@@ -127,7 +127,7 @@ class VoiceSense:
             return SenseAbsent("voice", "too_short", text)
         kbps = _sound_kbps(looked.features.facts)
         outside = self._outside(heard, speech.active_seconds, kbps)
-        return self._opinion(heard, sound, len(samples), speech.active_seconds, outside=outside)
+        return self._opinion(heard, sound, len(samples), speech, outside=outside)
 
     def _hear(self, as_it_is: FloatArray) -> _Heard | None:
         """Mono sound (n,) at 16 kHz. Traces of frames are looked for in the sound as it is: the faint noise of training hides half of them."""
@@ -177,15 +177,12 @@ class VoiceSense:
         return np.asarray(sigmoid((1.0 - wear) * odds[0] + wear * odds[1]), np.float64)
 
     def _opinion(
-        self, heard: _Heard, sound: Samples, length: int, active_seconds: float, *, outside: tuple[Sentence, ...]
+        self, heard: _Heard, sound: Samples, length: int, speech: SpeechHeard, *, outside: tuple[Sentence, ...]
     ) -> SenseOpinion:
         stretch_logits, net = heard.logits(self._trace_share), float(heard.net.mean())
         frames = heard.traces.clearest(CLEAR_TRACES)
         all_three = float(stretch_logits.mean()) + self._net_share * net
-        cells = np.arange(0, length, HOP)
-        edges = np.stack([cells, np.minimum(cells + HOP, length)], axis=1).astype(np.float64)
-        if len(edges) > 1 and edges[-1, 1] - edges[-1, 0] < HOP / 2:
-            edges = np.concatenate([edges[:-2], [[edges[-2, 0], edges[-1, 1]]]])
+        edges = spoken(_cells(length), speech.talking * RATE)
         local = _cover(edges, heard.stretches, stretch_logits) + self._net_share * _cover(
             edges, heard.windows, heard.net
         )
@@ -195,7 +192,7 @@ class VoiceSense:
             float(self._calibrated([all_three], self._calibration, heard.wear)[0]),
             edges / RATE + sound.start_seconds,
             self._calibrated(local, self._span_calibration, heard.wear),
-            activation=_stitched(heard, length),
+            activation=_stitched(heard, length, speech.talking * RATE),
             outside=outside,
             signs=() if frames is None else (_of_frames(*frames),),
             numbers={
@@ -203,11 +200,12 @@ class VoiceSense:
                 "net_logit": net,
                 "frame_traces": float(heard.traces.evidence().mean()),
                 **({} if frames is None or frames[0] == FOLDED_HZ else {"frame_rate_hz": frames[0]}),
-                "speech_seconds": active_seconds,
+                "speech_seconds": speech.active_seconds,
                 "unlikeness": float(heard.unlikeness.mean()),
                 "wear": heard.wear,
             },
             activation_hz=(0.0, TOP_HZ),
+            activation_span=(sound.start_seconds, sound.start_seconds + length / RATE),
         )
 
     def _outside(self, heard: _Heard, active_seconds: float, kbps: float | None) -> tuple[Sentence, ...]:
@@ -341,6 +339,29 @@ def top_band_db(samples: FloatArray) -> float:
     return float(10.0 * np.log10((top + 1e-20) / (power.sum() + 1e-20)))
 
 
+def _cells(length: int) -> npt.NDArray[np.float64]:
+    """Every HOP samples (k, 2), none much shorter: the opinion's spans where somebody speaks all the time."""
+    starts = np.arange(0, length, HOP)
+    cells = np.stack([starts, np.minimum(starts + HOP, length)], axis=1).astype(np.float64)
+    if len(cells) > 1 and cells[-1, 1] - cells[-1, 0] < HOP / 2:
+        cells = np.concatenate([cells[:-2], [[cells[-2, 0], cells[-1, 1]]]])
+    return cells
+
+
+def spoken(cells: npt.NDArray[np.float64], talking: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cells (k, 2) cut down to the stretches (n, 2) in which somebody talks; without those in which nobody does.
+
+    >>> spoken(np.array([[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]), np.array([[0.0, 1.5], [5.0, 9.0]])).tolist()
+    [[0.0, 1.5], [5.0, 6.0]]
+    """
+    starts = np.maximum(cells[:, None, 0], talking[None, :, 0])
+    stops = np.minimum(cells[:, None, 1], talking[None, :, 1])
+    shared = stops > starts
+    first = np.where(shared, starts, np.inf).min(axis=1, initial=np.inf)
+    last = np.where(shared, stops, -np.inf).max(axis=1, initial=-np.inf)
+    return np.stack([first, last], axis=1)[shared.any(axis=1)]
+
+
 def _cover(
     cells: npt.NDArray[np.float64], pieces: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
@@ -352,8 +373,8 @@ def _cover(
     return np.asarray(mean)
 
 
-def _stitched(heard: _Heard, length: int) -> FloatArray:
-    """The windows' maps as one picture over the whole sound, in [0, 1]; where windows overlap, their mean."""
+def _stitched(heard: _Heard, length: int, talking: npt.NDArray[np.float64]) -> FloatArray:
+    """The windows' maps as one picture over the whole sound, in [0, 1]; where windows overlap, their mean, and 0 where nobody talks."""
     step = WINDOW / heard.maps.shape[2]  # samples a column
     columns = max(1, math.ceil(length / step))
     total = np.zeros((heard.maps.shape[1], columns), dtype=np.float64)
@@ -364,6 +385,8 @@ def _stitched(heard: _Heard, length: int) -> FloatArray:
         total[:, first : first + width] += one[:, :width]
         count[first : first + width] += 1
     mean = total / np.maximum(count, 1.0)
+    middles = (np.arange(columns)[:, None] + 0.5) * step
+    mean[:, ~((talking[:, 0] <= middles) & (middles < talking[:, 1])).any(axis=1)] = 0.0
     return np.asarray(np.clip(mean, 0.0, 1.0), dtype=np.float32)
 
 

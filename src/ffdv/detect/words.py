@@ -14,7 +14,10 @@ from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import LANGUAGES, STOPS, Lang, worded
 
+# Notes that tell no more than the absence of a sense does.
+PLAINLY_ABSENT = {"the file has no sound track", "the file has no moving picture"}
 COLONS: Mapping[Lang, str] = {"en": ": ", "zh": "："}
+COMMAS: Mapping[Lang, str] = {"en": ", ", "zh": "，"}
 
 # code → (English, Chinese); {names} are filled by say().
 WORDS: Mapping[str, tuple[str, str]] = {
@@ -22,7 +25,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "fake": ("Probably fake", "疑似伪造"),
     "real": ("No sign of forgery found", "未发现伪造迹象"),
     "cannot tell": ("Cannot tell", "无法判断"),
-    "word_fake": ("fake", "伪造"),
+    "word_fake": ("probably fake", "疑似伪造"),
     "word_real": ("no sign found", "未发现伪造迹象"),
     "word_cannot tell": ("cannot tell", "无法判断"),
     "voice": ("voice", "声音"),
@@ -77,7 +80,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "该片段与检测器的训练材料不同（{sense}）：{text}。",
     ),
     "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
-    "ground": ("What points to forgery ({sense}): {text}.", "指向伪造的特征（{sense}）：{text}。"),
+    "ground": ("What raised the score ({sense}): {text}.", "抬高得分的因素（{sense}）：{text}。"),
     "nothing_judged_no_weights": (
         "Nothing in this file was judged: a sense of the detector that might have judged it lacks its weights.",
         "文件中没有内容得到判断：检测器中可能作出判断的一项缺少权重。",
@@ -99,8 +102,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     # how sure, and thresholds
     "how_sure": (
-        "The detector gives {p} that the clip is forged in any way. It says fake above {high}, and that it found no sign below {low}.",
-        "检测器认为该片段被伪造（无论何种方式）的可能性为 {p}。高于 {high} 判为伪造，低于 {low} 判为未发现伪造迹象。",
+        "The detector gives {p} that the clip is forged in any way, among clips half of which are; where forgeries are rarer, it is less likely. It says fake above {high}, and that it found no sign below {low}.",
+        "检测器认为该片段被伪造（无论何种方式）的可能性为 {p}，前提是所查片段中有一半是伪造的；伪造较少时，可能性更低。高于 {high} 判为伪造，低于 {low} 判为未发现伪造迹象。",
     ),
     "sure_heading": ("How sure", "把握有多大"),
     "looked_line": (
@@ -158,19 +161,25 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "timeline": ("Second by second", "逐秒结果"),
     "timeline_help": (
-        "Each lane is one sense; a taller, darker bar is a more suspicious second. Click, or use the arrow keys, to jump there.",
-        "每一行是一项判断；柱越高、越深，该秒越可疑。点击或用方向键可跳转。",
+        "Each lane is one sense; a taller bar is a more suspicious second, from 0 at the bottom to 100 % at the top, and the dashed line is 50 %. Orange leans to forged, blue to real, violet to neither. Hatched: not judged. Click, or use the arrow keys, to jump there.",
+        "每一行是一项判断；柱越高，该秒越可疑：底部为 0，顶部为 100 %，虚线为 50 %。橙色偏向伪造，蓝色偏向真实，紫色两可。斜线：未判断。点击或用方向键可跳转。",
     ),
     "spectrogram": ("Sound: pitch from low (bottom) to high (top)", "声音的频率：自下而上由低到高"),
-    "spectrogram_overlay": ("orange: where the voice model looked", "橙色：声音模型关注的位置"),
+    "spectrogram_overlay": (
+        "yellow: where the voice model looked; it need not be where a forgery is",
+        "黄色：声音模型关注的位置，不一定就是伪造之处",
+    ),
     "strip": ("The leading face", "主要人脸"),
+    "strip_decides": ("The face that the picture is judged by", "画面判断所依据的人脸"),
     "suspects": ("The face at its most suspicious moments", "人脸最可疑的时刻"),
+    "suspects_calm": ("The face at its highest scores", "人脸得分最高的时刻"),
     "suspects_help": (
-        "Orange marks where the picture model looked. It need not be where a forgery is.",
-        "橙色表示画面模型关注的位置，不一定就是伪造之处。",
+        "Yellow marks where the picture model looked. It need not be where a forgery is.",
+        "黄色表示画面模型关注的位置，不一定就是伪造之处。",
     ),
     "ranges": ("Seconds worth a look", "值得查看的时间段"),
     "no_ranges": ("No second stands out.", "没有特别可疑的时间段。"),
+    "no_seconds": ("No second could be judged.", "没有任何时间段可供判断。"),
     "cues": ("Measured details", "测量细节"),
     "cues_help": (
         (
@@ -188,6 +197,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "另外 {count} 项（单独不能区分真伪）",
     ),
     "cue": ("detail", "项目"),
+    "cue_plot": ("this clip among real clips", "本片段与真实片段对照"),
     "value": ("this clip", "本片段"),
     "usual": ("real clips", "真实片段"),
     "informative": ("informative", "有参考价值"),
@@ -196,6 +206,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "harmless": ("rare, but no sign of forgery", "少见，但不是伪造迹象"),
     "looked_at": ("What was looked at", "检查了什么"),
     "looked_length": ("length by the file's header", "文件标明的长度"),
+    "looked_zero": ("of it before the clip begins", "其中片段开始之前"),
     "looked_sound": ("sound heard", "分析的声音"),
     "looked_picture": ("picture seen", "分析的画面"),
     "looked_frames": ("frames searched for faces", "搜索人脸的帧数"),
@@ -204,6 +215,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "looked_mouth": ("mouth in sight, watched closely", "仔细观察口型的时间"),
     "missing": ("What was missing, damaged or limited", "缺失、损坏或受限的内容"),
     "nothing_missing": ("Nothing.", "无。"),
+    "nothing_else": ("Nothing else.", "没有其他内容。"),
     "details": ("Details for experts", "专业细节"),
     "faces_table": ("Faces followed", "跟踪的人脸"),
     "face": ("face", "人脸"),
@@ -219,18 +231,31 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "made_by": ("Made by ffdv {version}. Works without network.", "由 ffdv {version} 生成，无需网络。"),
     "back": ("All clips", "全部片段"),
     # the index
-    "index_title": ("Clips, most suspicious first", "片段列表（按可疑程度排序）"),
+    "index_title": ("Clips checked for forgery", "伪造检测片段列表"),
+    "index_percent": (
+        "Percentages are probabilities of forgery: overall, of the voice and of the picture, and of lips that do not fit the speech.",
+        "百分数均为伪造概率：总体、声音、画面，以及口型与语音不相配的概率。",
+    ),
+    "thumbnail": ("picture", "缩略图"),
+    "numbers": ("numbers", "数值"),
     "index_summary": (
         "{total} clips: {fake} probably fake, {cannot} cannot tell, {real} without sign of forgery, {failed} not readable.",
         "共 {total} 个片段：{fake} 个疑似伪造，{cannot} 个无法判断，{real} 个未发现伪造迹象，{failed} 个无法读取。",
     ),
+    "index_summary_one": (
+        "1 clip: {fake} probably fake, {cannot} cannot tell, {real} without sign of forgery, {failed} not readable.",
+        "共 1 个片段：{fake} 个疑似伪造，{cannot} 个无法判断，{real} 个未发现伪造迹象，{failed} 个无法读取。",
+    ),
     "filter": ("Filter by name", "按名称筛选"),
     "all": ("all", "全部"),
-    "failed": ("failed", "失败"),
+    "failed": ("not readable", "无法读取"),
     "clip": ("clip", "片段"),
     "verdict": ("verdict", "结论"),
     "reason": ("reason", "原因"),
-    "sort_help": ("Click a heading to sort.", "点击表头可排序。"),
+    "sort_help": (
+        "At first most suspicious first. Click a heading to sort.",
+        "初始按可疑程度排序。点击表头可重新排序。",
+    ),
     "shown": ("shown", "已显示"),
 }
 
@@ -352,7 +377,7 @@ def say(code: str, lang: Lang = "en", **values: object) -> str:
     """The sentence or label for a code, filled with values.
 
     >>> say("word_fake"), say("word_fake", "zh")
-    ('fake', '伪造')
+    ('probably fake', '疑似伪造')
     """
     return WORDS[code][LANGUAGES.index(lang)].format(**values)
 
@@ -389,6 +414,30 @@ def reasons(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     return tuple(said)
 
 
+def capitalised(text: str) -> str:
+    """A sentence that stands by itself.
+
+    >>> capitalised("the sound is silent.")
+    'The sound is silent.'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def limited(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
+    """That only a part of the clip was looked at: a verdict on a part must not be taken for one on the whole."""
+    return tuple(capitalised(note_text(note, lang)) for note in verdict.notes if note.code == "limited")
+
+
+def counted(lang: Lang = "en", **counts: int) -> str:
+    """How many clips got which verdict, in a sentence; total, fake, cannot, real, failed."""
+    return say("index_summary_one" if counts["total"] == 1 else "index_summary", lang, **counts)
+
+
+def no_ranges(verdict: Verdict, lang: Lang = "en") -> str:
+    """What is said where no second stands out."""
+    return say("no_ranges" if verdict.senses else "no_seconds", lang)
+
+
 def note_text(note: Note | SenseAbsent, lang: Lang = "en") -> str:
     """A note or an absence as a sentence."""
     text, stop = worded(note.text, lang), STOPS[lang]
@@ -402,7 +451,7 @@ def outside_texts(opinion: SenseOpinion, lang: Lang = "en") -> tuple[str, ...]:
 
 def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """What was missing, damaged or limited, each once: notes on the file, then the senses that could not judge."""
-    notes = [note_text(note, lang) for note in verdict.notes]
+    notes = [capitalised(note_text(note, lang)) for note in verdict.notes]
     codes = {note.code for note in verdict.notes}
     absent = [_absence(one, lang) for one in verdict.absent if one.code not in codes]
     return tuple(dict.fromkeys([*notes, *absent]))
@@ -410,7 +459,9 @@ def missing(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
 
 def lacking(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """What was missing, for a page that shows the reasons too: without what they say already."""
-    said = reasons(verdict, lang)
+    said = set(reasons(verdict, lang))
+    if any(_absence(one, lang) in said for one in verdict.absent):
+        said |= {capitalised(note_text(note, lang)) for note in verdict.notes if note.text in PLAINLY_ABSENT}
     return tuple(text for text in missing(verdict, lang) if text not in said)
 
 

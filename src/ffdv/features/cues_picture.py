@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ffdv.features.filters import longest_run, runs
 from ffdv.features.fourier import next_fast_length
 from ffdv.features.probes_picture import blockiness_db, noise_levels, sharpness_db
 from ffdv.records import FloatArray, PixelArray
@@ -58,21 +59,6 @@ def blinks_per_minute(likeness: FloatArray, *, fps: float) -> float:
     shortest, longest = (seconds * fps for seconds in BLINK_SECONDS)
     blinks = sum(shortest <= stop - start <= longest and start > 0 and stop < len(seen) for start, stop in changed)
     return 60.0 * blinks / (len(seen) / fps)
-
-
-def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Runs of True in order, each as [start, stop).
-
-    >>> runs(np.array([True, True, False, True]))
-    [(0, 2), (3, 4)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def longest_run(flags: npt.NDArray[np.bool_]) -> int:
-    """Length of the longest run of True; 0 where there is none."""
-    return max((stop - start for start, stop in runs(flags)), default=0)
 
 
 def face_region(gray: FloatArray, box: FloatArray, share: float = 0.7) -> FloatArray:
@@ -220,7 +206,8 @@ def frozen_share(changes: FloatArray) -> float:
 
 def longest_freeze_seconds(changes: FloatArray, *, fps: float) -> float:
     """The longest time in which nothing at all moved."""
-    return longest_run(changes < FROZEN_LEVELS) / fps if len(changes) else math.nan
+    start, stop = longest_run(changes < FROZEN_LEVELS)
+    return (stop - start) / fps if len(changes) else math.nan
 
 
 def repeated_frames_share(thumbnails: PixelArray, changes: FloatArray) -> float:

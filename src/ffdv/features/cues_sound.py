@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ffdv.features.cues_picture import longest_run
+from ffdv.features.filters import longest_run
 from ffdv.features.fourier import next_fast_length
 from ffdv.records import FloatArray
 
@@ -94,7 +94,8 @@ def _band_frames(mono: FloatArray, rate: int, num_bands: int = 20) -> FloatArray
 
 def longest_silence_seconds(mono: FloatArray, rate: int) -> float:
     """The longest time in which the sound is digitally silent (below -80 dBFS): rooms and microphones never are."""
-    return longest_run(np.abs(mono) < ZERO_LEVEL) / rate if len(mono) else math.nan
+    start, stop = longest_run(np.abs(mono) < ZERO_LEVEL)
+    return (stop - start) / rate if len(mono) else math.nan
 
 
 def pause_depth_db(mono: FloatArray, rate: int) -> float:

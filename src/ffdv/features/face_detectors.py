@@ -7,6 +7,7 @@ YuNet: Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023. I
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,7 +126,8 @@ def make_face_detector(name: str = "yunet", *, model: Path | None = None) -> Fac
     return FACE_DETECTORS[name](model)
 
 
-FACE_DETECTORS = {"yunet": YuNet}
+# name → what makes it of a network's file (None: the packaged one); one of your own goes in here (docs/extending.md)
+FACE_DETECTORS: dict[str, Callable[[Path | None], FaceDetector]] = {"yunet": YuNet}
 
 
 def decode_grids(grids: dict[str, FloatArray], width: int) -> Detections:

@@ -18,6 +18,7 @@ from ffdv.records import FacesSeen, Note, Samples
 # Where a spectrum ends is known after so much of it; more would only cost time (10 s: 3 ms).
 LISTENED_SECONDS = 10.0
 _DAMAGED = re.compile(r"([\d.]+) % of the (sound|picture) is damaged")
+_CUT_OFF = re.compile(r"the (sound|picture) ends [\d.]+ s before the length in the header")
 
 
 def sound_measures(sound: Samples, *, rate: int, longest_seconds: float) -> dict[str, float]:
@@ -56,3 +57,13 @@ def damage_measure(notes: Iterable[Note], *, sense: str = "sound") -> dict[str, 
         if note.code == "damaged" and (found := _DAMAGED.search(note.text)) and found.group(2) == sense
     ]
     return {"damaged_share": max(shares, default=0.0)}
+
+
+def is_cut_off(notes: Iterable[Note], *, sense: str = "sound") -> bool:
+    """Whether a note tells that a sense (sound, picture) ends before its header says.
+
+    >>> is_cut_off([Note("truncated", "the sound ends 1.4 s before the length in the header; the file seems cut off")])
+    True
+    """
+    ends = (_CUT_OFF.search(note.text) for note in notes if note.code == "truncated")
+    return any(end is not None and end.group(1) == sense for end in ends)

@@ -1,4 +1,4 @@
-"""Smoothing and assignment in numpy alone: the base install holds no scipy (143 MB), and these few were what it needed.
+"""Smoothing, assignment and runs in numpy alone: the base install holds no scipy (143 MB), and these few were what it needed.
 
 Each gives scipy's numbers (tests compare them): edges are mirrored or held, kernels end at four deviations.
 """
@@ -16,6 +16,21 @@ from ffdv.records import FloatArray
 
 Edge = Literal["reflect", "nearest"]  # d c b a | a b c d | d c b a   or   a a a | a b c d | d d d
 _PADDING: dict[Edge, Literal["symmetric", "edge"]] = {"reflect": "symmetric", "nearest": "edge"}
+
+
+def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Runs of True in order, each as [start, stop).
+
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def longest_run(flags: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """The longest run of True as [start, stop), the first of equals; (0, 0) where there is none."""
+    return max(runs(flags), key=lambda run: run[1] - run[0], default=(0, 0))
 
 
 def gaussian_filter1d(

@@ -6,11 +6,12 @@ came earlier (LSTM). How well it tells speech from the rest: docs/log.md, 2026-1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ffdv.features.networks import open_packaged
 from ffdv.records import FloatArray
@@ -21,16 +22,20 @@ FRAMES_AT_ONCE = 512  # 16 s: bounds the memory; the network's own memory is car
 LEVEL_DBFS = -25.0  # the network hears loud sound better than soft; at one level every file gets the same chance
 SMALLEST_RMS = 1e-4  # -80 dBFS: below that a file is silent
 SPEECH = 0.5  # the network's probability above which a frame is speech
+PAUSE_SECONDS = 1.0  # a shorter gap is a pause of somebody who speaks
 # Of 4,781 clips of speech 3 hold less; of 356 of music and noise that chose nothing 5 hold more.
 LEAST_SPEECH_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
 class SpeechHeard:
-    """active_seconds: of sound in which somebody speaks, without pauses; silent: there is no sound to speak of."""
+    """active_seconds: of sound in which somebody speaks, without pauses; silent: there is no sound to speak of; talking (n, 2):
+    half-open stretches in seconds from the sound's start, in which somebody speaks or pauses for less than PAUSE_SECONDS.
+    """
 
     active_seconds: float
     silent: bool = False
+    talking: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)), compare=False)
 
     @property
     def anybody(self) -> bool:
@@ -44,7 +49,22 @@ def hear_speech(samples: FloatArray) -> SpeechHeard:
     if level < SMALLEST_RMS:
         return SpeechHeard(0.0, silent=True)
     chances = speech_chances(samples * np.float32(10 ** (LEVEL_DBFS / 20) / level))
-    return SpeechHeard(float((chances > SPEECH).sum()) * FRAME / RATE)
+    active = chances > SPEECH
+    return SpeechHeard(float(active.sum()) * FRAME / RATE, talking=_stretches(active, len(samples) / RATE))
+
+
+def _stretches(active: npt.NDArray[np.bool_], length_seconds: float) -> npt.NDArray[np.float64]:
+    """Where frames are speech, in seconds (n, 2): what lies less than PAUSE_SECONDS apart, or from an end, is one stretch."""
+    frames = np.flatnonzero(active) * (FRAME / RATE)
+    if not len(frames):
+        return np.zeros((0, 2))
+    apart = np.flatnonzero(np.diff(frames) - FRAME / RATE >= PAUSE_SECONDS)
+    starts, stops = frames[np.append(0, apart + 1)], frames[np.append(apart, len(frames) - 1)] + FRAME / RATE
+    if starts[0] < PAUSE_SECONDS:
+        starts[0] = 0.0
+    if length_seconds - stops[-1] < PAUSE_SECONDS:
+        stops[-1] = length_seconds
+    return np.stack([starts, stops], axis=1)
 
 
 def speech_chances(samples: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from ffdv.arguments import one_file
 from ffdv.errors import MediaError, MediaLimit, MediaNotFound, MediaUnreadable
 from ffdv.media.boxes import BoxFacts, scan_boxes
 from ffdv.media.decode import ContainerReading, Reading
@@ -47,8 +48,9 @@ class RegularFile:
 def regular_file(path: Path | str, limits: Limits) -> RegularFile:
     """An existing regular file within the size limit; its content is not looked at.
 
-    Raises MediaNotFound, MediaUnreadable (empty) or MediaLimit.
+    Raises MediaNotFound, MediaUnreadable (empty) or MediaLimit, RecipeError for what is no path at all.
     """
+    path = one_file(path)
     try:
         resolved = Path(path).resolve(strict=True)
         status = resolved.stat()
@@ -227,5 +229,7 @@ def _unreadable(path: Path, error: BaseException, limits: Limits) -> MediaError:
 
 def _reason(error: BaseException) -> Sentence:
     """What the library says, without codes, file names and line breaks."""
+    if isinstance(error, ValueError) and "null" in str(error):
+        return foreign("embedded null byte")
     text = getattr(error, "strerror", None) or type(error).__name__
     return foreign(" ".join(str(text).split()).rstrip(".").lower())

@@ -73,6 +73,7 @@ class Tally:
 
     packets: all; lost: those that gave nothing but an error; patched: those whose frame the decoder had to mend;
     frames: what came out. resync: something was lost just now, so that the next timestamp says where we are (the reader clears it).
+    end_ticks: when the last packet ends, also one that shows nothing new or cannot be decoded; None where none says.
     """
 
     packets: int = 0
@@ -83,12 +84,19 @@ class Tally:
     out_of_time: bool = False
     ended: bool = False
     resync: bool = False
+    end_ticks: int | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     @property
     def damaged(self) -> int:
         """Packets that were lost or patched."""
         return self.lost + self.patched
+
+    def reach(self, packet: Packet[Any]) -> None:
+        """Note where a packet ends, in the track's ticks."""
+        if packet.pts is not None:
+            end = packet.pts + (packet.duration or 0)
+            self.end_ticks = end if self.end_ticks is None else max(end, self.end_ticks)
 
     @property
     def lost_share(self) -> float:
@@ -120,6 +128,7 @@ def _packets(reading: Reading, tally: Tally) -> Iterator[Packet[Any] | None]:
     while failures < MAX_READ_FAILURES:
         try:
             for packet in reading.packets():
+                tally.reach(packet)
                 if packet.size:  # an empty packet would tell the decoder that the track has ended
                     failures = 0
                     yield packet

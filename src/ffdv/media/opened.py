@@ -20,6 +20,10 @@ from ffdv.sentences import Sentence
 
 # A start this little before zero is the priming of a codec, which decoders drop (Opus: 6.5 ms, AAC: 21 to 48 ms).
 PRIMING_SECONDS = 0.1
+# The containers whose header knows the length of each track exactly (FFmpeg's name for MP4, MOV, M4A, 3GP).
+EXACT_CONTAINERS = ("mov",)
+# What such a header promises and the file lacks is told from here on; less is rounding.
+TRUNCATED_SECONDS = 0.5
 _SENSES = {"sound": Sentence("sound"), "picture": Sentence("picture")}
 
 
@@ -62,10 +66,7 @@ class Media:
     @property
     def zero_seconds(self) -> float:
         """Where the file's clock starts, in the container's own seconds: its earliest timestamp."""
-        starts = [picture.start_seconds for picture in self.facts.pictures]
-        starts += [sound.start_seconds for sound in self.facts.sounds]
-        start = min((start for start in starts if start is not None), default=0.0)
-        return 0.0 if -PRIMING_SECONDS < start < 0 else start
+        return zero_seconds(self.facts)
 
     def demuxer_at_start(self) -> contextlib.closing[Demuxer]:
         """A demuxer that nobody has read from: the one that open_media opened, then new ones.
@@ -113,6 +114,16 @@ class Media:
                 cause=cause,
             )
         self.note("limited", text, sense=sense)
+
+    def note_cut_off(self, sense: str, *, missing_seconds: float) -> None:
+        """Say that the file ends before its header says that the track does, where that is more than rounding."""
+        if missing_seconds > TRUNCATED_SECONDS:
+            text = Sentence(
+                "the {sense} ends {seconds:.1f} s before the length in the header; the file seems cut off",
+                sense=_SENSES[sense],
+                seconds=missing_seconds,
+            )
+            self.note("truncated", text, sense=sense)
 
     def check_damage(self, tally: Tally, sense: str) -> None:
         """Note the damage of a track that was read; raise where nothing, or too little, could be decoded.
@@ -201,3 +212,11 @@ def _check_usable(facts: MediaFacts) -> None:
         raise StreamMissing(
             facts.path, Sentence("the file holds neither sound nor moving pictures; give a sound or video file")
         )
+
+
+def zero_seconds(facts: MediaFacts) -> float:
+    """The earliest timestamp of a file's streams, where ffdv's clock is 0; a player may count from the container's own 0."""
+    starts = [picture.start_seconds for picture in facts.pictures]
+    starts += [sound.start_seconds for sound in facts.sounds]
+    start = min((start for start in starts if start is not None), default=0.0)
+    return 0.0 if -PRIMING_SECONDS < start < 0 else start

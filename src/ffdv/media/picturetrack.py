@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from ffdv.media.container import Demuxer
 from ffdv.media.decode import Tally, decode_track
-from ffdv.media.opened import Media
+from ffdv.media.opened import EXACT_CONTAINERS, Media
 from ffdv.media.picture import Shown
 from ffdv.records import PictureFacts
 
@@ -76,6 +76,7 @@ class PictureTrack:
         tick = cast("Fraction", self._stream.time_base)
         interval_seconds = 1.0 / (facts.fps or UNKNOWN_FPS)
         self.clock = PictureClock(tick, media.zero_seconds, interval_seconds, media.facts.duration_seconds)
+        self._promised_seconds = _promised_end(media, facts)
         self._budget_seconds = media.budget_seconds(stop_seconds)
         self._asked = 0.0
         self._leaped_from: float | None = None
@@ -85,6 +86,17 @@ class PictureTrack:
     def tolerance_seconds(self) -> float:
         """How far rounding moves a timestamp: 66.7 ms is stored as 67 in containers that count milliseconds."""
         return min(float(self.clock.tick) / 2 + 1e-6, self.clock.interval_seconds / 2)
+
+    @property
+    def missing_seconds(self) -> float:
+        """How much less there is than the header promises; 0.0 unless the track was read to its end.
+
+        Packets count, not frames: a codec may say "as before" without one, and what cannot be decoded is told as damage.
+        """
+        end, promised = self.tally.end_ticks, self._promised_seconds
+        if promised is None or end is None or not self.tally.ended:
+            return 0.0
+        return max(0.0, promised - self.clock.seconds(end))
 
     def ask(self, seconds: float) -> None:
         """Tell that no frame before the one seen at this moment is needed."""
@@ -142,6 +154,16 @@ class PictureTrack:
         self.clock.now = None
         self._reading.seek(self._stream.start_time or 0)
         return True
+
+
+def _promised_end(media: Media, facts: PictureFacts) -> float | None:
+    """Where the header says that the pictures end, on the file's clock.
+
+    None where it only guesses: a header without a table of its pictures (num_frames) was written before they were.
+    """
+    if not (facts.duration_seconds and facts.num_frames) or not media.facts.container.startswith(EXACT_CONTAINERS):
+        return None
+    return (facts.start_seconds or 0.0) - media.zero_seconds + facts.duration_seconds
 
 
 def _bounded_stream(media: Media, demuxer: Demuxer, facts: PictureFacts) -> VideoStream:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ffdv.errors import MediaLimit
 from ffdv.media.limits import Limits
-from ffdv.media.opened import Media, open_media
+from ffdv.media.opened import TRUNCATED_SECONDS, Media, open_media
 from ffdv.media.picture import Shown, Upright, every_frame, frames_at, moments_between
 from ffdv.media.picturetrack import PictureTrack
 from ffdv.media.probe import SHORT_SOUND_SECONDS, short_sound
@@ -31,8 +31,6 @@ from ffdv.sentences import Sentence
 
 __all__ = ["Limits", "Media", "iter_samples", "open_media", "read_frames", "read_samples"]
 
-# What the header promises and the file lacks is told from here on; less is rounding.
-TRUNCATED_SECONDS = 0.5
 MOST_AT_ONCE_SECONDS = 60.0
 MOST_VALUES_AT_ONCE = 1 << 25  # of all channels: 134 MB, ten seconds of 64 channels at 48 kHz
 # Below this a late start of the sound is not visible to a viewer, and common.
@@ -118,12 +116,7 @@ def _note_sound(media: Media, track: SoundTrack, *, start_seconds: float, stop_s
     stop = media.stop_within_limits(start_seconds, stop_seconds)
     cut_off = end_seconds > stop and stop != stop_seconds
     media.note_limit(track.tally, "sound", reached_seconds=min(end_seconds, stop), cut_off=cut_off)
-    if track.missing_seconds > TRUNCATED_SECONDS:
-        text = Sentence(
-            "the sound ends {seconds:.1f} s before the length in the header; the file seems cut off",
-            seconds=track.missing_seconds,
-        )
-        media.note("truncated", text, sense="sound")
+    media.note_cut_off("sound", missing_seconds=track.missing_seconds)
     if track.tally.ended and end_seconds < SHORT_SOUND_SECONDS:
         media.note("short_sound", short_sound(end_seconds))
     if seen.mended_samples:
@@ -198,11 +191,12 @@ def _asked_frames(track: PictureTrack, fps: float | None, start_seconds: float, 
 
 
 def _note_picture(media: Media, track: PictureTrack, *, stop: float, asked_stop: float | None) -> None:
-    """Tell where a limit ended the reading; a grid of moments may be complete a little before its end."""
+    """Tell where a limit, or a file that was cut off, ended the reading; a grid of moments may be complete a little before its end."""
     tally = track.tally
     goes_on = not tally.ended and (media.facts.duration_seconds or math.inf) > stop
     reached = stop if goes_on and not tally.out_of_time else track.clock.end_seconds
     media.note_limit(tally, "picture", reached_seconds=reached, cut_off=goes_on and stop != asked_stop)
+    media.note_cut_off("picture", missing_seconds=track.missing_seconds)
 
 
 def _check_size(media: Media, width: int, height: int) -> None:

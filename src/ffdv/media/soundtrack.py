@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 
 from ffdv.media.container import Demuxer
 from ffdv.media.decode import Tally, decode_track
-from ffdv.media.opened import Media
+from ffdv.media.opened import EXACT_CONTAINERS, Media
 from ffdv.media.sound import LineReader, SoundLine, SoundSeen, at_one_rate
 from ffdv.records import FloatArray, SoundFacts
 
@@ -23,9 +23,6 @@ from ffdv.records import FloatArray, SoundFacts
 SEEK_SECONDS = 60.0
 # Decoded and thrown away after a seek, until the codec's memory is filled (MP3's bit reservoir, Opus: 80 ms).
 PREROLL_SECONDS = 1.0
-
-# The containers whose header knows the length of each track exactly (FFmpeg's name for MP4, MOV, M4A, 3GP).
-EXACT_CONTAINERS = ("mov",)
 
 
 class SoundTrack:

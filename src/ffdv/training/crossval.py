@@ -120,7 +120,8 @@ def crossval(
     data: prepared shards, several are joined; by: the column to hold out (method, source_repo, identity, or dataset: one of several
     data); folds: hold out whole values in so many folds instead of one by one; test: train once on all of data and judge on each
     of these instead. What is held out, and against what a group of one class is judged: training/folds. epochs, overrides, seed:
-    as in train; resamples: of each bootstrap. Run again with the same arguments it goes on where it was stopped.
+    as in train; resamples: of each bootstrap; progress: called with a CrossvalProgress, which fold it is and what train tells of it.
+    Run again with the same arguments it goes on where it was stopped.
     Raises ManifestError, ShardError, RecipeError, CheckpointError (`out` holds another cross-validation), MetricError (too few resamples).
     """
     check_settings(resamples=resamples)

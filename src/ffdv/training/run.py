@@ -140,8 +140,9 @@ def train(
     seed: of the weights' start, the order and the luck of augmentation (training.seed and loader.seed). It leaves split.seed, so that runs of several
     seeds are judged on the same clips; overrides: `model.backbone=efficientnet_b0`, `split.seed=1`. accelerator: cpu, cuda, mps, gpu, or auto: what is there;
     export: write model.onnx at the end, what detection runs; where that fails the run is whole all the same, and the summary says
-    why. Several processes: start it by torchrun. Ctrl-C leaves a run that can be used and
-    resumed. Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
+    why. progress: called with a Progress about the shortcuts, while it trains and after each epoch. Several processes: start it by torchrun.
+    Ctrl-C leaves a run that can be used and resumed.
+    Raises RecipeError, ShardError, ManifestError, WeightsError, CheckpointError, TrainingDiverged.
     """
     one_of(ACCELERATORS, accelerator=accelerator)
     folder = Path(out)

@@ -15,7 +15,7 @@
   const ranks = { fake: 0, "cannot tell": 1, real: 2, failed: 3 };
   const compared = {
     name: (a, b) => a.name.localeCompare(b.name),
-    word: (a, b) => ranks[a.word] - ranks[b.word],
+    word: (a, b) => ranks[a.word] - ranks[b.word] || Number(b.p) - Number(a.p) || a.name.localeCompare(b.name),
   };
   for (const button of document.querySelectorAll("[data-sort]")) {
     button.addEventListener("click", () => {
