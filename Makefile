@@ -7,7 +7,7 @@ CLIPS ?= ../shared/data
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types fast weights clean
+.PHONY: help install demo test lint types fast lowest weights clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ lint: $(INSTALLED) ## ruff: rules and format
 types: $(INSTALLED) ## mypy strict, and the direction of imports between rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+lowest: ## whether the base install works with every dependency at its lower bound, in an environment of its own (from the network)
+	$(PYTHON) scripts/check_lowest.py
 
 weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data), in a night; says whether it comes out as stated (VOCODERS=1: our vocoders first, with a GPU or in days)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev,weights]'

@@ -47,6 +47,7 @@ CHINESE: Mapping[str, str] = {
     "reading it needs more memory than there is": "读取它所需的内存超过现有内存",
     "unexpected {kind} while reading: {error}": "读取时出现意外错误 {kind}：{error}",
     "its result was not written; scan it again": "结果没有写入；请重新扫描",
+    "another scan wrote over its result; scan it again": "另一次扫描覆盖了它的结果；请重新扫描",
     "no sense could judge it": "没有任何一项可以判断它",
     "reading took longer than {most:g} s and was stopped": "读取超过 {most:g} 秒，已停止",
     "the reader crashed on this file {times} times ({cause})": "读取程序在该文件上崩溃 {times} 次（{cause}）",
@@ -170,6 +171,7 @@ CHINESE: Mapping[str, str] = {
     "lips and sound are there together for {seconds:.1f} s only; a second is the least": "口型与声音同时出现的时间只有 {seconds:.1f} 秒，至少需要一秒",
     "hardly any speech is heard while the mouth is in sight": "能看到嘴部的时间里几乎没有语音",
     "its weights cannot be used ({why}); install ffdv again": "其权重无法使用（{why}）；请重新安装 ffdv",
+    "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again": "安装包内的网络 {name} 无法使用（{why}）；请运行 ffdv doctor 查看原因，或重新安装 ffdv",
     # what lies outside of what a sense was trained on
     "there is {seconds:.1f} s of speech, less than the {least:.0f} s of the shortest training clip": "语音只有 {seconds:.1f} 秒，短于最短的训练片段（{least:.0f} 秒）",
     "the sound is unlike nearly all that the voice detector was trained on": "声音与声音检测器的绝大部分训练材料都不同",

@@ -144,12 +144,13 @@ class NameNeedsExtra(ExtraMissing, AttributeError):
 
 
 def install_command(extra: str = "") -> str:
-    """How to get an extra, or the base install: the package lies in no registry, so pip is pointed at the project's own folder.
+    """How to get an extra, or the base install: the package lies in no registry, so pip is pointed at what ffdv was installed from.
 
     >>> install_command("train")
-    "pip install '.[train]' in the project's folder"
+    "pip install '.[train]' in the project's folder, or 'FILE.whl[train]' with its wheel"
     """
-    return f"pip install '.{f'[{extra}]' if extra else ''}' in the project's folder"
+    asked = f"[{extra}]" if extra else ""
+    return f"pip install '.{asked}' in the project's folder, or 'FILE.whl{asked}' with its wheel"
 
 
 def extra_of(error: ModuleNotFoundError) -> str | None:

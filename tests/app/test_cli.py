@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -156,7 +157,8 @@ def test_probe_speaks_json_for_each_file(clip: Path, tmp_path: Path) -> None:
     assert bad["status"] == "failed"
 
 
-def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: Path, told: signal.Signals) -> None:
     (tmp_path / "data").mkdir()
     for number in range(40):
         (tmp_path / "data" / f"{number}.wav").write_bytes(clip.read_bytes())
@@ -171,9 +173,9 @@ def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: 
         if list((tmp_path / "tmp").glob("ffdv-scan-*/clips")):
             break
         time.sleep(0.1)
-    job.terminate()
+    job.send_signal(told)
 
-    assert job.wait(timeout=60) == 143
+    assert job.wait(timeout=60) == 128 + told
     assert not list((tmp_path / "tmp").glob("ffdv-scan-*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ffdv.cores import VARIABLES
+from ffdv.data import pool
 from ffdv.data.pool import Part, Report, crew_size, num_cores, run_parts
 from ffdv.errors import RecipeError, ShardError
 
@@ -160,3 +163,10 @@ def test_none_and_zero_workers_are_as_many_as_there_are_cores() -> None:
     assert crew_size(3) == 3
     with pytest.raises(RecipeError, match="workers"):
         crew_size(-1)
+
+
+def test_workers_that_cannot_be_started_name_the_python_that_should() -> None:
+    worker = SimpleNamespace(ready=False, process=SimpleNamespace(join=lambda: None, exitcode=1))
+
+    with pytest.raises(ShardError, match=re.escape(sys.executable)):
+        pool._is_stillborn(worker, 0, alive=False)  # type: ignore[arg-type]

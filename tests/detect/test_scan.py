@@ -242,12 +242,14 @@ def test_a_page_never_holds_a_file_that_was_put_in_the_clips_place(
     (tmp_path / "secret").write_bytes(b"TOP-SECRET" * 30)
     asked = scanning._request(scanning.Clip("clip.mp4", clip), job(None))
 
-    def swapped(verdict: Verdict, folder: Path) -> Clip:
+    media_of = scanning._media_of
+
+    def swapped(*given: Any) -> Any:
         clip.unlink()
         clip.symlink_to(tmp_path / "secret")
-        return Clip(verdict.path.name, clip)
+        return media_of(*given)
 
-    monkeypatch.setattr(scanning, "_single_clip", swapped)  # after it was judged, before the page is made
+    monkeypatch.setattr(scanning, "_media_of", swapped)  # after it was judged, before the page is made
     scan(clip, out=tmp_path / "out")
 
     (page,) = (tmp_path / "out" / "clips").glob("*.html")
@@ -410,17 +412,18 @@ def outside_of(verdict: Verdict) -> list[str]:
     return [text for one in verdict.opinions.values() if isinstance(one, SenseOpinion) for text in one.outside]
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_scan_that_is_stopped_leaves_a_list_of_what_is_done(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
 ) -> None:
     def stopped_after_one(parts: list[Any], work: Any, **_: object) -> Any:
         work(parts[0], lambda *_: None)
-        raise KeyboardInterrupt
+        raise stop
         yield
 
     monkeypatch.setattr(scanning, "run_parts", stopped_after_one)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(stop)):
         scanned(folder, job(tmp_path / "out"))
 
     assert len(read_scores(tmp_path / "out" / "scores.csv")) == 1

@@ -149,6 +149,9 @@ def test_every_submission_is_the_left_join(
         ("video_name,y_pred\n,0.2\na.mp4,\n", "''.* in line 2"),
         ("video_name,y_pred\n=HYPERLINK(1),\n", "start like a formula"),
         ("video_name,y_pred\n-2+3+cmd|' /C calc'!A0,\n", "start like a formula"),
+        ("video_name,y_pred\n@SUM(A1)*cmd|x!A0,\n", "start like a formula"),
+        ("video_name,y_pred\n=file:///etc/passwd,\n", "start like a formula"),
+        ('video_name,y_pred\n"＝IMPORTXML(""http://x"",1)",\n', "start like a formula"),
         ('video_name,y_pred,note\na.mp4,,"=HYPERLINK(""http://x"",1)"\n', "run as a formula.*in line 2"),
         ("video_name,y_pred,@SUM(1)\na.mp4,,\n", "'@SUM.1.' in the header"),
         ('video_name,y_pred\n"new\nline.mp4",\na.mp4,\n', "control characters"),
@@ -176,8 +179,12 @@ def test_other_encodings_are_named(tmp_path: Path, scores: Path, encoding: str) 
         submit(scores=scores, template=template, out=tmp_path / "submit.csv")
 
 
-def test_names_with_a_leading_minus_and_other_scripts_are_handed_in(tmp_path: Path) -> None:
+def test_names_that_look_like_formulas_and_other_scripts_are_handed_in(tmp_path: Path) -> None:
     names = [
+        "=1+1.mp4",
+        "+49 123.mp4",
+        "@user - title, 2.mp4",
+        "＠user.mp4",
         "-5mAv3pQ.mp4",
         "--help.mp4",
         "视频 🎥.mp4",

@@ -33,6 +33,20 @@ def test_the_corpuss_own_split_is_taken_where_it_names_both_sides(tmp_path: Path
     assert parts.notes == ()
 
 
+def test_too_few_validation_clips_to_set_some_apart_are_not_warned_of_as_if_they_were(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clips = [replace(clip, groups={"identity": f"p{number}"}) for number, clip in enumerate(corpus_clips(24))]
+    fakes, reals = ([clip for clip in clips if clip.label == label] for label in (1, 0))
+    validation = {clip.name for clip in (*fakes[:4], reals[0])}  # of the one real clip no half can be made
+    clips = [replace(clip, split="val" if clip.name in validation else "train") for clip in clips]
+
+    parts = parts_of(tmp_path, clips)
+
+    assert parts.counts() == {"train": 19, "validation": 5}
+    assert caplog.text == ""
+
+
 def test_clips_without_the_sense_are_told_by_class(tmp_path: Path) -> None:
     silent = ("clip000.wav", "clip002.wav", "clip003.wav")
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ffdv.app.streams import ready_streams
 from ffdv.app.verbs_augment import augment, forge
 from ffdv.app.verbs_protocol import OWN_RECIPES, Epochs, compare, crossval
 from ffdv.app.verbs_scan import scan
@@ -26,13 +29,21 @@ from ffdv.errors import FfdvError, extra_of, install_command
 from ffdv.sentences import LANGUAGES, Lang
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
+READER_GONE = 128 + 13  # as a shell tells of SIGPIPE
+
+# What the machine refused, where it names no file → what to do.
+_CURES = {
+    errno.ENOENT: "the current folder may be gone: change into another one, or set TMPDIR to a folder that can be written",
+    errno.ENOSPC: "what was to be printed is lost; make room and run the same command again",
+    errno.EMFILE: "ask for fewer --workers, or allow more with ulimit -n",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Face- and voice-forgery detection in video. Scores run from 0 (real) to 1 (fake). scan, predict, sync, probe, submit and doctor work "
-    "as installed; the verbs that train and measure need: pip install '.\\[train]' in the project's folder.",
+    f"as installed; the verbs that train and measure need: {install_command('train').replace('[', chr(92) + '[')}.",
 )
 
 Data = Annotated[
@@ -288,7 +299,8 @@ def predict(
     with console.progress_bar("predict") as bar:
         summary = predict_clips(data, model=model, out=out, workers=workers, progress=console.follow_clips(bar))
     console.show_predicted(summary)
-    raise typer.Exit(SOME_FAILED if summary.failures else OK)
+    unusable = model is None and console.say_unusable()
+    raise typer.Exit(SOME_FAILED if summary.failures or unusable else OK)
 
 
 @app.command()
@@ -350,6 +362,7 @@ def doctor(as_json: AsJson = False) -> None:
         console.json_line(_json([asdict(check) for check in checks]))
     else:
         console.show_checks(checks)
+    raise typer.Exit(SOME_FAILED if any(check.state == "missing" for check in checks) else OK)
 
 
 @app.command()
@@ -365,36 +378,81 @@ def demo(
     run_demo(out=out, data=data)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from ffdv import __version__
+
+        typer.echo(f"ffdv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command; what goes wrong on purpose is one sentence, never a traceback."""
-    _show_version()
-    signal.signal(signal.SIGTERM, _end_tidily)
+    ready_streams()
+    for name in ("SIGTERM", "SIGHUP"):  # a service manager's "stop", a terminal that is gone
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(number, _end_tidily)
+    # The verbs say it themselves, in the reader's language.
+    logging.getLogger("ffdv.detect.judging").addHandler(logging.NullHandler())
     try:
-        app(standalone_mode=True)
+        _run()
     except FfdvError as error:
         from ffdv.app import console
 
         console.say_failure(error, _language(sys.argv))
-        sys.exit(UNUSABLE)
-    except OSError as error:
-        if error.filename is None or error.errno == errno.EPIPE:
+    except (OSError, MemoryError, ImportError) as error:
+        told = _of_machine(error)
+        if told is None:
             raise
         from ffdv.app import console
 
-        console.say_error(
-            f"{error.filename}: {(error.strerror or 'cannot be used').lower()}; give another file or folder"
-        )
-        sys.exit(UNUSABLE)
-    except ModuleNotFoundError as error:
-        extra = extra_of(error)
-        if extra is None:
-            raise
-        from ffdv.app import console
+        console.say_error(told)
+    sys.exit(UNUSABLE)
 
-        console.say_error(
-            f"this command needs {error.name}, which the [{extra}] extra brings: {install_command(extra)}"
-        )
-        sys.exit(UNUSABLE)
+
+def _run() -> NoReturn:
+    """The verb, until all that it printed is out: a full disk shows only then. A reader who has enough (`| head`) ends it as in any shell."""
+    try:
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except SystemExit as done:
+        cause = done.__context__
+        if not (isinstance(cause, OSError) and cause.errno == errno.EPIPE):
+            raise
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at the end
+    sys.exit(READER_GONE)
+
+
+def _of_machine(error: Exception) -> str | None:
+    """One sentence for what a machine lacks; None where it is no such thing, but a mistake of ours."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; close other programs, or ask for fewer --workers"
+    if isinstance(error, OSError):
+        why = (error.strerror or str(error) or type(error).__name__).lower()
+        if error.filename is not None:
+            return f"{error.filename}: {why}; give another file or folder"
+        return f"{why}; {_CURES.get(error.errno or 0, 'mend that and run the same command again')}"
+    if not isinstance(error, ImportError):
+        return None
+    extra = extra_of(error) if isinstance(error, ModuleNotFoundError) else None
+    if extra is not None:
+        return f"this command needs {error.name}, which the [{extra}] extra brings: {install_command(extra)}"
+    ours = (error.name or "").split(".")[0] == "ffdv"
+    return None if ours else f"a package cannot be loaded ({error}); `ffdv doctor` says which, and what to do"
 
 
 def _language(words: Sequence[str]) -> Lang:
@@ -407,14 +465,6 @@ def _language(words: Sequence[str]) -> Lang:
 def _end_tidily(number: int, _: object) -> NoReturn:
     """A service manager's "stop": temporary folders are removed and workers ended on the way out."""
     sys.exit(128 + number)
-
-
-def _show_version() -> None:
-    if sys.argv[1:] == ["--version"]:
-        from ffdv import __version__
-
-        sys.stdout.write(f"ffdv {__version__}\n")
-        sys.exit(OK)
 
 
 def _json(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,6 +85,18 @@ def say_failure(error: FfdvError, lang: Lang) -> None:
     say_error(text, label=say_word("error_label", lang))
 
 
+def say_unusable(lang: Lang = "en") -> bool:
+    """An error line for each part of the shipped detector that cannot be used; whether there is any: then scores are not what they should be."""
+    from ffdv.detect.judging import unusable_parts
+    from ffdv.detect.words import say as say_word
+
+    parts = unusable_parts()
+    for part, reason in parts.items():
+        told = say_word("part_unusable", lang, part=say_word(f"{part}_name", lang), reason=worded(reason, lang))
+        say_error(told, label=say_word("error_label", lang))
+    return bool(parts)
+
+
 def say_written(*files: object, lang: str = "en") -> None:
     """What a verb wrote, its last line."""
     say(worded(Sentence("wrote {files}", files=", ".join(map(str, files))), lang))
@@ -104,7 +118,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: S
 
 
 def json_line(text: str) -> None:
-    """JSON for machines, untouched by the terminal's width."""
+    """JSON for machines, untouched by the terminal's width; in ASCII where the stream is not UTF-8, for the same values."""
+    if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8":
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
     sys.stdout.write(text + "\n")
 
 

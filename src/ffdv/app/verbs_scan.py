@@ -29,9 +29,7 @@ def scan(
         int | None, typer.Option(min=1, help="Processes for many clips; as many as there are cores when not given.")
     ] = None,
     max_minutes: Annotated[float, typer.Option(help="Look at so much of each clip.")] = 10.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for machines (docs/scan-json.md); one line a clip of many.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines; one line a clip of many.")] = False,
 ) -> None:
     """How likely a clip is forged, by which sense, in which seconds, and why. A folder is scanned by many processes and resumes."""
     share_one_arena()
@@ -71,15 +69,16 @@ def scan(
         except KeyboardInterrupt:
             console.warn(say("stopped" if out is None else "stopped_resumes", speech), label="")
             raise typer.Exit(130) from None
+    unusable = console.say_unusable(speech)
     if isinstance(result, Verdict):
         if as_json:
             console.json_line(as_text(verdict_json(result, result.path.name, lang=speech), indent=1))
         else:
             show_scan.show_verdict(result, speech, out)
-        raise typer.Exit(0)
+        raise typer.Exit(1 if unusable else 0)
     if as_json:
         for line in show_scan.summary_lines(result):
             console.json_line(line)
     else:
         show_scan.show_summary(result, speech)
-    raise typer.Exit(1 if result.failures else 0)
+    raise typer.Exit(1 if result.failures or unusable else 0)

@@ -57,4 +57,5 @@ def stress(
         )
     show_stress(table)
     console.say_written(out / "stress.html", "stress.png", "stress.csv", "stress.json", "scores.csv", lang=lang)
-    raise typer.Exit(1 if table.failures else 0)
+    unusable = model is None and console.say_unusable()
+    raise typer.Exit(1 if table.failures or unusable else 0)

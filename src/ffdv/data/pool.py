@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -206,7 +207,8 @@ def _is_stillborn(worker: _Worker, before: int, *, alive: bool) -> bool:
     worker.process.join()
     if (worker.process.exitcode or 0) > 0 or before >= MAX_STILLBORN:
         raise ShardError(
-            "worker processes end before they begin; in a script, make the call below: if __name__ == '__main__'"
+            "worker processes end before they begin; in a script, make the call below: if __name__ == '__main__'; "
+            f"from the command line, see that {sys.executable} and the Python it belongs to can be started by you"
         )
     return True
 

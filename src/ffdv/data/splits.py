@@ -30,13 +30,14 @@ class Leak:
 
 
 def split_by_group(
-    clips: Sequence[Clip], *, by: Sequence[str], shares: Mapping[str, float], seed: int = 0
+    clips: Sequence[Clip], *, by: Sequence[str], shares: Mapping[str, float], seed: int = 0, warn: bool = True
 ) -> tuple[str, ...]:
     """The part of each clip, in order: families of clips that share a value of any column in `by` are never divided.
 
     shares: wanted share of the clips per part name, e.g. {"train": 0.8, "dev": 0.2}; labels come in the same proportion as far
     as whole families allow. A clip without a value in a column is bound by its other columns only. Every spelling of a column
-    counts (identity = speaker, source = source_repo). Raises ManifestError when there are fewer families than parts.
+    counts (identity = speaker, source = source_repo). warn: of parts that lack a label, in the log; not where the split is a try that the
+    caller judges itself. Raises ManifestError when there are fewer families than parts.
     """
     total = sum(shares.values())
     if not shares or min(shares.values()) <= 0:
@@ -52,7 +53,8 @@ def split_by_group(
         raise ManifestError(f"there are only {families}, too few for the parts {', '.join(shares)}; {cure}")
     wanted = {part: share / total for part, share in shares.items()}
     parts = _fill(clips, _in_order(clips, bound, seed), wanted)
-    _warn_of_missing_labels(clips, parts)
+    if warn:
+        _warn_of_missing_labels(clips, parts)
     return parts
 
 
@@ -144,5 +146,7 @@ def _warn_of_missing_labels(clips: Sequence[Clip], parts: Sequence[str]) -> None
         missing = labels - {clip.label for clip, its in zip(clips, parts, strict=True) if its == part}
         if missing:
             log.warning(
-                "part %r has no clip of label %s; split by fewer columns or with another seed", part, sorted(missing)
+                "note: part %r has no clip of label %s; fewer columns of split.groups, or another split.seed, may give it some",
+                part,
+                ", ".join(map(str, sorted(missing))),
             )

@@ -7,7 +7,9 @@ Look ──pieces──▶ senses ──▶ opinions ──merge──▶ one a 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
+import multiprocessing
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.detect.evidence import Gathering, Opinions
-from ffdv.detect.fusion import Fused, fuse
+from ffdv.detect.fusion import Fused, fuse, shipped_fusion
 from ffdv.detect.looking import Look, LookedAt, LookSpec
 from ffdv.detect.senses import SENSES, Looked, Sense, SenseAbsent, SenseName, SenseOpinion, leaning
 from ffdv.detect.verdict import FaceRow, Reason, Timeline, TimeRange, Verdict, Word
@@ -31,6 +33,7 @@ from ffdv.metrics.abstention import AbstentionBand
 from ffdv.records import Note
 from ffdv.sentences import Sentence, foreign
 
+log = logging.getLogger(__name__)
 _LOADING = threading.Lock()
 STEP_SECONDS = 1.0  # of the timeline
 MOST_RANGES = 5
@@ -50,6 +53,7 @@ STREAMS: Mapping[SenseName, tuple[Sentence, ...]] = {
     "agreement": (Sentence("sound"), Sentence("picture")),
 }
 LEAST_DAMAGE = 0.005
+NO_WEIGHTS = "no_weights"  # the code of a sense that is absent by the installation's fault, not the clip's
 # sense → (the file that has it, its class); each finds its weights in detect/weights.
 SHIPPED: Mapping[SenseName, tuple[str, str]] = {
     "voice": ("ffdv.detect.voice", "VoiceSense"),
@@ -136,7 +140,7 @@ class UnloadedSense:
 
     def judge(self, looked: Looked) -> SenseAbsent:  # noqa: ARG002
         """Absent, with the reason."""
-        return SenseAbsent(self.name, "no_weights", self.reason)
+        return SenseAbsent(self.name, NO_WEIGHTS, self.reason)
 
 
 def _shipped_senses() -> tuple[Sense, ...]:
@@ -156,7 +160,26 @@ def _load_shipped() -> tuple[Sense, ...]:
     told = [sense.reason for sense in senses if isinstance(sense, UnloadedSense)]
     if len(told) == len(senses):
         raise CheckpointError(f"the detector inside the package cannot be loaded: {told[0]}")
+    if multiprocessing.parent_process() is None:  # once, not by every worker of a pool
+        for part, why in _unusable(senses).items():
+            log.warning("scores lack the %s, and are others without it: %s", part, why)
     return tuple(senses)
+
+
+def unusable_parts() -> dict[str, Sentence]:
+    """The parts of the shipped detector (a sense, or "fusion") whose weights cannot be used, with the reason: without them scores are others,
+    which whoever gives scores must say. Raises CheckpointError where no sense can be used.
+    """
+    return _unusable(_shipped_senses())
+
+
+def _unusable(senses: Sequence[Sense]) -> dict[str, Sentence]:
+    found: dict[str, Sentence] = {sense.name: sense.reason for sense in senses if isinstance(sense, UnloadedSense)}
+    if shipped_fusion() is None:
+        found["fusion"] = Sentence(
+            "its weights cannot be used ({why}); install ffdv again", why=foreign("no such file or directory")
+        )
+    return found
 
 
 def load_sense(name: SenseName) -> Sense:
@@ -304,7 +327,7 @@ def decide(
     judged = {name: one for name, one in opinions.items() if isinstance(one, SenseOpinion)}
     absent = [Reason("absent", {"sense": name}) for name, one in opinions.items() if isinstance(one, SenseAbsent)]
     if fused is None or asked is None:
-        return "cannot tell", (Reason("nothing_judged"), *absent)
+        return "cannot tell", (_why_nothing(opinions), *absent)
     ranked = sorted(judged.items(), key=lambda pair: (pair[0] != fused.leading, -pair[1].probability))
     told: list[Reason] = []
     for name, one in ranked:
@@ -329,6 +352,12 @@ def decide(
     sides = {leaning(one.probability) for one in judged.values()}
     why = Reason("senses_disagree") if {"fake", "real"} <= sides else Reason("undecided")
     return word, (why, *told, *outside, *absent)
+
+
+def _why_nothing(opinions: Opinions) -> Reason:
+    """Why no sense has an opinion: the file's fault, unless a sense that might have had one lacks its weights."""
+    unusable = any(isinstance(one, SenseAbsent) and one.code == NO_WEIGHTS for one in opinions.values())
+    return Reason("nothing_judged_no_weights" if unusable else "nothing_judged")
 
 
 def _timeline(judged: Mapping[SenseName, SenseOpinion], length: float) -> Timeline:

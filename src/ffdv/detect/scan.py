@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from numbers import Real
@@ -30,12 +30,14 @@ from ffdv.data.tables import write_whole
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector, shipped_detector, shipped_weights
 from ffdv.detect.own_files import WatchedFile, own_folder
+from ffdv.detect.own_names import apart, claimed, readable, whole_path
 from ffdv.detect.report import Linked, clip_page, data_link, thumbnail
 from ffdv.detect.scan_json import failure_json, verdict_json
 from ffdv.detect.senses import SENSES
 from ffdv.detect.told import CLIPS, Told, base_of, read_told, told_of, write_told
 from ffdv.detect.verdict import Verdict
 from ffdv.errors import (
+    CheckpointError,
     ManifestError,
     MediaChanged,
     MediaError,
@@ -52,6 +54,7 @@ SECONDS_PER_MINUTE = 90.0
 LEAST_TIMEOUT_SECONDS = 900.0
 # A clip up to this size lies inside its page, which can then be passed on alone; in a batch pages link to their clips.
 MOST_INSIDE_BYTES = 4_000_000
+MOST_REWRITES = 5  # of the lists, while others write into the same report; whoever ends last lists all
 TOO_MUCH_MEMORY = Sentence("reading it needs more memory than there is")
 CHANGED = Sentence("the file changed while it was looked at; scan it again")
 Make = Callable[[], Detector]
@@ -164,7 +167,7 @@ def _scan_single(path: Path, job: ScanJob, progress: Callable[[ClipsProgress], N
 
     Raises MediaError, MediaChanged where the file did not stay as it was.
     """
-    watched, clip = WatchedFile.of(path), Clip(_readable(path.name), path)
+    watched, clip = WatchedFile.of(path), Clip(readable(path.name), path)
     asked = {} if watched is None else _request(clip, job)
     tally = ProgressTally(1, 0, progress)
     try:
@@ -207,8 +210,8 @@ def scan_clips(
     job.make().senses()  # weights that cannot be used are told at once, not by every clip
     if job.out is None and job.keep is not None:
         own_folder(job.keep)
-    with _folder(job.out or job.keep) as folder:
-        clips = [apart(clip, folder) for clip in clips]
+    with _folder(job.out or job.keep) as folder, claimed(clips, folder) as named:
+        clips = named
         todo = [clip for clip in clips if not is_done(clip, folder, job)]
         tally = ProgressTally(len(clips), len(clips) - len(todo), progress)
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * job.max_minutes)
@@ -217,7 +220,7 @@ def scan_clips(
         try:
             for report in run_parts(parts, work, workers=crew_size(workers), item_timeout_seconds=timeout):
                 tally.take(report)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a service manager's "stop"
             if job.out is not None:  # what is done is worth a list
                 told = [(clip, told_of(clip.name, folder)) for clip in clips]
                 done = [clip for clip, its in told if its is not None and _is_of(its, clip, job)]
@@ -255,6 +258,8 @@ def scan_clip(clip: Clip, folder: Path, job: ScanJob, *, pages: bool) -> str:
     asked = _request(clip, job)
     try:
         verdict = _detector(job.make).judge(clip.path, max_minutes=job.max_minutes)
+    except CheckpointError:  # the installation's fault: all other clips would fail like this one
+        raise
     except MediaError as error:
         return _write_failure(clip, folder, job, error.reason, code=error.code)
     except MemoryError:
@@ -281,25 +286,6 @@ def is_done(clip: Clip, folder: Path, job: ScanJob) -> bool:
 def _is_of(told: Told, clip: Clip, job: ScanJob) -> bool:
     """Whether a JSON tells of this clip as it is now, asked as now, wherever it lies."""
     return {**told.request, "file": None} == {**_request(clip, job), "file": None}
-
-
-def apart(clip: Clip, folder: Path) -> Clip:
-    """The clip, under its whole path where the report holds another file of its name that is still there."""
-    told = told_of(clip.name, folder)
-    before = None if told is None else told.file
-    path = _whole_path(clip)
-    if before is None or before == path or not Path(before).is_file():
-        return clip
-    return Clip(path, clip.path)
-
-
-def _whole_path(clip: Clip) -> str:
-    return _readable(str(clip.path.resolve()))
-
-
-def _readable(name: str) -> str:
-    """A file's name as text: bytes that are none are shown with backslashes, the path keeps them."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 @cache
@@ -381,8 +367,8 @@ def clips_of(data: OnePath | Sequence[OnePath]) -> Inputs:
             if clip.path in seen:
                 continue
             seen.add(clip.path)
-            name = _readable(inside + clip.name)
-            name = name if name not in clips else _readable(str(clip.path))
+            name = readable(inside + clip.name)
+            name = name if name not in clips else readable(str(clip.path))
             clips[name] = Clip(name, clip.path)
         skipped += [problem.text for problem in corpus.problems if problem.kind == "skipped"]
         for problem in corpus.problems:
@@ -417,7 +403,7 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
     except OSError:
         facts = None  # it is gone; reading it says so
     return {
-        "file": _whole_path(clip),
+        "file": whole_path(clip),
         "file_bytes": facts.st_size if facts else None,
         "file_modified_ns": facts.st_mtime_ns if facts else None,
         "language": job.lang,
@@ -428,8 +414,8 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
 
 def _write_single(verdict: Verdict, job: ScanJob, *, watched: WatchedFile | None, asked: Mapping[str, Any]) -> None:
     """The page, JSON and lists of a single file. watched, asked: the file and the request as they were before it was judged."""
-    with _folder(job.out) as folder:
-        clip = _single_clip(verdict, folder)
+    asked_for = Clip(readable(verdict.path.name), verdict.path)
+    with _folder(job.out) as folder, claimed([asked_for], folder) as (clip,):
         _write_verdict(verdict, clip, folder, job, asked=asked, media=_media_of(verdict, watched, folder / CLIPS))
         _write_lists([_read_back(clip, folder, job)], folder, job.lang)
 
@@ -454,7 +440,7 @@ def page_of(verdict: Verdict, out: Path) -> Path:
 
 
 def _single_clip(verdict: Verdict, folder: Path) -> Clip:
-    return apart(Clip(_readable(verdict.path.name), verdict.path), folder)
+    return apart(Clip(readable(verdict.path.name), verdict.path), folder)
 
 
 def _write_verdict(
@@ -481,6 +467,10 @@ def _read_back(clip: Clip, folder: Path, job: ScanJob) -> ScannedClip:
     told = told_of(clip.name, folder)
     if told is None:
         reason = worded(Sentence("its result was not written; scan it again"), job.lang)
+        return ScannedClip(clip.name, "failed", reason=reason, code="unexpected", path=clip.path)
+    if told.file != whole_path(clip) and not _is_of(told, clip, job):
+        foreign_hand = Sentence("another scan wrote over its result; scan it again")
+        reason = worded(foreign_hand, job.lang)
         return ScannedClip(clip.name, "failed", reason=reason, code="unexpected", path=clip.path)
     line = _line(told, base_of(clip.name, folder).with_suffix(".html") if job.out is not None else None)
     return replace(line, path=clip.path)
@@ -523,7 +513,26 @@ def _earlier(out: Path, scanned: Sequence[ScannedClip]) -> list[ScannedClip]:
 
 
 def _write_lists(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
-    """index.html and scores.csv of all that was ever scanned into the folder; a clip that no sense could judge is a failed score."""
+    """index.html and scores.csv of all that was ever scanned into the folder, also by others while they are written."""
+    for _ in range(MOST_REWRITES):
+        before = _results(out)
+        _write_lists_once(now, out, lang)
+        if _results(out) == before:
+            return
+
+
+def _results(out: Path) -> set[tuple[str, int]]:
+    """The JSON files of a report with their dates: whoever wrote an older list than they make writes it again."""
+    found = set()
+    with os.scandir(out / CLIPS) as entries:
+        for one in entries:
+            with suppress(OSError):  # somebody removed it just now
+                found |= {(one.name, one.stat().st_mtime_ns)} if one.name.endswith(".json") else set()
+    return found
+
+
+def _write_lists_once(now: Sequence[ScannedClip], out: Path, lang: Lang) -> None:
+    """A clip that no sense could judge is a failed score."""
     scanned = _by_suspicion([*now, *_earlier(out, now)])
     rows = []
     for one in scanned:

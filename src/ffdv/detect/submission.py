@@ -16,7 +16,9 @@ from ffdv.data.scores import format_score, read_scores
 from ffdv.data.tables import FORMULA_STARTS, Table, listing, read_table, write_table
 from ffdv.errors import SubmissionError
 
-# A leading minus is common in names taken from video sites and harmless where no operator or call follows it; so is the sign of a number.
+# Names taken from video sites begin with a minus or an @, and whoever named them cannot rename them: harmless without a call, a quote, a pipe
+# or a path, for then a spreadsheet finds a sum, a name that it does not know or a cell of its own, and nothing runs or leaves. Nor does a sign.
+_HARMLESS_NAME = re.compile(r"[=+@＝＋－＠-][\w .,+=@＝＋－＠-]*")
 _PLAIN_AFTER_MINUS = re.compile(r"-[\w.-]*")
 _SIGNED_NUMBER = re.compile(r"[+-]\d+(\.\d+)?([eE][+-]?\d+)?")
 
@@ -100,7 +102,7 @@ def _names(template: Table, at_name: int) -> list[str]:
         if name in first:
             twice.append(f"{name!r} in lines {first[name]} and {line}")
         first.setdefault(name, line)
-        if not name.strip() or not name.isprintable() or _is_formula(name):
+        if not name.strip() or not name.isprintable() or (_is_formula(name) and not _HARMLESS_NAME.fullmatch(name)):
             unsafe.append(f"{name!r} in line {line}")
     if not first:
         raise SubmissionError(f"template {template.path.name!r} names no clips; it needs a row for each")
@@ -111,7 +113,7 @@ def _names(template: Table, at_name: int) -> list[str]:
     if unsafe:
         raise SubmissionError(
             f"template {template.path.name!r} holds names that cannot be handed in safely: {listing(unsafe)}; "
-            f"a name must not be empty, start like a formula or hold control characters, so rename those clips"
+            f"a name must not be empty, hold control characters, or start like a formula and go on with brackets, quotes or the like, so rename those clips"
         )
     return list(first)
 

@@ -81,8 +81,17 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "sign": ("A trait that is rare in genuine clips ({sense}): {text}.", "真实片段中少见的特征（{sense}）：{text}。"),
     "ground": ("What raised the score ({sense}): {text}.", "抬高得分的因素（{sense}）：{text}。"),
+    "nothing_judged_no_weights": (
+        "Nothing in this file was judged: a sense of the detector that might have judged it lacks its weights.",
+        "文件中没有内容得到判断：检测器中可能作出判断的一项缺少权重。",
+    ),
     "absent": ("The {sense} was not judged.", "未判断{sense}。"),
     "note_label": ("note: ", "注意："),
+    "fusion_name": ("measured weighing of the senses", "各项的综合权重"),
+    "part_unusable": (
+        "all scores lack the {part} and are others without it: {reason}",
+        "所有得分都缺少{part}，因此与正常得分不同：{reason}",
+    ),
     "error_label": ("error: ", "错误："),
     "more_clips": ("… and {count} more; --out FOLDER lists them all", "……另有 {count} 段；--out 文件夹 会列出全部"),
     "more_clips_listed": ("… and {count} more; index.html lists them all", "……另有 {count} 段；index.html 列出全部"),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ffdv.augment.steps import unknown
 from ffdv.errors import RecipeError, WeightsError
-from ffdv.features.networks import open_session, packaged_weights
+from ffdv.features.networks import open_packaged, open_session
 from ffdv.records import FloatArray, PixelArray
 
 STRIDES = (8, 16, 32)  # picture pixels per cell of the three output grids
@@ -89,8 +89,7 @@ class YuNet:
     """The detector inside the package, or OpenCV's file of the same network; faces of about 10 to 300 pixels."""
 
     def __init__(self, model: Path | None = None) -> None:
-        content = _read_known(model) if model is not None else packaged_weights("yunet.onnx")
-        self._session = open_session(content)
+        self._session = open_packaged("yunet.onnx") if model is None else open_session(_read_known(model))
         entry = self._session.get_inputs()[0]
         self._input, shape = entry.name, entry.shape
         # OpenCV's file declares one size; ours takes any multiple of 32.

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ffdv.features.crops import Square, cut_square, face_square, roll
-from ffdv.features.networks import open_session, packaged_weights
+from ffdv.features.networks import open_packaged
 from ffdv.records import FaceTrack, FloatArray, Frame, PixelArray
 
 MESH_SIDE = 192  # pixels of the network's input
@@ -132,7 +132,7 @@ class FaceMesh:
     """Finds the mesh of faces whose place is known."""
 
     def __init__(self) -> None:
-        self._session = open_session(packaged_weights("face_mesh.onnx"))
+        self._session = open_packaged("face_mesh.onnx")
 
     def find(self, pixels: PixelArray, squares: Sequence[Square]) -> list[Mesh]:
         """One mesh per square (face_square(..., MESH_MARGIN)) of an upright RGB picture uint8 (height, width, 3)."""

@@ -8,10 +8,43 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ffdv.errors import CheckpointError
+from ffdv.sentences import Sentence, foreign
+
+# What every look at a file may need: faces, their mesh, and speech.
+PACKAGED = ("yunet.onnx", "face_mesh.onnx", "speech.onnx")
+
 
 def packaged_weights(name: str) -> bytes:
-    """The bytes of a network that ships with this room."""
-    return files("ffdv.features").joinpath("weights", name).read_bytes()
+    """The bytes of a network that ships with this room. Raises CheckpointError where they are gone."""
+    try:
+        return files("ffdv.features").joinpath("weights", name).read_bytes()
+    except OSError as error:
+        why = foreign(error.strerror or error)
+        raise CheckpointError(
+            Sentence(
+                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
+                name=name,
+                why=why,
+            )
+        ) from error
+
+
+def open_packaged(name: str) -> Any:
+    """A session of a network that ships with this room. Raises CheckpointError where it is gone, damaged, or beyond this onnxruntime."""
+    content = packaged_weights(name)
+    try:
+        return open_session(content)
+    except ImportError:
+        raise
+    except Exception as error:  # onnxruntime has a class of its own for each trouble, of no common kind
+        raise CheckpointError(
+            Sentence(
+                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
+                name=name,
+                why=foreign(error),
+            )
+        ) from error
 
 
 @cache

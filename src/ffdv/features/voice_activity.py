@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.features.networks import open_session, packaged_weights
+from ffdv.features.networks import open_packaged
 from ffdv.records import FloatArray
 
 RATE = 16_000
@@ -84,4 +84,4 @@ def speech_chances(samples: FloatArray) -> FloatArray:
 @cache
 def _network() -> Any:
     """The session inside the package, made once a process."""
-    return open_session(packaged_weights("speech.onnx"))
+    return open_packaged("speech.onnx")

@@ -326,6 +326,7 @@ def _halves(recipe: Recipe, shards: Shards, rows: Sequence[int], *, validation_s
         by=recipe.split.groups,
         shares={"train": 1.0 - validation_share, "validation": validation_share},
         seed=recipe.split.seed,
+        warn=False,  # a side that lacks a class is refused by whoever needs both
     )
     of_row: list[Part] = ["left_out"] * len(shards)
     for row, half in zip(rows, halves, strict=True):

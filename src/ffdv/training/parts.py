@@ -291,7 +291,7 @@ def _set_calibration_apart(
     columns = [by for by in spec.groups if any(group_value(clip.groups, by) for clip in inside)]
     for by in (columns, columns[:1]) if len(columns) > 1 else (columns,):
         try:
-            halves = split_by_group(inside, by=by, shares=shares, seed=spec.seed)
+            halves = split_by_group(inside, by=by, shares=shares, seed=spec.seed, warn=False)
         except ManifestError:  # too few families to divide
             continue
         counted = [able[place] for place in places]
