@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ffdv.app import console
 from ffdv.app.show_scan import show_summary, summary_lines
+from ffdv.data.pool import ClipsProgress
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.scan import ScannedClip, ScanSummary
 from ffdv.sentences import LANGUAGES, Lang
@@ -57,3 +59,14 @@ def test_the_list_joins_its_sentences_as_the_language_does(lang: Lang) -> None:
     gap = {"en": " ", "zh": ""}[lang]
 
     assert f"{PART[lang][1:]}{gap}{why}" in index_page([row], lang=lang)
+
+
+@pytest.mark.parametrize(("total", "lines"), [(1, 0), (2, 1)])
+def test_without_a_terminal_progress_is_told_of_many_clips_only(
+    total: int, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "LOG_SECONDS", -1.0)
+    with console.progress_bar("scan") as bar:
+        console.follow_clips(bar)(ClipsProgress(0, total, 0, 0.0, None))
+
+    assert len(capsys.readouterr().err.splitlines()) == lines
