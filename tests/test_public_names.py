@@ -65,7 +65,7 @@ def test_without_the_extra_a_name_is_absent_and_help_goes_on() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
-    told = "ffdv.train needs the [train] extra; install it: pip install '.[train]' in the project's folder"
+    told = f"ffdv.train needs the [train] extra; install it: {errors.install_command('train')}"
     assert done.stdout.splitlines() == ["False True True", "True", told]
 
 

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 
 import ffdv
 from ffdv.app import doctor as looking_round
 from ffdv.app.doctor import least_versions
+from ffdv.app.verbs_stress import stress
 from ffdv.detect import judging
 from ffdv.detect.judging import NO_WEIGHTS, UnloadedSense, decide, unusable_parts
 from ffdv.detect.looking import LookedAt
@@ -111,6 +114,20 @@ def test_a_network_that_every_look_needs_is_one_sentence(tmp_path: Path, clip: P
     status, out, _ = run(place, "doctor", "--json")
     missing = [check["name"] for check in json.loads(out) if check["state"] == "missing"]
     assert (status, missing) == (1, ["network: yunet.onnx"])
+
+
+def test_stress_tells_of_it_in_the_language_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ffdv.detect.stress.stress", lambda **_: SimpleNamespace(failures=()))
+    monkeypatch.setattr("ffdv.app.show_stress.show_stress", lambda _: None)
+    monkeypatch.setattr(judging, "unusable_parts", lambda: {"picture": Sentence("no such file")})
+
+    with pytest.raises(typer.Exit) as ended:
+        stress(data=tmp_path, out=tmp_path, lang="zh")
+
+    assert ended.value.exit_code == 1
+    assert "错误：所有得分都缺少画面" in capsys.readouterr().err
 
 
 def test_a_library_is_told_in_its_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import re
 import signal
@@ -97,6 +98,20 @@ def test_leaving_early_kills_the_workers(tmp_path: Path) -> None:
     time.sleep(1)
 
     assert given_up(tmp_path) == {}
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_costs_nothing(tmp_path: Path) -> None:
+    todo = [Part(number, (str(tmp_path), "ok")) for number in range(3)]
+    reports = []
+    for report in run_parts(todo, work, workers=1, item_timeout_seconds=30):
+        reports.append(report)
+        if report.kind == "part" and report.part == 0:  # it is idle while whoever follows the progress has his say
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+            worker.join()
+
+    assert [report.part for report in reports if report.kind == "part"] == [0, 1, 2]
+    assert given_up(tmp_path) == dict.fromkeys(range(3), "{}")
 
 
 def test_a_script_without_a_main_guard_is_told_what_to_do(tmp_path: Path) -> None:

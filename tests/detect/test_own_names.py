@@ -15,10 +15,11 @@ from stand_ins import stand_in_detector
 
 from ffdv.app.show_scan import summary_lines
 from ffdv.data.scores import read_scores
-from ffdv.detect import own_names
+from ffdv.detect import own_names, shipped_scores
 from ffdv.detect import scan as scanning
 from ffdv.detect.own_names import apart, claimed
 from ffdv.detect.scan import ScanJob, clips_of, scan, scan_clips
+from ffdv.detect.shipped_scores import score_shipped
 from ffdv.detect.told import base_of, page_name
 from ffdv.errors import SubmissionError
 from ffdv.media.write import write_media
@@ -154,3 +155,22 @@ def test_a_result_that_comes_while_lists_are_written_is_listed_too(
     scan(pair[0] / "x1.wav", out=tmp_path / "out")
 
     assert len(read_scores(tmp_path / "out" / "scores.csv")) == 2
+
+
+def test_a_row_of_scores_keeps_its_name_where_a_stopped_job_left_another_file_under_it(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft, loud = (folder / "x1.wav" for folder in pair)
+    given, out = pair[0] / "given.wav", tmp_path / "s.csv"
+    loud = loud.rename(pair[0] / "loud.wav")
+    monkeypatch.setattr(shipped_scores.shutil, "rmtree", lambda *_, **__: None)  # as if the job had been stopped
+
+    named = []
+    for target in (soft, loud):
+        given.unlink(missing_ok=True)
+        given.symlink_to(target)
+        named.append(score_shipped(pair[0], out=out, workers=1, make=stand_in_detector)[0])
+
+    scores = [{one.name: one.y_pred for one in rows} for rows in named]
+    assert scores[0]["given.wav"] != scores[1]["given.wav"]
+    assert list(scores[1]) == [one.name for one in read_scores(out)]

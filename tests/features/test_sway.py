@@ -133,3 +133,9 @@ def test_pictures_and_differences_are_shrunk_to_means(step: int) -> None:
 
     assert shrunk(picture, step) == pytest.approx(expected, abs=1e-3)
     assert shrunk(difference, step) == pytest.approx(expected - 255, abs=1e-3)
+
+
+def test_steps_that_repeat_to_the_last_digit_glide() -> None:
+    drawn = np.tile(np.array([[0.01, 0.0]], np.float32), (60, 1))
+
+    assert -10.0 < restlessness(drawn) < restlessness(a_path(0.0))

@@ -212,7 +212,7 @@ def follow_clips(bar: Progress) -> Callable[[ClipProgress], None]:
         failed = f", [red]{state.failures} failed[/]" if state.failures else ""
         text = f"{state.clips_per_second:.1f} clips/s{failed}"
         bar.update(bar.task_ids[0], completed=state.done, total=state.total, text=text)
-        if bar.disable and time.monotonic() - told > LOG_SECONDS:
+        if bar.disable and state.total > 1 and time.monotonic() - told > LOG_SECONDS:
             told = time.monotonic()
             left = "" if state.eta_seconds is None else f", {_clock(state.eta_seconds)} left"
             err.print(f"{state.done}/{state.total} clips, {text}{left}")

@@ -12,10 +12,23 @@ from ffdv.detect.scan import ScanSummary, page_of
 from ffdv.detect.scan_json import LINE_SCHEMA
 from ffdv.detect.senses import SENSES, SenseAbsent
 from ffdv.detect.verdict import Verdict
-from ffdv.detect.words import COLONS, counted, how_sure, lacking, limited, no_ranges, note_text, percent, reasons, say
+from ffdv.detect.words import (
+    COLONS,
+    COMMAS,
+    counted,
+    how_sure,
+    lacking,
+    limited,
+    no_ranges,
+    note_text,
+    percent,
+    reasons,
+    say,
+)
 from ffdv.sentences import Lang
 
 COLOURS = {"fake": "bold yellow", "real": "bold cyan", "cannot tell": "bold magenta"}
+FEW = 3  # names that stand for many
 BAR = 20  # characters from 0 to 100 %
 
 
@@ -76,6 +89,10 @@ def show_summary(summary: ScanSummary, lang: Lang) -> None:
         console.warn(f"{clip.name}{COLONS[lang]}{clip.reason}", label=say("note_label", lang))
     for text in summary.skipped:
         console.warn(text, label=say("note_label", lang))
+    partly = [clip.name for clip in summary.clips if clip.limited]
+    if partly:
+        named = COMMAS[lang].join(partly[:FEW]) + (COMMAS[lang] + "…" if len(partly) > FEW else "")
+        console.warn(say("looked_in_part", lang, count=len(partly), names=named), label=say("note_label", lang))
     words = [clip.word for clip in summary.clips]
     console.say(
         counted(
@@ -100,6 +117,7 @@ def summary_lines(summary: ScanSummary) -> Iterator[str]:
         else:
             told |= {"verdict": clip.word, "fake_probability": clip.fake_probability}
             told["senses"] = {sense: clip.senses.get(sense) for sense in SENSES}
+            told["limited"] = clip.limited
         told["page"] = None if clip.page is None else str(clip.page)
         yield json.dumps(told, ensure_ascii=False, allow_nan=False)
 

@@ -39,6 +39,7 @@ def stress(
     from ffdv.app import console
     from ffdv.app.show_stress import show_stress
     from ffdv.detect.stress import stress as stress_model
+    from ffdv.sentences import language
 
     with console.progress_bar("stress") as bar:
         table = stress_model(
@@ -57,5 +58,5 @@ def stress(
         )
     show_stress(table)
     console.say_written(out / "stress.html", "stress.png", "stress.csv", "stress.json", "scores.csv", lang=lang)
-    unusable = model is None and console.say_unusable()
+    unusable = model is None and console.say_unusable(language(lang))
     raise typer.Exit(1 if table.failures or unusable else 0)

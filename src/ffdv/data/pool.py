@@ -119,7 +119,8 @@ class _Worker:
 
     def give(self, part: Part) -> None:
         self.part, self.position, self.since = part, _next_position(part, 0), time.monotonic()
-        self.pipe.send(part)
+        with contextlib.suppress(OSError):  # it died just now; the next look at it gives the part to another
+            self.pipe.send(part)
 
     def kill(self) -> None:
         self.process.kill()

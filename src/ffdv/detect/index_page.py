@@ -91,7 +91,7 @@ def _row(row: IndexRow, lang: Lang) -> dict[str, Any]:
         "tone": TONES.get(word, "unsure"),
         "p": "" if row.fake_probability is None else row.fake_probability,
         "p_text": text(row.fake_probability),
-        "why": " ".join(_sentence(text, lang) for text in (row.limited, row.reason) if text),
+        "why": ("" if lang == "zh" else " ").join(_sentence(text, lang) for text in (row.limited, row.reason) if text),
         "needed": row.fake_probability is None or bool(row.limited),
         "page": row.page,
         "thumb": row.thumb,

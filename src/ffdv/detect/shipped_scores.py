@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ffdv.data.pool import ClipsProgress
@@ -33,8 +34,9 @@ def score_shipped(
     summary = scan_clips(
         clips, ScanJob(None, keep=keep, make=make), unusable=unusable, workers=workers, progress=progress
     )
-    found = {one.name: as_score(one) for one in summary.clips}
-    scores = tuple(found[name] for name in (*(clip.name for clip in clips), *unusable))
+    # Found by path: a name may have been taken in the folder that a stopped job left.
+    found = {one.path or one.name: as_score(one) for one in summary.clips}
+    scores = (*(replace(found[clip.path], name=clip.name) for clip in clips), *(found[name] for name in unusable))
     write_scores(out, scores, all_senses=True)
     shutil.rmtree(keep, ignore_errors=True)
     return scores, summary

@@ -95,6 +95,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "error_label": ("error: ", "错误："),
     "more_clips": ("… and {count} more; --out FOLDER lists them all", "……另有 {count} 段；--out 文件夹 会列出全部"),
     "more_clips_listed": ("… and {count} more; index.html lists them all", "……另有 {count} 段；index.html 列出全部"),
+    "looked_in_part": (
+        "of {count} of these clips only a part was looked at ({names})",
+        "其中 {count} 个片段只检查了一部分（{names}）",
+    ),
     "stopped": ("stopped; nothing was kept", "已停止；没有保留任何结果"),
     "stopped_resumes": (
         "stopped; what is done is kept, and the same command goes on from there",

@@ -38,6 +38,7 @@ BEGINNINGS = 10
 LEAST_T, LEAST_SLOPE = 5.0, 0.4
 SLOWEST = 19.0  # pictures a second: of fewer the steps are too long to be compared with what is known
 MOST_LOG = 1.5  # a standstill must not decide
+LEAST_CHANGE = 1e-6  # half widths: drawn motion may repeat its step to the last digit
 
 
 def displacements(before: PixelArray, after: PixelArray, outline: FloatArray, outline_before: FloatArray) -> FloatArray:
@@ -75,7 +76,7 @@ def restlessness(moves: FloatArray, *, fps: float = 25.0) -> float:
     steps = _as_filmed(moves[first:stop].astype(np.float64), fps)
     if steps is None or len(steps) < LEAST_SECONDS * SLOWEST or steps.std() < LEAST_MOVE:
         return math.nan
-    return math.log(float(np.diff(steps, axis=0).std()) / float(steps.std()))
+    return math.log(max(float(np.diff(steps, axis=0).std()), LEAST_CHANGE) / float(steps.std()))
 
 
 def shrunk(picture: npt.NDArray[np.integer], step: int) -> FloatArray:
