@@ -37,3 +37,16 @@ def test_a_shortcut_shows_beside_louder_people() -> None:
 
     assert 0.65 < (line.best_auc or 0.0) < 0.85
     assert "do not believe its score" in line.text
+
+
+@pytest.mark.parametrize("people", [4, 6])
+def test_a_shortcut_of_two_or_three_a_class_is_not_put_down_to_luck(people: int) -> None:
+    """Nothing can be told from recognising these, and that speaks against the net too."""
+    line = line_of(np.random.default_rng(0), people, leak=4.0)
+    enough = line_of(np.random.default_rng(0), 10, leak=4.0)
+
+    assert line.undecided
+    assert "either may only recognise these, do not believe its score" in line.text
+    assert "luck" not in line.text
+    assert not enough.undecided
+    assert "no more than they say, do not believe its score" in enough.text

@@ -166,10 +166,10 @@ def train_members(
     members = Members(folder, recipe.fusion.members)
     finished = {name: finished_run(name, members.path(name)) for name in recipe.fusion.members}
     # All of them before the first is trained: a name that is wrong is told at once.
-    recipes = _member_recipes(
-        [name for name, weights in finished.items() if weights is None], recipe.fusion.member_settings
-    )
-    inner = _inner_parts(recipe, shards, parts) if recipes else parts
+    anew = [name for name, weights in finished.items() if weights is None]
+    begun = [members.path(name) for name in anew if (members.path(name) / PARTS_NAME).is_file()]
+    recipes = _member_recipes(anew, recipe.fusion.member_settings, begun=bool(begun))
+    inner = _inner_parts(recipe, shards, parts, begun) if recipes else parts
     trained = 0
     for name, weights in finished.items():
         if weights is not None:
@@ -272,15 +272,15 @@ def _scored(checkpoint: Checkpoint, shards: Shards, rows: Sequence[int]) -> Floa
     return np.asarray([by_name.get(shards.names[row], np.nan) for row in rows], np.float32)
 
 
-def _member_recipes(names: Sequence[str], settings: Sequence[str]) -> dict[str, Recipe]:
+def _member_recipes(names: Sequence[str], settings: Sequence[str], *, begun: bool = False) -> dict[str, Recipe]:
     """The recipes of these members, each with those settings that its kind has a use for.
 
-    Raises RecipeError for a setting that none of them has a use for.
+    Raises RecipeError for a setting that none of them has a use for, unless they were begun with it (by an earlier version).
     """
     bare = {name: load_recipe(name, [one for one in settings if not one.startswith(_MAYBE_UNUSED)]) for name in names}
     trainings = {name: training_of(recipe.kind, recipe.motion.classifier) for name, recipe in bare.items()}
     for one in settings:
-        if trainings and all(is_unused(training, one) for training in trainings.values()):
+        if trainings and not begun and all(is_unused(training, one) for training in trainings.values()):
             raise RecipeError(f"fusion.member_settings: no member has a use for {one!r}; remove it")
     return {
         name: load_recipe(name, [one for one in settings if not is_unused(training, one)])
@@ -288,10 +288,18 @@ def _member_recipes(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
     }
 
 
-def _inner_parts(recipe: Recipe, shards: Shards, parts: Parts) -> Parts:
-    """The run's training part divided into the members' train and validation; all other clips are left out."""
+def _inner_parts(recipe: Recipe, shards: Shards, parts: Parts, begun: Sequence[Path]) -> Parts:
+    """The run's training part divided into the members' train and validation; all other clips are left out.
+
+    begun: folders of members that are trained already, or in part: where these chose by clips that would now be kept from them (an
+    earlier version did), they go on as they were begun.
+    """
     halves = _halves(recipe, shards, parts.rows("train"), validation_share=recipe.fusion.fitting_share)
-    return replace(parts, of_row=tuple(_with_fitting_apart(recipe, shards, halves)), notes=())
+    divided = _with_fitting_apart(recipe, shards, halves)
+    apart = {name for name, old, new in zip(parts.names, halves, divided, strict=True) if old != new}
+    if any(part == "validation" and name in apart for folder in begun for name, part in read_parts(folder).items()):
+        divided = halves
+    return replace(parts, of_row=tuple(divided), notes=())
 
 
 def _with_fitting_apart(recipe: Recipe, shards: Shards, halves: list[Part]) -> list[Part]:

@@ -10,10 +10,10 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffdv.data.corpus import group_value
 from ffdv.data.loader import Kept, has_any
-from ffdv.data.seen import GROUP_CURE, LABEL_CURE, PARTS_NAME, data_hash
+from ffdv.data.seen import GROUP_CURE, LABEL_CURE, PARTS_NAME, data_hash, read_parts
 from ffdv.data.shards import Shards
 from ffdv.data.splits import Leak, find_leaks, split_by_group
 from ffdv.errors import ManifestError
@@ -182,6 +182,23 @@ def write_parts(folder: Path, parts: Parts) -> None:
     writer.writerow(("name", "part"))
     writer.writerows(zip(parts.names, parts.of_row, strict=True))
     write_atomically(folder / PARTS_NAME, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+_CHOOSING = frozenset({"validation", "calibration", "left_out"})
+
+
+def parts_as_begun(parts: Parts, folder: Path) -> Parts:
+    """The parts with which the run in this folder was begun, where it is taught and tested on the same clips: an earlier version may
+    have chosen by clips that are left out now, and its runs go on as they are. Else the parts as given.
+    """
+    if not (folder / PARTS_NAME).is_file():
+        return parts
+    written, wanted = read_parts(folder), dict(zip(parts.names, parts.of_row, strict=True))
+    moved = [name for name, part in wanted.items() if written.get(name) != part]
+    if not moved or not all({written.get(name), wanted[name]} <= _CHOOSING for name in moved):
+        return parts
+    note = f"split: as this run was begun, by an earlier version; a new one would choose by other clips ({len(moved)} differ)"
+    return replace(parts, of_row=tuple(cast("Part", written[name]) for name in parts.names), notes=(note,))
 
 
 def _corpus_names_both(clips: Sequence[Clip], spec: SplitSpec) -> bool:

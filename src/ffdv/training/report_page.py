@@ -214,6 +214,8 @@ def _lead(data: ReportData) -> str:
     audit, net = data.table.audit, data.table.overall.numbers["auc"]
     best = max(audit.best_auc or 0.0, audit.all_auc or 0.0)
     if best >= net.value - 0.01:
+        if audit.undecided:
+            return "undecided"
         return "beaten" if best > audit.luck else "luck"
     return "ahead" if net.low > best else "perhaps_ahead"
 

@@ -60,11 +60,12 @@ from ffdv.training.kinds import Asked, Kind, kind_of, restore_net
 from ffdv.training.late import METRICS_NAME, Members, parts_beside_members, take_over, train_members, trained_to_its_end
 from ffdv.training.log import Events, write_log
 from ffdv.training.optimiser import build_optimiser
-from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, write_parts
+from ffdv.training.parts import ENOUGH_PER_CLASS, Part, Parts, choose_parts, parts_as_begun, write_parts
 from ffdv.training.plan import Recipe, load_recipe, override_recipe, recipe_from, recipe_toml
 from ffdv.training.provenance import provenance
 from ffdv.training.saved import restore_state, state_counters, state_tensors
 from ffdv.training.shortcuts import AuditLine, audit_line, beside_net
+from ffdv.training.unused import is_unused, training_of
 from ffdv.whole_file import write_atomically
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,8 @@ def train(
         log.warning("%s holds no run yet; beginning one", folder)
     shards = open_one_or_joined(data, folder / JOINED)
     parts = choose_parts(shards, recipe.split, kind_of(recipe).senses)
+    if begun:
+        parts = parts_as_begun(parts, folder)
     if kind_of(recipe).members:
         parts = parts_beside_members(recipe, shards, parts, folder)
     given = GivenParts(shards, parts, folder)
@@ -479,7 +482,7 @@ class _Run:
             if not chose_nothing:
                 notes.append(
                     f"the members' weights come from {len(fitting)} clips that chose their epochs too, so that a member which was lucky there "
-                    f"weighs too much; it takes {2 * ENOUGH_PER_CLASS} real and as many fake clips in fusion.fitting_share to set some apart"
+                    f"weighs too much; from {2 * ENOUGH_PER_CLASS} real and as many fake clips in fusion.fitting_share on, members trained here leave some for that"
                 )
         judges = self.shards.labels[self.validation.rows]
         real, fake = int((judges == REAL).sum()), int((judges == FAKE).sum())
@@ -625,13 +628,16 @@ def _refuse_other(weights: Path, recipe: Recipe, parts: Parts) -> None:
 
 
 def _differences(begun: Recipe, wanted: Recipe) -> list[str]:
-    """Settings that differ, as "table.key: was → is", apart from those that may change."""
+    """Settings that differ, as "table.key: was → is", apart from those that may change, and from those that change nothing."""
     was, now = begun.model_dump(mode="json"), wanted.model_dump(mode="json")
+    training = training_of(wanted.kind, wanted.motion.classifier)
     settings = [(table, key) for table, keys in now.items() if isinstance(keys, dict) for key in keys]
     return [
         f"{table}.{key} was {was[table][key]}, is {now[table][key]}"
         for table, key in settings
-        if (table, key) not in _FREE_SETTINGS and was[table][key] != now[table][key]
+        if (table, key) not in _FREE_SETTINGS
+        and was[table][key] != now[table][key]
+        and not is_unused(training, f"{table}.{key}")
     ]
 
 

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ffdv.cores import one_thread
-from ffdv.data.probe_tests import separation_test
+from ffdv.data.probe_tests import least_p_value, separation_test
 from ffdv.features.fingerprints import FINGERPRINT
 from ffdv.metrics.ranking import number_groups, roc_auc
 
 _FOLDS = 5
+_ERROR = 0.05
 _FEWEST_PER_CLASS = 10  # fewer, and the AUC of the best of thirty probes is chance
 
 
@@ -26,7 +27,8 @@ class AuditLine:
     """The best single probe (its AUC read in the better direction), and all probes together on groups not fitted on.
 
     text: the finding in one sentence. best_auc and all_auc are None where there are too few clips to say. luck: what the best of as
-    many probes that know nothing may reach on as many clips of as many people.
+    many probes that know nothing may reach on as many clips of as many people; undecided: whether these are so few that no probe, however
+    strong, can be told from recognising them: then neither can the net.
     """
 
     text: str
@@ -36,6 +38,7 @@ class AuditLine:
     best_auc: float | None = None
     all_auc: float | None = None
     luck: float = 0.5
+    undecided: bool = False
 
 
 def audit_line(
@@ -66,8 +69,12 @@ def audit_line(
     said = f"shortcuts: {best} alone separates with AUC {singles[best]:.3f}"
     if together is not None:
         said += f", all {len(usable)} probes together {together:.3f}"
-    luck = _luck(labels, np.stack(list(known.values()), axis=1), number_groups(len(labels), groups))
-    return beside_net(AuditLine(said, len(labels), len(usable), best, singles[best], together, luck), net_auc)
+    group = number_groups(len(labels), groups)
+    luck = _luck(labels, np.stack(list(known.values()), axis=1), group)
+    undecided = least_p_value(labels == 1, group) > _ERROR
+    return beside_net(
+        AuditLine(said, len(labels), len(usable), best, singles[best], together, luck, undecided), net_auc
+    )
 
 
 def beside_net(line: AuditLine, net_auc: float | None) -> AuditLine:
@@ -77,7 +84,9 @@ def beside_net(line: AuditLine, net_auc: float | None) -> AuditLine:
     told = f"{line.text}; the net {net_auc:.3f}"
     if max(line.best_auc, line.all_auc or 0.0) < net_auc - 0.01:
         return replace(line, text=told)
-    if max(line.best_auc, line.all_auc or 0.0) <= line.luck:
+    if line.undecided:
+        told += ": so few people or sources are in each class that either may only recognise these, do not believe its score"
+    elif max(line.best_auc, line.all_auc or 0.0) <= line.luck:
         told += f": on so few clips or people luck alone lifts the best of them to {line.luck:.2f}, so that this tells nothing of the net"
     else:
         told += ": it may have learnt no more than they say, do not believe its score"
@@ -90,7 +99,7 @@ def _luck(labels: npt.NDArray[np.int64], columns: npt.NDArray[np.float64], group
 
     Where some column does stand out, what that one would have stayed under: it is above it, and so is the best.
     """
-    test = separation_test(columns, labels == 1, group, error=0.05)
+    test = separation_test(columns, labels == 1, group, error=_ERROR)
     away = np.abs(test.auc - 0.5)
     spread = np.where(test.chance_deviation > 0, test.chance_deviation, np.inf)
     told_by = np.argmax(away / spread) if test.found.any() else np.argmax(away)
