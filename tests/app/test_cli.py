@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,7 @@ def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: 
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, told, signal.SIG_DFL),  # under nohup a child would be told to ignore it
     )
     for _ in range(600):
         if list((tmp_path / "tmp").glob("ffdv-scan-*/clips")):
