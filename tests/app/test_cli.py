@@ -169,7 +169,8 @@ def test_a_job_that_is_told_to_stop_leaves_nothing_behind(clip: Path, tmp_path: 
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=partial(signal.signal, told, signal.SIG_DFL),  # under nohup a child would be told to ignore it
+        # Under nohup a child would be told to ignore it.
+        preexec_fn=partial(signal.signal, told, signal.SIG_DFL),  # noqa: PLW1509 -- no thread runs beside
     )
     for _ in range(600):
         if list((tmp_path / "tmp").glob("ffdv-scan-*/clips")):

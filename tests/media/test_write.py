@@ -15,7 +15,10 @@ from ffdv.media.write import write_media
 from ffdv.records import PixelArray, Samples
 
 SOUND_ONLY = [".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a", ".mka"]
-ALWAYS_THE_SAME = (192, 192)  # pixels: of smaller pictures x264 now and then writes another file (docs/log.md, "Things that bite")
+ALWAYS_THE_SAME = (
+    192,
+    192,
+)  # pixels: of smaller pictures x264 now and then writes another file (docs/log.md, "Things that bite")
 BOTH = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"]
 
 
