@@ -56,6 +56,7 @@ from ffdv.metrics.ranking import roc_auc
 from ffdv.metrics.uncertainty import bootstrap
 from ffdv.models.initial_weights import import_timm, initial_tensors
 from ffdv.records import FaceTrack, FloatArray, PixelArray
+from ffdv.whole_file import whole_file, write_atomically
 
 BACKBONE = "tf_efficientnet_lite0"
 ENCODER = "encoder.net."
@@ -144,14 +145,12 @@ def seen_of(row: Row, work: Path) -> Seen | None:
 
 def keep(seen: Seen, path: Path) -> None:
     """Write what was seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     track, head = seen.track, seen.head
     parts = {"seconds": track.seconds, "boxes": track.boxes, "landmarks": track.landmarks, "scores": track.scores}
     parts |= {"crops": track.crops, "head_seconds": head.seconds, "in_sight": head.in_sight, "moves": head.moves}
     parts |= {"face_change": head.face_change, "around_change": head.around_change, "colours": head.colours}
-    temporary = path.with_name("part-" + path.name)
-    np.savez(temporary, picture_size=np.array(seen.picture_size), **parts)
-    temporary.replace(path)
+    with whole_file(path, durable=False) as file:
+        np.savez(file, picture_size=np.array(seen.picture_size), **parts)
 
 
 def crops_of(rows: Sequence[Row], work: Path, number: int) -> Path:
@@ -177,10 +176,8 @@ def crops_of(rows: Sequence[Row], work: Path, number: int) -> Path:
                 cut_square(worn(pixels, np.random.default_rng(chain)), square, NET_SIDE)
                 for pixels in (portrait.pixels, swapped(portrait, donor, rng), second)
             ]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_name(f"part-{kept.name}")
-    np.save(temporary, np.stack(crops))
-    temporary.replace(kept)
+    with whole_file(kept, durable=False) as file:
+        np.save(file, np.stack(crops))
     print(f"forged faces {number}: {len(crops)} crops of {len(reals)} clips", flush=True)
     return kept
 
@@ -466,10 +463,8 @@ def main() -> int:
 
 
 def write_weights(weights: PictureWeights, path: Path) -> None:
-    """As JSON with its version, under a temporary name, then renamed."""
-    temporary = path.with_name("part-" + path.name)
-    temporary.write_text(json.dumps({"version": FORMAT_VERSION, **vars(weights)}, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """As JSON with its version, whole or not at all."""
+    write_atomically(path, (json.dumps({"version": FORMAT_VERSION, **vars(weights)}, indent=1) + "\n").encode())
 
 
 def write_logits(

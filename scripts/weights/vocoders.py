@@ -36,6 +36,7 @@ from voice_corpus import Sound, check_open, read_rows
 from ffdv.augment.codec import transcode_sound
 from ffdv.detect.voice import LEVEL_DBFS, NOISE_DBFS, RATE, passing
 from ffdv.records import REAL, FloatArray
+from ffdv.whole_file import whole_file
 
 Pcm = npt.NDArray[np.int16]
 
@@ -91,9 +92,9 @@ def load_copies(work: Path) -> dict[str, Copies]:
 
 def save_copies(copies: Copies, kept: Path) -> None:
     """Written whole or not at all."""
-    part = kept.with_name("part-" + kept.name)
-    np.savez(part, format_version=FORMAT_VERSION, pcm=copies.pcm, starts=copies.starts, paths=np.array(copies.paths))
-    part.replace(kept)
+    arrays = {"pcm": copies.pcm, "starts": copies.starts, "paths": np.array(copies.paths)}
+    with whole_file(kept, durable=False) as file:
+        np.savez(file, format_version=FORMAT_VERSION, **arrays)
 
 
 def copies_path(work: Path, family: str) -> Path:

@@ -26,6 +26,7 @@ from ffdv.augment.rooms import draw_room, impulse_response
 from ffdv.detect.voice import LEVEL_DBFS, RATE, WINDOW, passing
 from ffdv.models.voice_net import VoiceNet
 from ffdv.records import FloatArray
+from ffdv.whole_file import whole_file
 
 Pcm = npt.NDArray[np.int16]
 Starts = npt.NDArray[np.int64]
@@ -66,9 +67,8 @@ def worn_by_codec(collection: Collection, seed: int, kept: Path, *, processes: i
     jobs = [(np.array(one), key, seed) for one, key in zip(_clips(collection), collection.keys, strict=True)]
     with ProcessPoolExecutor(processes) as pool:
         worn = np.concatenate(list(pool.map(_through_codec, jobs, chunksize=8)))
-    temporary = kept.with_name("part-" + kept.name)
-    np.save(temporary, worn)
-    temporary.replace(kept)
+    with whole_file(kept, durable=False) as file:
+        np.save(file, worn)
     return worn
 
 

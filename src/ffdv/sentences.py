@@ -18,6 +18,7 @@ from ffdv.errors import RecipeError
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = ("en", "zh")
 STOPS: Mapping[Lang, str] = {"en": ".", "zh": "。"}
+GAPS: Mapping[Lang, str] = {"en": " ", "zh": ""}  # between whole sentences
 
 FOREIGN = "{words}"  # a text of the operating system or of a library, which nobody here wrote
 _MARKED = "技术信息（英文）：{words}"  # it stays as it is, and the reader is told so

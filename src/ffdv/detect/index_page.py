@@ -10,9 +10,9 @@ from typing import Any
 
 from ffdv.detect.report import TONES, page_file, script_hash, shown_name
 from ffdv.detect.senses import SENSES
-from ffdv.detect.words import capitalised, counted, percent, say
+from ffdv.detect.words import capitalised, counted, percent, say, stopped
 from ffdv.page import render
-from ffdv.sentences import STOPS, Lang
+from ffdv.sentences import GAPS, Lang
 
 WORDS = ("fake", "cannot tell", "real", "failed")
 
@@ -75,10 +75,6 @@ def _label(word: str, lang: Lang) -> str:
     return say("failed", lang) if word == "failed" else say(f"word_{word}", lang)
 
 
-def _sentence(text: str, lang: Lang) -> str:
-    return capitalised(text if text.endswith(STOPS[lang]) else text + STOPS[lang])
-
-
 def _row(row: IndexRow, lang: Lang) -> dict[str, Any]:
     def text(value: float | None) -> str:
         return "" if value is None else percent(value)
@@ -91,7 +87,7 @@ def _row(row: IndexRow, lang: Lang) -> dict[str, Any]:
         "tone": TONES.get(word, "unsure"),
         "p": "" if row.fake_probability is None else row.fake_probability,
         "p_text": text(row.fake_probability),
-        "why": ("" if lang == "zh" else " ").join(_sentence(text, lang) for text in (row.limited, row.reason) if text),
+        "why": GAPS[lang].join(capitalised(stopped(text, lang)) for text in (row.limited, row.reason) if text),
         "needed": row.fake_probability is None or bool(row.limited),
         "page": row.page,
         "thumb": row.thumb,

@@ -95,7 +95,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         length=round(length, 3),
         zero=round(max(0.0, zero_seconds(verdict.facts)), 3),
         lanes=[{"name": sense, **_lane(verdict.timeline, sense, length)} for sense in SENSES],
-        bar_seconds=_seconds_a_bar(verdict.timeline),
+        bar_seconds=_steps_a_bar(verdict.timeline) * verdict.timeline.step_seconds,
         spectrogram=_spectrogram(verdict.evidence.spectrogram, length),
         strip=_strip(verdict.evidence.strip, length),
         strip_name="strip_decides" if "picture" in verdict.senses else "strip",
@@ -228,8 +228,8 @@ def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
     lane = next((values for name, values in timeline.probabilities.items() if name == sense), None)
     if lane is None or not np.isfinite(lane).any():
         return {"bars": 0, "drawing": "", "numbers": ""}
-    each = math.ceil(len(lane) / MOST_BARS)
-    count = length / _seconds_a_bar(timeline)
+    each = _steps_a_bar(timeline)
+    count = length / (each * timeline.step_seconds)
     parts = [lane[start : start + each] for start in range(0, len(lane), each)]
     values = [float(np.nanmax(part)) if np.isfinite(part).any() else None for part in parts]
     bars = [(x, round(max(3.0, 100 * value), 1), leaning(value)) for x, value in enumerate(values) if value is not None]
@@ -244,8 +244,8 @@ def _lane(timeline: Timeline, sense: str, length: float) -> dict[str, Any]:
     return {"bars": len(bars), "drawing": drawing, "numbers": numbers}
 
 
-def _seconds_a_bar(timeline: Timeline) -> float:
-    return max(1, math.ceil(len(timeline) / MOST_BARS)) * timeline.step_seconds
+def _steps_a_bar(timeline: Timeline) -> int:
+    return max(1, math.ceil(len(timeline) / MOST_BARS))
 
 
 def _gaps(values: Sequence[float | None], count: float) -> list[tuple[float, float]]:

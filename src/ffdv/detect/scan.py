@@ -47,7 +47,7 @@ from ffdv.errors import (
     SubmissionError,
 )
 from ffdv.records import Clip, Score
-from ffdv.sentences import STOPS, Lang, Sentence, foreign, language, worded
+from ffdv.sentences import GAPS, STOPS, Lang, Sentence, foreign, language, worded
 
 # The reader stops by itself long before (60 s a media minute); what is beyond that hangs.
 SECONDS_PER_MINUTE = 90.0
@@ -167,7 +167,7 @@ def _scan_single(path: Path, job: ScanJob, progress: Callable[[ClipsProgress], N
 
     Raises MediaError, MediaChanged where the file did not stay as it was.
     """
-    watched, clip = WatchedFile.of(path), Clip(readable(path.name), path)
+    watched, clip = WatchedFile.of(path), _by_name(path)
     asked = {} if watched is None else _request(clip, job)
     tally = ProgressTally(1, 0, progress)
     try:
@@ -414,8 +414,7 @@ def _request(clip: Clip, job: ScanJob) -> dict[str, Any]:
 
 def _write_single(verdict: Verdict, job: ScanJob, *, watched: WatchedFile | None, asked: Mapping[str, Any]) -> None:
     """The page, JSON and lists of a single file. watched, asked: the file and the request as they were before it was judged."""
-    asked_for = Clip(readable(verdict.path.name), verdict.path)
-    with _folder(job.out) as folder, claimed([asked_for], folder) as (clip,):
+    with _folder(job.out) as folder, claimed([_by_name(verdict.path)], folder) as (clip,):
         _write_verdict(verdict, clip, folder, job, asked=asked, media=_media_of(verdict, watched, folder / CLIPS))
         _write_lists([_read_back(clip, folder, job)], folder, job.lang)
 
@@ -436,11 +435,12 @@ def _media_of(verdict: Verdict, watched: WatchedFile | None, folder: Path) -> Li
 
 def page_of(verdict: Verdict, out: Path) -> Path:
     """Where scan has written, or would write, the page of a single file."""
-    return base_of(_single_clip(verdict, out).name, out).with_suffix(".html")
+    return base_of(apart(_by_name(verdict.path), out).name, out).with_suffix(".html")
 
 
-def _single_clip(verdict: Verdict, folder: Path) -> Clip:
-    return apart(Clip(readable(verdict.path.name), verdict.path), folder)
+def _by_name(path: Path) -> Clip:
+    """A single file under its own name."""
+    return Clip(readable(path.name), path)
 
 
 def _write_verdict(
@@ -486,7 +486,7 @@ def _line(told: Told, page: Path | None) -> ScannedClip:
     if told.fake_probability is None:
         absent = dict.fromkeys(one.text.rstrip(".。") for one in said.values() if one.text)
         why = ("; " if told.language == "en" else "；").join([why.rstrip(".。"), *absent]) + STOPS[told.language]
-    part = ("" if told.language == "zh" else " ").join(told.limited)
+    part = GAPS[told.language].join(told.limited)
     return ScannedClip(told.name, "ok", told.verdict or "", told.fake_probability, senses, why, page, limited=part)
 
 

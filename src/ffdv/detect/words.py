@@ -427,6 +427,15 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def stopped(text: str, lang: Lang = "en") -> str:
+    """A sentence with its full stop, which it may have.
+
+    >>> stopped("the sound is silent"), stopped("声音完全无声。", "zh")
+    ('the sound is silent.', '声音完全无声。')
+    """
+    return text if text.endswith(STOPS[lang]) else text + STOPS[lang]
+
+
 def limited(verdict: Verdict, lang: Lang = "en") -> tuple[str, ...]:
     """That only a part of the clip was looked at: a verdict on a part must not be taken for one on the whole."""
     return tuple(capitalised(note_text(note, lang)) for note in verdict.notes if note.code == "limited")
@@ -444,8 +453,7 @@ def no_ranges(verdict: Verdict, lang: Lang = "en") -> str:
 
 def note_text(note: Note | SenseAbsent, lang: Lang = "en") -> str:
     """A note or an absence as a sentence."""
-    text, stop = worded(note.text, lang), STOPS[lang]
-    return text if text.endswith(stop) else f"{text}{stop}"
+    return stopped(worded(note.text, lang), lang)
 
 
 def outside_texts(opinion: SenseOpinion, lang: Lang = "en") -> tuple[str, ...]:

@@ -20,14 +20,7 @@ def packaged_weights(name: str) -> bytes:
     try:
         return files("ffdv.features").joinpath("weights", name).read_bytes()
     except OSError as error:
-        why = foreign(error.strerror or error)
-        raise CheckpointError(
-            Sentence(
-                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
-                name=name,
-                why=why,
-            )
-        ) from error
+        raise _unusable(name, error.strerror or error) from error
 
 
 def open_packaged(name: str) -> Any:
@@ -38,13 +31,17 @@ def open_packaged(name: str) -> Any:
     except ImportError:
         raise
     except Exception as error:  # onnxruntime has a class of its own for each trouble, of no common kind
-        raise CheckpointError(
-            Sentence(
-                "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
-                name=name,
-                why=foreign(error),
-            )
-        ) from error
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, why: object) -> CheckpointError:
+    return CheckpointError(
+        Sentence(
+            "the network {name} inside the package cannot be used ({why}); see what ffdv doctor says, or install ffdv again",
+            name=name,
+            why=foreign(why),
+        )
+    )
 
 
 @cache

@@ -212,14 +212,18 @@ def bootstrap(
     estimate = plan.result(Estimate, value, confidence, f"bootstrap-{road}", of=chosen.of)
     if count < 2:
         return estimate(low=chosen.lowest, high=chosen.highest)
-    draws = np.concatenate([statistic(weights) for weights in plan.draw(resamples, seed)])
+    drawn, means = plan.draw(resamples, seed), None
+    if chosen.parts is None:
+        draws = np.concatenate([statistic(weights) for weights in drawn])
+    else:
+        draws, means = _sums_of_means(chosen.parts(labels, scores), drawn)
     if np.ptp(draws) == 0 and value in (chosen.lowest, chosen.highest):
         reach = ((1.0 - confidence) / 2.0) ** (1.0 / count)
         low, high = (reach, 1.0) if value == chosen.highest else (0.0, 1.0 - reach)
         return estimate(low=low, high=high)
     error = _widened_error(confidence, count)
-    if chosen.parts is not None:
-        low, high = _truths(chosen.parts(labels, scores), plan.draw(resamples, seed), error)
+    if means is not None:
+        low, high = _truths(*means, error)
         return estimate(low=min(low, value), high=min(max(high, value), chosen.highest))
     shares = (
         (error, 1.0 - error)
@@ -441,14 +445,23 @@ def _widened_error(confidence: float, num_groups: int) -> float:
     return float(ndtr(-np.sqrt(num_groups / (num_groups - 1)) * _student(confidence, num_groups)))
 
 
-def _truths(parts: Numbers, draws: Iterable[Numbers], error: float) -> tuple[float, float]:
+def _sums_of_means(parts: Numbers, draws: Iterable[Numbers]) -> tuple[Numbers, tuple[Numbers, Numbers]]:
+    """The sum of absolute means in each resample (resamples,), and what it is of: the means (k,) and each resample's (resamples, k).
+
+    parts (n, k): each clip's share of the k means.
+    """
+    sums, totals = zip(*((weights @ parts, weights.sum(axis=1)) for weights in draws), strict=True)
+    summed, total = np.concatenate(sums), np.concatenate(totals)
+    return np.abs(summed).sum(axis=1) / total, (parts.mean(axis=0), summed / total[:, None])
+
+
+def _truths(means: Numbers, drawn: Numbers, error: float) -> tuple[float, float]:
     """Bounds of a sum of absolute means: the truths under which the measured one is neither too large nor too small.
 
-    parts (n, k): each clip's share of the k means. The true means are taken for the measured ones, all shrunk or grown by one
+    means (k,), drawn (resamples, k): of _sums_of_means. The true means are taken for the measured ones, all shrunk or grown by one
     factor; luck is added to them as resampling adds it to the measured ones. With all errors luck the lower bound is 0.
     """
-    means = parts.mean(axis=0)
-    luck = np.concatenate([(weights @ parts) / weights.sum(axis=1, keepdims=True) for weights in draws]) - means
+    luck = drawn - means
     value = float(np.abs(means).sum())
 
     def largest(factor: float, share: float) -> float:
