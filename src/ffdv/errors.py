@@ -172,7 +172,10 @@ def extra_of(error: ModuleNotFoundError) -> str | None:
         "tensorboard",
         "matplotlib",
     }
-    return "train" if (error.name or "").split(".")[0] in trained else None
+    missing = (error.name or "").split(".")[0]
+    if missing in {"fastapi", "starlette", "uvicorn"}:
+        return "serve"
+    return "train" if missing in trained else None
 
 
 def _printable(path: Path) -> str:

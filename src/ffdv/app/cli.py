@@ -23,6 +23,7 @@ from ffdv.app.streams import ready_streams
 from ffdv.app.verbs_augment import augment, forge
 from ffdv.app.verbs_protocol import OWN_RECIPES, Epochs, compare, crossval
 from ffdv.app.verbs_scan import scan
+from ffdv.app.verbs_serve import serve
 from ffdv.app.verbs_stress import stress
 from ffdv.app.verbs_sync import sync
 from ffdv.errors import FfdvError, extra_of, install_command
@@ -349,6 +350,7 @@ def export(
 
 app.command()(forge)
 app.command()(augment)
+app.command()(serve)
 
 
 @app.command()

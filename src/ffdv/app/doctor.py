@@ -21,6 +21,7 @@ PACKAGES = {
     "av": "", "numpy": "", "soxr": "", "soundfile": "", "onnxruntime": "", "pydantic": "", "pillow": "", "typer": "", "rich": "", "jinja2": "",
     "torch": "train", "scipy": "train", "torchvision": "train", "timm": "train", "lightning-fabric": "train", "scikit-learn": "train",
     "pyarrow": "train", "safetensors": "train", "onnx": "train", "audiomentations": "train", "pyworld": "train",
+    "fastapi": "serve", "uvicorn": "serve",
 }  # fmt: skip
 DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "aac", "mp3", "opus", "vorbis", "flac", "pcm_s16le", "amrnb")
 ENCODERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "aac", "libmp3lame", "libopus", "flac")

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -94,6 +94,73 @@ _NOTHING = object()
 Work = Callable[[Part, Callable[[int, str], None]], None]
 
 
+class PartQueue:
+    """Parts that come while others are done: `put` from any thread until `close`, after which run_parts ends once all is done."""
+
+    def __init__(self, parts: Iterable[Part] = (), *, closed: bool = False) -> None:
+        self._parts = deque(parts)
+        self._closed = closed
+        self.is_abandoned = False
+        self._lock = threading.Lock()
+        self._rung = False
+        self._pipe = None if closed else multiprocessing.Pipe(duplex=False)
+
+    def put(self, part: Part, *, first: bool = False) -> None:
+        """Have it done after all others, or before them."""
+        (self._parts.appendleft if first else self._parts.append)(part)
+        self._ring()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """No more will come; at once: nor is what waits or is being done seen to its end."""
+        self._closed = True
+        self.is_abandoned = at_once
+        self._ring()
+
+    def ahead(self, number: int) -> int | None:
+        """How many parts are done before the part of this number is begun; None where it waits no longer."""
+        waiting = [part.number for part in tuple(self._parts)]
+        return waiting.index(number) if number in waiting else None
+
+    def drop(self, number: int) -> bool:
+        """Do not do the part of this number; whether it still waited."""
+        found = next((part for part in tuple(self._parts) if part.number == number), None)
+        try:
+            self._parts.remove(found)  # type: ignore[arg-type]
+        except ValueError:  # it was taken just now, or there is none
+            return False
+        return True
+
+    def take(self) -> Part | None:
+        """The next part, None where none waits."""
+        try:
+            return self._parts.popleft()
+        except IndexError:
+            return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none waits and none will come."""
+        return self._closed and not self._parts
+
+    @property
+    def bells(self) -> list[Connection]:
+        """What to wait for beside the workers: it rings when a part came, or the last one has."""
+        return [] if self._pipe is None else [self._pipe[0]]
+
+    def hush(self) -> None:
+        """What the bell told has been seen to."""
+        with self._lock:
+            if self._pipe is not None and self._rung:
+                self._pipe[0].recv_bytes()
+                self._rung = False
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._pipe is not None and not self._rung:
+                self._pipe[1].send_bytes(b"!")
+                self._rung = True
+
+
 class _Worker:
     """The parent's view of one process."""
 
@@ -128,37 +195,41 @@ class _Worker:
         self.pipe.close()
 
 
-def run_parts(parts: list[Part], work: Work, *, workers: int, item_timeout_seconds: float) -> Iterator[Report]:
-    """Do all parts with so many processes and tell of every item and part; `work` must be picklable.
+def run_parts(
+    parts: Sequence[Part] | PartQueue, work: Work, *, workers: int, item_timeout_seconds: float
+) -> Iterator[Report]:
+    """Do all parts with so many processes and tell of every item and part; `work` must be picklable. A queue's parts are done as they come.
 
     Raises RecipeError for less than one worker or no time at all, ShardError when workers end before they begin, this process may have
     none, or the machine fails (a full disk). On leaving, however that happens, all workers are dead.
     """
     whole_number(1, workers=workers)
     positive(endless=True, item_timeout_seconds=item_timeout_seconds)
-    if parts and multiprocessing.current_process().daemon:
+    if (isinstance(parts, PartQueue) or parts) and multiprocessing.current_process().daemon:
         raise ShardError(
             "many clips are done by processes of their own, which a daemonic process (a worker of multiprocessing.Pool, of Celery) may "
             "not start; hand over one file a call there"
         )
-    waiting = deque(parts)
+    waiting = parts if isinstance(parts, PartQueue) else PartQueue(parts, closed=True)
     crashes: Counter[tuple[int, int]] = Counter()
     stillborn = 0
     crew: list[_Worker] = []
     try:
-        crew.extend(_Worker(work) for _ in range(min(workers, len(parts))))
-        while waiting or any(worker.part for worker in crew):
+        size = workers if isinstance(parts, PartQueue) else min(workers, len(parts))
+        crew.extend(_Worker(work) for _ in range(size))
+        while not waiting.is_abandoned and not (waiting.is_over and not any(worker.part for worker in crew)):
             for worker in crew:
-                if worker.ready and worker.part is None and waiting:
-                    worker.give(waiting.popleft())
-            connection.wait([worker.pipe for worker in crew], timeout=PATIENCE_SECONDS)
+                if worker.ready and worker.part is None and (part := waiting.take()) is not None:
+                    worker.give(part)
+            connection.wait([*waiting.bells, *(worker.pipe for worker in crew)], timeout=PATIENCE_SECONDS)
+            waiting.hush()
             for place, worker in enumerate(crew):
                 alive = worker.process.is_alive()  # before listening, so that a dead worker's last words are heard
                 yield from _listen(worker)
                 stillborn += _is_stillborn(worker, stillborn, alive=alive)
                 retry = _judge(worker, crashes, item_timeout_seconds, alive=alive)
                 if retry is not None:
-                    waiting.appendleft(retry)
+                    waiting.put(retry, first=True)
                 if not alive or retry is not None:
                     worker.kill()
                     crew[place] = _Worker(work)

@@ -187,7 +187,7 @@ def _scan_single(path: Path, job: ScanJob, progress: Callable[[ClipsProgress], N
 @dataclass(frozen=True)
 class ScanJob:
     """How clips are scanned and where their pages go; picklable. make: what builds the detector in each worker; keep: a folder
-    for results alone, so that a job without pages resumes too.
+    for results alone, so that a job without pages resumes too. listed: whether pages lead back to a list of all clips.
     """
 
     out: Path | None
@@ -195,6 +195,7 @@ class ScanJob:
     max_minutes: float = 10.0
     make: Make = shipped_detector
     keep: Path | None = None
+    listed: bool = True
 
 
 def scan_clips(
@@ -452,7 +453,8 @@ def _write_verdict(
         small = thumbnail(verdict)
         if small is not None:
             write_whole(base.with_suffix(".jpg"), small)
-        page = clip_page(verdict, clip.name, lang=job.lang, media=media, back="../index.html")
+        back = "../index.html" if job.listed else ""
+        page = clip_page(verdict, clip.name, lang=job.lang, media=media, back=back)
         write_whole(base.with_suffix(".html"), page.encode("utf-8", "backslashreplace"))
     write_told(base.with_suffix(".json"), verdict_json(verdict, clip.name, lang=job.lang) | {"request": asked})
 

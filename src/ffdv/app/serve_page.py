@@ -1,0 +1,82 @@
+"""The page on which clips are dropped: one file, no build step, nothing fetched from elsewhere; in English and Chinese."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from markupsafe import Markup
+
+from ffdv.detect.report import script_hash
+from ffdv.page import render
+from ffdv.sentences import LANGUAGES, Lang
+
+# code → (English, Chinese)
+WORDS: Mapping[str, tuple[str, str]] = {
+    "title": ("Is this video forged?", "这段视频是伪造的吗？"),
+    "other_language": ("中文", "English"),
+    "lead": (
+        "Clips of talking people are judged by voice, by picture, and by whether lips and sound belong together. No answer is proof.",
+        "对有人说话的视频，分别从声音、画面、口型与声音是否相配三方面判断。任何结论都不能当作证据。",
+    ),
+    "drop": ("Drop clips here", "把视频拖到这里"),
+    "choose": ("or choose files", "或选择文件"),
+    "most": ("up to {most} MB each; video or sound", "每个不超过 {most} MB；视频或音频"),
+    "privacy": (
+        "Clips go to the machine that runs this service and nowhere else. They are removed after {keep}, or at once with “Remove”.",
+        "视频只会传到运行本服务的机器，不会传到别处；{keep}后自动删除，也可点“删除”立即删除。",
+    ),
+    "minutes": ("{count} minutes", "{count} 分钟"),
+    "clips": ("Clips", "视频"),
+    "sending": ("sending {share} %", "上传中 {share} %"),
+    "waiting": ("waiting; {ahead} before it", "排队中，前面还有 {ahead} 个"),
+    "running": ("being looked at ...", "分析中……"),
+    "open": ("Evidence", "查看依据"),
+    "remove": ("Remove", "删除"),
+    "removed": ("removed", "已删除"),
+    "probability": ("score {percent}", "得分 {percent}"),
+    "too_large": ("larger than this service takes ({most} MB)", "超过本服务的上限（{most} MB）"),
+    "unreachable": ("the service cannot be reached; is it still running?", "无法连接服务，请确认它仍在运行"),
+    "fake": ("Probably fake", "疑似伪造"),
+    "real": ("No sign of forgery found", "未发现伪造迹象"),
+    "cannot tell": ("Cannot tell", "无法判断"),
+    "failed": ("Could not be judged", "未能判断"),
+    "needs_script": (
+        "This page needs JavaScript; with curl it goes without:",
+        "本页面需要 JavaScript；也可以使用 curl：",
+    ),
+}
+# What the page's script says.
+SCRIPT_WORDS = (
+    "sending", "waiting", "running", "open", "remove", "removed", "probability", "too_large", "unreachable", "fake", "real", "cannot tell", "failed",
+)  # fmt: skip
+
+
+def front_page(lang: Lang, *, most_bytes: int, keep_seconds: float) -> str:
+    """The page in "en" or "zh". most_bytes: of one clip; keep_seconds: after which clips are removed."""
+    place = LANGUAGES.index(lang)
+    most, keep = f"{most_bytes / 1e6:.0f}", WORDS["minutes"][place].format(count=f"{keep_seconds / 60:g}")
+
+    def t(code: str) -> str:
+        return WORDS[code][place].format(most=most, keep=keep)
+
+    script = _file("serve.js")
+    words = {code: WORDS[code][place] for code in SCRIPT_WORDS}
+    return render(
+        _file("serve.html"),
+        lang=lang,
+        t=t,
+        other=next(one for one in LANGUAGES if one != lang),
+        words=json.dumps(words, ensure_ascii=False),
+        most_bytes=most_bytes,
+        own_style=Markup(_file("serve.css")),  # noqa: S704 -- our own file
+        script=Markup(script),  # noqa: S704 -- our own file
+        script_hash=script_hash(script),
+    )
+
+
+@cache
+def _file(name: str) -> str:
+    return files("ffdv.app").joinpath("web", name).read_text(encoding="utf-8")
