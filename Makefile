@@ -38,7 +38,7 @@ types: $(INSTALLED) ## mypy strict, and the direction of imports between rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-lowest: ## whether the base install works with every dependency at its lower bound, in an environment of its own (from the network)
+lowest: ## whether base install and service work with every dependency at its lower bound, in an environment of its own (from the network)
 	$(PYTHON) scripts/check_lowest.py
 
 weights: $(INSTALLED) ## train what ships again, from the open clips below CLIPS (../shared/data), in a night; says whether it comes out as stated (VOCODERS=1: our vocoders first, with a GPU or in days)

@@ -133,11 +133,12 @@ def create_app(service: ScanService, limits: Limits) -> FastAPI:
         """How far a clip is; it is asked again every now and then, or kept waiting."""
         return _state_of(await _standing(service, key, wait))
 
-    @app.delete("/v1/scans/{key}", status_code=204)
-    def forget(key: str) -> None:
+    @app.delete("/v1/scans/{key}", status_code=204, response_class=Response)
+    def forget(key: str) -> Response:
         """Remove a clip and what was found."""
         if not service.forget(key):
             raise _unknown()
+        return Response(status_code=204)
 
     @app.get("/v1/scans/{key}/" + CLIPS + "/page.html", response_class=HTMLResponse)
     def page(key: str) -> FileResponse:
