@@ -19,8 +19,11 @@ from stand_ins import LoudVoice, stand_in_detector
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector
 from ffdv.detect.report import Linked, clip_page, data_link, page_file, script_hash, thumbnail
+from ffdv.detect.senses import SenseOpinion, Trait
 from ffdv.detect.verdict import CueView, Verdict
+from ffdv.detect.words import say
 from ffdv.media.write import write_media
+from ffdv.sentences import Lang
 
 EVIL = "<img src=x onerror=alert(1)>\n\"'&.mp4"
 CHROMIUM = next(
@@ -223,6 +226,27 @@ def test_few_bars_leave_no_gap_that_looks_like_missing_seconds(verdict: Verdict)
     widths = [float(width) for width in re.findall(r'<rect class="\w+" x="\d+" y="[\d.]+" width="([\d.]+)"', page)]
     assert lanes
     assert min(widths) >= 1 - 0.0041 * float(lanes[0])
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_a_picture_s_score_is_made_of_stands_beside_what_is_usual(verdict: Verdict, lang: Lang) -> None:
+    picture = verdict.opinions["picture"]
+    assert isinstance(picture, SenseOpinion)
+    traits = (Trait("pasted", 1.26, 0.2), Trait("unison", 0.1, 0.9), Trait("motion", None, 1.7))
+    opinions = {**verdict.opinions, "picture": replace(picture, traits=traits)}
+
+    page = clip_page(replace(verdict, opinions=opinions), "clip.mp4", lang=lang)
+
+    rows = re.findall(r"<tr><td>(.*?)</td><td.*?>(.*?)</td><td.*?>(.*?)</td><td.*?>(.*?)</td></tr>", page)
+    assert [row[1:] for row in rows[:3]] == [
+        ("+1.3", "+0.2", say("trait_beyond", lang)),
+        ("+0.1", "+0.9", say("trait_within", lang)),
+        (say("trait_unknown", lang), "+1.7", ""),
+    ]
+    assert rows[0][0] == say("trait_pasted", lang)
+    assert say("traits", lang).replace("'", "&#39;") not in clip_page(
+        verdict, "clip.mp4", lang=lang
+    )  # a sense without traits
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.5, "usual"), (9.0, "unusual"), (-9.0, "rare, but no sign of forgery")])

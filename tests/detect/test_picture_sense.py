@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,20 +125,41 @@ def test_the_face_that_looks_most_forged_decides() -> None:
     assert set(both.track_probabilities) == {0, 1}
 
 
+def votes(opinion: SenseOpinion) -> dict[str, Any]:
+    """Each trait's vote, None where it was not measured."""
+    return {one.code: one.vote for one in opinion.traits}
+
+
+def test_its_traits_are_all_that_its_score_is_made_of_the_heaviest_first() -> None:
+    opinion, weights = judged(a_track(), head=a_head()), shipped_weights()
+
+    assert opinion.traits[0].code == "pasted"
+    assert set(votes(opinion)) == set(WEIGHTS)
+    score = sum(WEIGHTS[one.code] * (one.vote or 0.0) for one in opinion.traits)
+    assert opinion.logit == pytest.approx(weights.slope * score + weights.offset)
+    assert {one.code: one.usual for one in opinion.traits} == weights.usual
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_trait_has_a_name_in_both_languages(family: str) -> None:
+    assert say(f"trait_{family}", "en") != say(f"trait_{family}", "zh")
+
+
 def test_motion_is_of_the_face_that_leads_and_a_restless_head_speaks_for_a_camera() -> None:
     smooth, rough = judged(a_track(), head=a_head()), judged(a_track(), head=a_head(unrest=1.0))
 
     assert smooth.logit > rough.logit
-    assert smooth.numbers["vote_motion"] > rough.numbers["vote_motion"]
-    assert judged(a_track()).numbers["vote_motion"] == 0.0
+    assert votes(smooth)["motion"] > votes(rough)["motion"]
+    assert votes(judged(a_track()))["motion"] is None
 
 
 def test_a_face_whose_colours_waver_together_speaks_for_drawing() -> None:
     filmed, drawn = judged(a_track(), head=a_head()), judged(a_track(), head=a_head(unison=3.0))
 
-    assert drawn.numbers["vote_unison"] > filmed.numbers["vote_unison"] + 1
+    assert votes(drawn)["unison"] > votes(filmed)["unison"] + 1
     assert drawn.logit > filmed.logit
-    assert judged(a_track()).numbers["vote_unison"] == 0.0
+    assert votes(judged(a_track()))["unison"] is None
+    assert [one.code for one in drawn.traits if one.beyond and one.code == "unison"] == ["unison"]
 
 
 @pytest.mark.parametrize("name", sorted({name for members in FAMILIES.values() for name, _ in members}))

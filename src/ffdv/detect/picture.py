@@ -14,8 +14,8 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from ffdv.detect.picture_model import FAMILIES, PastedNet, PictureWeights, read_weights
-from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion
+from ffdv.detect.picture_model import FAMILIES, WEIGHTS, PastedNet, PictureWeights, read_weights
+from ffdv.detect.senses import Looked, SenseAbsent, SenseName, SenseOpinion, Trait
 from ffdv.errors import CheckpointError
 from ffdv.features.faces import STANDARD_FACES
 from ffdv.features.head import head_numbers
@@ -119,7 +119,11 @@ class PictureSense:
             track_id=face.track.track_id,
             outside=self._outside(face),
             grounds=self._grounds(face),
-            numbers={**{f"vote_{name}": vote for name, vote in votes.items()}, "faces": float(len(faces)), **motion},
+            traits=tuple(
+                Trait(name, votes[name] if self._weights.knows(name, face.numbers) else None, self._weights.usual[name])
+                for name in sorted(WEIGHTS, key=lambda name: -WEIGHTS[name])
+            ),
+            numbers={"faces": float(len(faces)), **motion},
             activation_seconds=float(face.seconds[worst]),
             track_probabilities={one.track.track_id: float(p) for one, p in zip(faces, chances, strict=True)},
         )

@@ -81,6 +81,10 @@ class PictureWeights:
         beyond = {name: vote for name, vote in self.families(numbers).items() if vote > self.usual[name]}
         return tuple(sorted(beyond, key=lambda name: -WEIGHTS[name] * beyond[name]))
 
+    def knows(self, family: str, numbers: Mapping[str, float]) -> bool:
+        """Whether a family has a finite number to vote by."""
+        return any(math.isfinite(numbers.get(name, math.nan)) for name, _ in FAMILIES[family])
+
     def score(self, numbers: Mapping[str, float]) -> float:
         """The weighed sum of the families."""
         return sum(WEIGHTS[name] * vote for name, vote in self.families(numbers).items())

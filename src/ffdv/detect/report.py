@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ffdv.detect.evidence import shrunk_picture
-from ffdv.detect.senses import SENSES, SenseAbsent, leaning
+from ffdv.detect.senses import SENSES, SenseAbsent, SenseOpinion, leaning
 from ffdv.detect.verdict import CueView, FaceShot, Spectrogram, Timeline, TimeRange, Verdict
 from ffdv.detect.words import (
     COMMAS,
@@ -104,6 +104,7 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         no_ranges=no_ranges(verdict, lang),
         suspects=[_suspect(shot, lang) for shot in verdict.evidence.suspects],
         suspects_name=_suspects_name(verdict.evidence.suspects),
+        traits=_traits(verdict),
         cues=[_cue(cue, lang) for cue in judged_cues],
         other_cues=[_cue(cue, lang) for cue in other_cues],
         cue_table=partial(_cue_table, t=t),
@@ -371,6 +372,22 @@ def _cue(cue: CueView, lang: Lang) -> dict[str, Any]:
         "standing": "unusual" if cue.unusual else "harmless" if cue.beyond else "as_usual",
         "informative": cue.separates,
     }
+
+
+def _traits(verdict: Verdict) -> list[dict[str, Any]]:
+    """What the picture's score is made of; numbers in spreads, with one decimal."""
+    opinion = verdict.opinions.get("picture")
+    if not isinstance(opinion, SenseOpinion):
+        return []
+    return [
+        {
+            "name": f"trait_{one.code}",
+            "vote": None if one.vote is None else f"{one.vote:+.1f}",
+            "usual": f"{one.usual:+.1f}",
+            "beyond": one.beyond,
+        }
+        for one in opinion.traits
+    ]
 
 
 def _cue_table(cues: Sequence[dict[str, Any]], *, t: Any) -> Any:

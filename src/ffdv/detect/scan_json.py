@@ -127,6 +127,10 @@ def _sense(opinion: SenseOpinion | SenseAbsent | None, lang: Lang) -> dict[str, 
         "logit": _rounded(opinion.logit),
         "track_id": opinion.track_id,
         "outside": list(outside_texts(opinion, lang)),
+        "traits": [
+            {"code": one.code, "vote": _rounded(one.vote), "usual": _rounded(one.usual), "beyond": one.beyond}
+            for one in opinion.traits
+        ],
         "numbers": {key: _rounded(float(number)) for key, number in opinion.numbers.items()},
     }
 

@@ -65,6 +65,22 @@ def leaning(probability: float) -> Literal["fake", "real", "unsure"]:
     return "real" if probability < CLEAR_BELOW else "unsure"
 
 
+@dataclass(frozen=True)
+class Trait:
+    """One of the measured things that a score is made of, by code. vote: how far it speaks for a forgery, about 0 for an average clip, None where
+    it could not be measured; usual: nine of ten genuine development clips lie below.
+    """
+
+    code: str
+    vote: float | None
+    usual: float
+
+    @property
+    def beyond(self) -> bool:
+        """Whether hardly one of ten genuine clips has as much of it."""
+        return self.vote is not None and self.vote > self.usual
+
+
 @dataclass(frozen=True, eq=False)
 class SenseOpinion:
     """What one sense says of one clip.
@@ -76,8 +92,8 @@ class SenseOpinion:
     first span's start to the last span's stop), its rows evenly in Hz over activation_hz. track_id: which face decided; track_probabilities: how forged each face
     seems by itself, by track_id; activation_seconds: which moment of the deciding face the activation belongs to. outside: why the
     clip is unlike what the sense was trained on, one plain sentence each; empty where it is not. signs: single traits that hardly
-    any genuine clip shows, one plain sentence each. grounds: what speaks for a forgery where it suspects one, the same. numbers:
-    what else it measured, by name.
+    any genuine clip shows, one plain sentence each. grounds: what speaks for a forgery where it suspects one, the same. traits: what
+    the score is made of, the heaviest first. numbers: what else was measured, by name.
     """
 
     sense: SenseName
@@ -90,6 +106,7 @@ class SenseOpinion:
     outside: tuple[Sentence, ...] = ()
     signs: tuple[Sentence, ...] = ()
     grounds: tuple[Sentence, ...] = ()
+    traits: tuple[Trait, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     activation_hz: tuple[float, float] = (0.0, 8000.0)
     activation_span: tuple[float, float] | None = None

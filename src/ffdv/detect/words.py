@@ -184,6 +184,33 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "ranges": ("Seconds worth a look", "值得查看的时间段"),
     "no_ranges": ("No second stands out.", "没有特别可疑的时间段。"),
     "no_seconds": ("No second could be judged.", "没有任何时间段可供判断。"),
+    "traits": ("What the picture's score is made of", "画面得分的构成"),
+    "traits_help": (
+        (
+            "How far each trait speaks for a forgery; an average clip has about 0. Nine of ten real development clips lie below the limit, "
+            "so one trait beyond it is common."
+        ),
+        "各特征偏向伪造的程度，普通片段约为 0。十段真实开发片段中有九段低于右列界限，因此单项超出并不少见。",
+    ),
+    "trait": ("trait, the heaviest first", "特征（按权重排列）"),
+    "trait_limit": ("real clips' limit", "真实片段界限"),
+    "trait_beyond": ("beyond it", "超出"),
+    "trait_within": ("within", "未超出"),
+    "trait_unknown": ("not measured", "未测量"),
+    "trait_surface": (
+        "contrast of skin and mouth, as in portraits that generators start from",
+        "皮肤与嘴部的对比度（生成器常用的人像偏高）",
+    ),
+    "trait_motion": (
+        "head and chest glide, without the unevenness of filmed ones",
+        "头部与胸部的运动过于平滑，缺少拍摄时的细微起伏",
+    ),
+    "trait_stillness": ("what lies around the face hardly changes with it", "脸部变化时周围几乎不动"),
+    "trait_unison": ("forehead, cheeks and nose change colour at the same moments", "额头、脸颊与鼻子同时变色"),
+    "trait_pasted": (
+        "a part of the face looks pasted in or redrawn, to a network",
+        "网络认为脸的某部分像是贴入或重绘的",
+    ),
     "cues": ("Measured details", "测量细节"),
     "cues_help": (
         (
