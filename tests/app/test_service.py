@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from served_clips import scripted_detector, sound_bytes
 
-from ffdv.app import service as serving
-from ffdv.app.service import ScanService, Standing, TooManyWaitError
+from ffdv.app.serve import service as serving
+from ffdv.app.serve.place import ServiceFolder, base_folder
+from ffdv.app.serve.service import UNWRITTEN, NoRoomError, ScanService, Standing, TooManyWaitError
 from ffdv.errors import SubmissionError
 
 
@@ -104,7 +111,7 @@ def test_who_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_failure_of_the_machine_costs_what_was_scanned_and_no_more(
-    service: ScanService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: ScanService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(serving, "RESTART_SECONDS", 0.01)
     first = service.reserve("first.wav")
@@ -119,7 +126,9 @@ def test_a_failure_of_the_machine_costs_what_was_scanned_and_no_more(
 
     assert standing.state == "failed"
     assert standing.told is not None
-    assert "directory" in standing.told["reason"] or "exists" in standing.told["reason"], standing.told
+    assert standing.told["reason"] == UNWRITTEN  # not a word of where, and of whose clip, the machine failed
+    assert not first.media.exists()
+    assert "machine failed" in caplog.text
     assert finished(service, later).state == "done"
     assert service.works
 
@@ -130,9 +139,9 @@ def test_it_tells_how_many_are_before_and_takes_no_more_than_allowed(service: Sc
     waiting = [hand_in(service, sound_bytes(tmp_path)) for _ in range(2)]
     service.reserve("being written.wav")
 
-    assert [service.look(key) for key in waiting] == [Standing(key, "waiting", n) for n, key in enumerate(waiting)]
+    assert [service.look(key) for key in waiting] == [Standing(key, "waiting", n + 1) for n, key in enumerate(waiting)]
     assert service.in_hand == 4
-    with pytest.raises(TooManyWaitError, match="4 clips wait already"):
+    with pytest.raises(TooManyWaitError, match="4 clips are in hand"):
         service.reserve("one more.wav")
     finished(service, first)
     service.reserve("there is room.wav")
@@ -150,7 +159,7 @@ def test_forgetting_removes_at_once_or_when_the_looking_ends(service: ScanServic
     assert service.look(waits) is None
     assert service.look(looked_at.key) is None
     assert not service.forget(waits)
-    assert not (service.folder / waits).exists()
+    assert not (looked_at.folder.parent / waits).exists()
     assert looked_at.folder.exists()  # its worker still writes there
     until = time.monotonic() + 30
     while looked_at.folder.exists():
@@ -170,19 +179,82 @@ def test_what_was_kept_long_enough_is_swept(service: ScanService, tmp_path: Path
 
     assert service.look(key) is None
     assert service.kept == 0
-    assert list(service.folder.iterdir()) == []
+    assert list((tmp_path / "clips").glob("*/*")) == []
 
 
-def test_what_a_killed_service_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "clips"
-    (folder / ("0" * 32) / "media").mkdir(parents=True)
-    (folder / "mine").mkdir()
-    service = ScanService(folder, workers=1, make=scripted_detector)
+def test_what_a_killed_service_left_is_removed_and_what_another_holds_stays(tmp_path: Path) -> None:
+    base = base_folder(tmp_path)
+    other = ServiceFolder(base)
+    code = (
+        "import os, sys; from pathlib import Path; from ffdv.app.serve.place import ServiceFolder; "
+        "(ServiceFolder(Path(sys.argv[1])).path / 'clip').touch(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(base)], check=False, timeout=60)
+    (base / "mine").mkdir()
+    assert len(list(base.glob("*/clip"))) == 1
+    service = ScanService(base, workers=1, make=scripted_detector)
+
+    service.begin()
+    left = {path.name for path in base.iterdir()}
+    service.end()
+
+    assert list(base.glob("*/clip")) == []
+    assert {other.path.name, f"{other.path.name}.lock", "mine"} < left
+    other.close()
+    assert [path.name for path in base.iterdir()] == ["mine"]
+
+
+def test_a_folder_of_the_user_keeps_its_files_and_permissions(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    album = tmp_path / ("d41d8cd98f00b204e9800998ecf8427e") / "photo.jpg"
+    album.parent.mkdir()
+    album.touch()
+    service = ScanService(base_folder(tmp_path), workers=1, make=scripted_detector)
 
     service.begin()
     service.end()
 
-    assert [path.name for path in folder.iterdir()] == ["mine"]
+    assert album.exists()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert stat.S_IMODE(base_folder(tmp_path).stat().st_mode) == 0o700
+
+
+def test_whatever_ends_the_giving_out_of_clips_it_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "RESTART_SECONDS", 0.01)
+    real, failures = serving.run_parts, iter([OSError(24, "too many open files"), ValueError("nobody thought of this")])
+
+    def run_parts(*given: Any, **more: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return real(*given, **more)
+
+    monkeypatch.setattr(serving, "run_parts", run_parts)
+    service = ScanService(tmp_path / "clips", workers=1, make=scripted_detector)
+    service.begin()
+    try:
+        assert finished(service, hand_in(service, sound_bytes(tmp_path))).state == "done"
+        assert service.works
+    finally:
+        service.end()
+    assert "nobody thought of this" in caplog.text
+
+
+def test_no_more_is_promised_than_the_disk_has(service: ScanService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.shutil, "disk_usage", lambda _: SimpleNamespace(free=serving.SPARE_BYTES + 100))
+    service.reserve("a.mp4", expected=60)
+
+    with pytest.raises(NoRoomError, match="full"):
+        service.reserve("b.mp4", expected=60)
+    service.reserve("c.mp4", expected=40)
+    assert service.in_hand == 2
+
+
+def test_cleaners_of_temporary_files_end_nothing(service: ScanService, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "clips")
+
+    assert finished(service, hand_in(service, sound_bytes(tmp_path))).state == "done"
 
 
 def test_a_folder_that_cannot_be_had_is_one_sentence(tmp_path: Path) -> None:

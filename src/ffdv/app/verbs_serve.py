@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     import socket
+
+    from ffdv.app.serve.service import ScanService
+
+BACKLOG = (
+    128  # callers that may knock at once; uvicorn's 2,048 would each be a line in the log when descriptors run out
+)
 
 
 def serve(
@@ -21,12 +26,16 @@ def serve(
         int | None,
         typer.Option(min=1, help="Clips that are scanned at once; as many as there are cores when not given."),
     ] = None,
-    max_mb: Annotated[float, typer.Option(min=0.001, help="Largest clip that is taken, in MB.")] = 500.0,
-    max_minutes: Annotated[float, typer.Option(min=0.01, help="Look at so much of each clip.")] = 10.0,
+    max_mb: Annotated[float, typer.Option(min=0.001, max=16_000, help="Largest clip that is taken, in MB.")] = 500.0,
+    max_minutes: Annotated[float, typer.Option(min=0.01, max=100_000, help="Look at so much of each clip.")] = 10.0,
     queue: Annotated[int, typer.Option(min=1, help="Clips that may be in hand at once; more are sent away.")] = 64,
-    keep_minutes: Annotated[float, typer.Option(min=0, help="Keep clips and results so long.")] = 60.0,
+    keep_minutes: Annotated[float, typer.Option(min=0, max=1_000_000, help="Keep clips and results so long.")] = 60.0,
     folder: Annotated[
-        Path | None, typer.Option(help="Where they are kept; a temporary folder when not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="They are kept in a folder ffdv-serve in it; among the temporary files when not given.",
+            show_default=False,
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -34,6 +43,9 @@ def serve(
             help="A name that the service is reached by, behind a proxy say; may be repeated.", show_default=False
         ),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No line for each clip on stderr, only what went wrong.")
+    ] = False,
 ) -> None:
     """The detector over HTTP: a page to drop clips on, and JSON for programs. Ctrl-C ends it and removes all clips."""
     try:
@@ -43,33 +55,83 @@ def serve(
         from ffdv.errors import ExtraMissing
 
         raise ExtraMissing("the service", "serve") from error
-    from ffdv.app import console
-    from ffdv.app.server import Limits, create_app
-    from ffdv.app.service import ScanService
-    from ffdv.detect.judging import shipped_detector
+    import logging
 
-    shipped_detector().senses()  # weights that cannot be used are told before anybody is let in
-    with tempfile.TemporaryDirectory(prefix="ffdv-serve-") as temporary, _listening(host, port) as listener:
-        service = ScanService(
-            folder=folder if folder is not None else Path(temporary) / "clips",
-            workers=workers,
-            max_minutes=max_minutes,
-            most_waiting=queue,
-            keep_seconds=60.0 * keep_minutes,
-        )
-        app = create_app(service, Limits(int(1e6 * max_mb), tuple(allow_host or ())))
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
-        )
+    from ffdv.app import console
+    from ffdv.app.serve.hand_in import Limits
+    from ffdv.app.serve.place import base_folder
+    from ffdv.app.serve.server import create_app
+    from ffdv.app.serve.service import ScanService
+    from ffdv.detect.judging import shipped_detector
+    from ffdv.detect.own_files import own_folder
+    from ffdv.errors import RecipeError
+
+    if folder is not None and not str(folder).strip(" ."):
+        raise RecipeError("--folder is an empty name; give the folder in which clips are kept")
+    names = [_plain_name(name) for name in allow_host or ()]
+    shipped_detector().senses()  # what cannot be used is told before anybody is let in
+    base = own_folder(base_folder(folder))
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING if quiet else logging.INFO)
+    service = ScanService(base, workers, max_minutes, queue, 60.0 * keep_minutes)
+    config = uvicorn.Config(
+        create_app(service, Limits(int(1e6 * max_mb), names)),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        backlog=BACKLOG,
+    )
+    with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         console.say(f"listening at http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it and removes all clips)")
         if host not in ("127.0.0.1", "::1", "localhost"):
             console.warn("whoever reaches this port may use the service; put a proxy that asks who they are before it")
-        uvicorn.Server(config).run(sockets=[listener])
+        _warn_of_little_room(base, max_mb)
+        _server(config, service).run(sockets=[listener])
+
+
+def _server(config: Any, service: ScanService) -> Any:
+    """A server that tells the service at once when it is to end, so that nobody is kept waiting."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            service.stopping.set()
+            super().handle_exit(sig, frame)
+
+    return Server(config)
+
+
+def _warn_of_little_room(base: Path, max_mb: float) -> None:
+    """Say it before the first clip is refused."""
+    import shutil
+
+    from ffdv.app import console
+    from ffdv.app.serve.service import SPARE_BYTES
+
+    free = (shutil.disk_usage(base).free - SPARE_BYTES) / 1e6
+    if free < max_mb:
+        console.warn(
+            f"{base}: the disk has room for clips of {max(free, 0):.0f} MB alone, and {max_mb:g} MB are allowed; make room, or give another "
+            "--folder or --max-mb"
+        )
+
+
+def _plain_name(name: str) -> str:
+    """A host's name. Raises RecipeError for an address of the web, or a name with a port."""
+    from ffdv.errors import RecipeError
+
+    if not name or any(character in name for character in "/:@ "):
+        raise RecipeError(
+            f"--allow-host {name!r} is no name of a host; give it without http:// and port: clips.example.org"
+        )
+    return name
 
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket at that address. Raises RecipeError where that cannot be had."""
+    import os
     import socket
 
     from ffdv.errors import RecipeError
@@ -77,5 +139,5 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = (os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)).lower()
         raise RecipeError(f"cannot listen at {host}:{port} ({why}); choose another --port or --host") from error

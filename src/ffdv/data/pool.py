@@ -166,19 +166,19 @@ class _Worker:
 
     def __init__(self, work: Work) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        try:
-            with children_keep_to_one_thread():  # the pool uses the cores
-                self.process.start()
-        except (OSError, ValueError) as error:
-            self.pipe.close()
-            raise ShardError(
-                f"worker processes cannot be started ({getattr(error, 'strerror', None) or error}); see that the working directory "
-                "still exists, and that standard input, output and error are open, if only to /dev/null"
-            ) from error
-        finally:
-            theirs.close()
+        with contextlib.ExitStack() as ours:
+            try:
+                self.pipe, theirs = context.Pipe()
+                ours.callback(self.pipe.close)
+                with theirs, children_keep_to_one_thread():  # the pool uses the cores
+                    self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
+                    self.process.start()
+            except (OSError, ValueError) as error:
+                raise ShardError(
+                    f"worker processes cannot be started ({getattr(error, 'strerror', None) or error}); see that the working directory "
+                    "still exists, and that standard input, output and error are open, if only to /dev/null"
+                ) from error
+            ours.pop_all()
         self.ready = False
         self.part: Part | None = None
         self.position = 0
@@ -314,7 +314,8 @@ def _give_up(part: Part, position: int, reason: Sentence) -> Part:
 def _cause(code: int | None) -> Sentence:
     if code is None or code >= 0:
         return Sentence("exit status {code}", code=code)
-    name = signal.Signals(-code).name
+    known = {number.value: number.name for number in signal.Signals}
+    name = known.get(-code, str(-code))
     if -code == signal.SIGKILL:
         return Sentence("signal {signal}, out of memory perhaps", signal=name)
     return Sentence("signal {signal}", signal=name)

@@ -2,14 +2,14 @@
 
     reserve ─▶ (the clip is written) ─▶ submit ─▶ waits ─▶ is scanned ─▶ its JSON and page lie in its folder ─▶ sweep, forget
 
-Every clip has a folder of its own below `folder`, named by a random number that nobody guesses; whoever knows it sees what was found.
-Nothing of it outlives the service: what a killed one left is removed when the next begins.
+Every clip has a folder of its own, named by a random number that nobody guesses; whoever knows it sees what was found. Nothing outlives the service.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import secrets
 import shutil
@@ -20,27 +20,34 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ffdv.app.serve.place import ServiceFolder
 from ffdv.data.pool import Part, PartQueue, Report, crew_size, run_parts
 from ffdv.detect.judging import shipped_detector
-from ffdv.detect.own_files import own_folder, read_plain
+from ffdv.detect.own_files import read_plain
 from ffdv.detect.own_names import readable
 from ffdv.detect.scan import LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE, Make, PartScanner, ScanJob
 from ffdv.detect.scan_json import failure_json
 from ffdv.detect.told import CLIPS, MOST_BYTES, base_of
 from ffdv.errors import FfdvError
 from ffdv.records import Clip
-from ffdv.sentences import Lang, Sentence, foreign
+from ffdv.sentences import Lang, Sentence
 
+log = logging.getLogger("ffdv.serve")
 State = Literal["waiting", "running", "done", "failed"]
-KEY = re.compile(r"[0-9a-f]{32}")  # of a clip: 128 random bits
 MEDIA = "media"  # the folder of the clip itself, beside CLIPS
 MOST_NAME = 200  # characters of a clip's name
+SPARE_BYTES = 200_000_000  # of the disk, kept for results and for others
 RESTART_SECONDS = 1.0  # after the machine failed (a full disk, say)
-UNWRITTEN = Sentence("its result was not written; scan it again")
+SHOWN_KEY = 8  # digits of a key in the log: enough to find a clip, too few to ask for it
+UNWRITTEN = Sentence("the service could not write its result; hand the clip in again")
 
 
 class TooManyWaitError(FfdvError):
-    """As many clips as are allowed wait already; later there is room again."""
+    """As many clips as are allowed are in hand already; later there is room again."""
+
+
+class NoRoomError(FfdvError):
+    """The disk has no room for the clip."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +64,34 @@ class Served:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a clip is. ahead: how many are begun before it, while it waits; told: its JSON (docs/scan-json.md) when it is done or failed; has_page."""
+    """How far a clip is. ahead: how many are scanned before it is begun; told: its JSON (docs/scan-json.md) when it is done or failed."""
 
     key: str
     state: State
     ahead: int = 0
     told: dict[str, Any] | None = None
-    has_page: bool = False
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page to look at."""
+        return self.state == "done"
 
 
 @dataclass
 class _Held:
+    """What is known of a clip; expected: bytes that are still to come, began and finished: seconds of a clock of its own."""
+
     served: Served
+    expected: int
+    began: float
     submitted: bool = False
     told: dict[str, Any] | None = None
     finished: float | None = None
     forgotten: bool = False
+
+    @property
+    def is_being_done(self) -> bool:
+        return self.submitted and self.told is None
 
 
 @dataclass(frozen=True)
@@ -91,66 +110,74 @@ class ServedScanner:
 
 @dataclass
 class ScanService:
-    """Scans what is handed in, with so many processes (as many as there are cores when None). most_waiting: clips that may be in hand at once,
-    being written, waiting or scanned; keep_seconds: how long what was found is kept. Every method may be called from any thread.
+    """Scans what is handed in, with so many processes (as many as there are cores when None), in a folder of its own below `base`. most_waiting:
+    clips that may be in hand at once, being written, waiting or scanned; keep_seconds: how long what was found is kept. Every method may be
+    called from any thread.
     """
 
-    folder: Path
+    base: Path
     workers: int | None = None
     max_minutes: float = 10.0
     most_waiting: int = 64
     keep_seconds: float = 3600.0
     make: Make = shipped_detector
+    stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _place: ServiceFolder | None = field(default=None, init=False)
     _held: dict[str, _Held] = field(default_factory=dict, init=False)
     _numbers: dict[int, str] = field(default_factory=dict, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _queue: PartQueue = field(default_factory=PartQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
-    _ending: threading.Event = field(default_factory=threading.Event, init=False)
     _count: int = field(default=0, init=False)
 
     def begin(self) -> None:
-        """Start the workers. Raises CheckpointError when the weights cannot be used, SubmissionError when `folder` cannot be written."""
+        """Start the workers. Raises CheckpointError when the weights cannot be used, SubmissionError when there is no place for clips."""
         self.make().senses()
-        own_folder(self.folder)
-        for left in self.folder.iterdir():
-            if KEY.fullmatch(left.name):
-                shutil.rmtree(left, ignore_errors=True)
+        self._place = ServiceFolder(self.base)
         self._thread = threading.Thread(target=self._run, name="scans", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Stop the workers and remove every clip and what was found."""
-        self._ending.set()
+        self.stopping.set()
         self._queue.close(at_once=True)
         if self._thread is not None:
             self._thread.join(timeout=10)
         with self._lock:
-            for held in self._held.values():
-                shutil.rmtree(held.served.folder, ignore_errors=True)
             self._held.clear()
+            if self._place is not None:
+                self._place.close()
 
-    def reserve(self, name: str, lang: Lang = "en") -> Served:
-        """A place for a clip, whose bytes are then written to its `media`. Raises TooManyWaitError, OSError where it cannot be made."""
+    def reserve(self, name: str, lang: Lang = "en", *, expected: int = 0) -> Served:
+        """A place for a clip of so many bytes, which are then written to its `media`. Raises TooManyWaitError, NoRoomError."""
         with self._lock:
             if self.in_hand >= self.most_waiting:
-                raise TooManyWaitError(f"{self.most_waiting} clips wait already; try again later")
+                raise TooManyWaitError(
+                    Sentence("{most} clips are in hand already; try again later", most=self.most_waiting)
+                )
             key, self._count = secrets.token_hex(16), self._count + 1
-            folder = self.folder / key
             plain = readable(name.replace("\\", "/").rsplit("/", 1)[-1])[-MOST_NAME:].strip() or "clip"
+            folder = self._made(key, expected)
             served = Served(key, self._count, plain, lang, folder, folder / MEDIA / ("clip" + _ending_of(plain)))
-            for one in (CLIPS, MEDIA):
-                (folder / one).mkdir(parents=True, mode=0o700)
-            self._held[key] = _Held(served)
+            self._held[key] = _Held(served, expected, time.monotonic())
             self._numbers[served.number] = key
             return served
+
+    def free_bytes(self) -> int:
+        """What the disk has left for clips that nobody has announced yet."""
+        assert self._place is not None
+        self._place.path.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # cleaners of temporary folders take what lies untouched for days
+        coming = sum(held.expected for held in self._held.values() if not held.submitted)
+        return shutil.disk_usage(self._place.path).free - coming - SPARE_BYTES
 
     def submit(self, served: Served) -> None:
         """All bytes are there: have it scanned."""
         with self._lock:
             if (held := self._held.get(served.key)) is None:
                 return
-            held.submitted = True
+            held.submitted, held.began = True, time.monotonic()
         self._queue.put(Part(served.number, (served,)))
 
     def look(self, key: str) -> Standing | None:
@@ -160,10 +187,11 @@ class ScanService:
             if held is None or held.forgotten or not held.submitted:
                 return None
             if held.told is not None:
-                well = held.told["status"] == "ok"
-                return Standing(key, "done" if well else "failed", told=held.told, has_page=well)
-            ahead = self._queue.ahead(held.served.number)
-            return Standing(key, "running") if ahead is None else Standing(key, "waiting", ahead)
+                return Standing(key, "done" if held.told["status"] == "ok" else "failed", told=held.told)
+            waiting = self._queue.ahead(held.served.number)
+            if waiting is None:
+                return Standing(key, "running")
+            return Standing(key, "waiting", waiting + len(self._running()))
 
     def page(self, key: str) -> Path | None:
         """The page of a clip that was judged."""
@@ -175,11 +203,6 @@ class ScanService:
         served = self._judged(key)
         return None if served is None else served.media
 
-    def _judged(self, key: str) -> Served | None:
-        with self._lock:
-            standing = self.look(key)
-            return self._held[key].served if standing is not None and standing.has_page else None
-
     def forget(self, key: str) -> bool:
         """Remove a clip and what was found, at once or, while it is looked at, as soon as that ends; whether there was one."""
         with self._lock:
@@ -187,8 +210,7 @@ class ScanService:
             if held is None or held.forgotten:
                 return False
             held.forgotten = True
-            being_scanned = held.submitted and held.told is None and not self._queue.drop(held.served.number)
-            if not being_scanned:
+            if not (held.is_being_done and not self._queue.drop(held.served.number)):
                 self._remove(held)
             return True
 
@@ -214,7 +236,30 @@ class ScanService:
     @property
     def works(self) -> bool:
         """Whether clips are being taken from the queue."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive() and not self.stopping.is_set()
+
+    def _made(self, key: str, expected: int) -> Path:
+        """The folder of a clip of so many bytes."""
+        assert self._place is not None
+        try:
+            if self.free_bytes() < expected:
+                raise NoRoomError(Sentence("the service's disk is full; try again later"))
+            folder = self._place.path / key
+            for one in (CLIPS, MEDIA):
+                (folder / one).mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            log.warning("cannot keep a clip: %s", error)
+            raise NoRoomError(Sentence("the service's disk is full; try again later")) from error
+        return folder
+
+    def _judged(self, key: str) -> Served | None:
+        with self._lock:
+            standing = self.look(key)
+            return self._held[key].served if standing is not None and standing.has_page else None
+
+    def _running(self) -> list[_Held]:
+        being_done = [held for held in self._held.values() if held.is_being_done]
+        return [held for held in being_done if self._queue.ahead(held.served.number) is None]
 
     def _remove(self, held: _Held) -> None:
         self._held.pop(held.served.key, None)
@@ -225,32 +270,37 @@ class ScanService:
         """The life of the thread that gives clips to workers; a failure of the machine costs the clips that are being scanned."""
         work = ServedScanner(ScanJob(out=None, max_minutes=self.max_minutes, make=self.make, listed=False))
         timeout = max(LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE * self.max_minutes)
-        while not self._ending.is_set():
+        while not self.stopping.is_set():
             try:
-                for report in run_parts(
-                    self._queue, work, workers=crew_size(self.workers), item_timeout_seconds=timeout
-                ):
+                size = crew_size(self.workers)
+                for report in run_parts(self._queue, work, workers=size, item_timeout_seconds=timeout):
                     self._take(report)
-            except FfdvError as error:
-                self._give_up(foreign(error))
-                self._ending.wait(RESTART_SECONDS)
+            except Exception:  # whatever it was, those who come later must be served
+                log.exception("the machine failed; what was being scanned is given up, the rest goes on")
+                self._give_up()
+                self.stopping.wait(RESTART_SECONDS)
 
     def _take(self, report: Report) -> None:
         with self._lock:
             held = self._held.get(self._numbers.get(report.part, ""))
-            if report.kind != "item" or held is None:
-                return
-            self._finish(held, _told(held.served) or _failed(held.served, UNWRITTEN))
+            if report.kind == "item" and held is not None:
+                self._finish(held, _told(held.served) or _failed(held.served))
 
-    def _give_up(self, reason: Sentence) -> None:
+    def _give_up(self) -> None:
         """What was being scanned when the machine failed gets no verdict; what waits is scanned later."""
         with self._lock:
-            for held in list(self._held.values()):
-                if held.submitted and held.told is None and self._queue.ahead(held.served.number) is None:
-                    self._finish(held, _failed(held.served, reason))
+            for held in self._running():
+                self._finish(held, _failed(held.served))
 
     def _finish(self, held: _Held, told: dict[str, Any]) -> None:
         held.told, held.finished = told, time.monotonic()
+        failed = told["status"] != "ok"
+        with contextlib.suppress(OSError):
+            size, took = held.served.media.stat().st_size, held.finished - held.began
+            said = f"failed ({told.get('code')})" if failed else told.get("verdict")
+            log.info("%s... %s: %.1f MB, %.1f s", held.served.key[:SHOWN_KEY], said, size / 1e6, took)
+            if failed:
+                held.served.media.unlink()  # nobody is ever given it
         if held.forgotten:
             self._remove(held)
 
@@ -271,5 +321,5 @@ def _told(served: Served) -> dict[str, Any] | None:
     return None
 
 
-def _failed(served: Served, reason: Sentence) -> dict[str, Any]:
-    return failure_json(served.name, reason, code="unexpected", lang=served.lang)
+def _failed(served: Served) -> dict[str, Any]:
+    return failure_json(served.name, UNWRITTEN, code="unexpected", lang=served.lang)

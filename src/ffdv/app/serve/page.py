@@ -32,7 +32,21 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "clips": ("Clips", "视频"),
     "sending": ("sending {share} %", "上传中 {share} %"),
     "waiting": ("waiting; {ahead} before it", "排队中，前面还有 {ahead} 个"),
+    "next": ("waiting; it is next", "排队中，下一个就是它"),
     "running": ("being looked at ...", "分析中……"),
+    "unsent": ("waits to be sent", "等待上传"),
+    "full": ("the service is full; it is sent when there is room", "服务繁忙，有空位时会自动上传"),
+    "lost": ("the connection is lost; trying again", "连接中断，正在重试"),
+    "not_removed": ("could not be removed; the service was not reached, try again", "未能删除：无法连接服务，请重试"),
+    "gone": ("it is no longer here; hand it in again", "服务中已没有这个视频，请重新上传"),
+    "folder": ("it is a folder; drop the clips in it", "这是文件夹，请拖入其中的视频文件"),
+    "empty": ("the file is empty; copy or download it again", "文件是空的，请重新复制或下载"),
+    "unreadable": ("the file cannot be read; is it still there?", "无法读取该文件，请确认它仍在原处"),
+    "gone_title": ("Not here any more", "已不在服务中"),
+    "gone_text": (
+        "There is no such clip here (any more): clips are removed after a while. Hand it in again.",
+        "服务中没有这个视频：视频会在一段时间后删除。请重新上传。",
+    ),
     "open": ("Evidence", "查看依据"),
     "remove": ("Remove", "删除"),
     "removed": ("removed", "已删除"),
@@ -50,14 +64,15 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 # What the page's script says.
 SCRIPT_WORDS = (
-    "sending", "waiting", "running", "open", "remove", "removed", "probability", "too_large", "unreachable", "fake", "real", "cannot tell", "failed",
+    "sending", "waiting", "next", "running", "unsent", "full", "lost", "open", "remove", "removed", "not_removed", "gone", "folder", "empty", "unreadable",
+    "probability", "too_large", "unreachable", "fake", "real", "cannot tell", "failed",
 )  # fmt: skip
 
 
 def front_page(lang: Lang, *, most_bytes: int, keep_seconds: float) -> str:
     """The page in "en" or "zh". most_bytes: of one clip; keep_seconds: after which clips are removed."""
     place = LANGUAGES.index(lang)
-    most, keep = f"{most_bytes / 1e6:.0f}", WORDS["minutes"][place].format(count=f"{keep_seconds / 60:g}")
+    most, keep = f"{most_bytes / 1e6:g}", WORDS["minutes"][place].format(count=f"{keep_seconds / 60:g}")
 
     def t(code: str) -> str:
         return WORDS[code][place].format(most=most, keep=keep)
@@ -77,6 +92,15 @@ def front_page(lang: Lang, *, most_bytes: int, keep_seconds: float) -> str:
     )
 
 
+GONE = """{% extends "page" %}{% block title %}{{ title }}{% endblock %}{% block body %}<h1>{{ title }}</h1><p>{{ text }}</p>{% endblock %}"""
+
+
+def gone_page(lang: Lang) -> str:
+    """In place of the page of a clip that is not here any more."""
+    place = LANGUAGES.index(lang)
+    return render(GONE, lang=lang, title=WORDS["gone_title"][place], text=WORDS["gone_text"][place])
+
+
 @cache
 def _file(name: str) -> str:
-    return files("ffdv.app").joinpath("web", name).read_text(encoding="utf-8")
+    return files("ffdv.app.serve").joinpath("web", name).read_text(encoding="utf-8")

@@ -1,0 +1,188 @@
+"use strict";
+(() => {
+  const section = document.getElementById("clips"), list = document.getElementById("list"), spoken = document.getElementById("spoken");
+  const drop = document.getElementById("drop"), chooser = document.getElementById("files"), heading = section.querySelector("h2");
+  const words = JSON.parse(section.dataset.words), most = Number(section.dataset.most), lang = section.dataset.lang;
+  const tones = { fake: "fake", real: "real", "cannot tell": "unsure" };
+  const marks = { fake: "▲", real: "●", "cannot tell": "◆" }; // shape as well as colour
+  const say = (code, values = {}) => words[code].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const percent = (p) => (p > 0.99 ? "> 99 %" : p < 0.01 ? "< 1 %" : Math.round(100 * p) + " %");
+  const colon = lang === "zh" ? "：" : ": ", gap = lang === "zh" ? "" : " ";
+  const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+  const address = (key) => "v1/scans/" + key; // relative: the page may lie below a proxy's path
+  const made = (tag, className, text = "") => {
+    const element = document.createElement(tag);
+    element.className = className;
+    element.textContent = text; // never markup, whatever a clip is called
+    return element;
+  };
+
+  // Clips whose result is not here yet, by key; all that are listed survive a reload of the page in this tab.
+  const unfinished = new Map(), listed = new Map();
+  const remember = () => {
+    try { sessionStorage.setItem("ffdv", JSON.stringify([...listed].map(([key, at]) => [key, at.name]))); } catch { /* private windows */ }
+  };
+  const remembered = () => {
+    try { return JSON.parse(sessionStorage.getItem("ffdv")) || []; } catch { return []; }
+  };
+
+  const row = (name) => {
+    const at = { name, told: made("p", "told"), acts: made("span", "acts"), bar: document.createElement("progress"), removed: false };
+    at.item = made("li", "card");
+    at.bar.max = 100;
+    at.bar.setAttribute("aria-hidden", "true"); // the text says it
+    at.item.append(made("span", "name", name), at.told, at.acts, at.bar);
+    const button = made("button", "", say("remove"));
+    button.type = "button";
+    button.setAttribute("aria-label", say("remove") + colon + name);
+    button.addEventListener("click", () => remove(at));
+    at.acts.append(button);
+    list.prepend(at.item);
+    section.hidden = false;
+    return at;
+  };
+  const tell = (at, text, className = "told") => {
+    if (at.told.textContent !== text) at.told.textContent = text;
+    at.told.className = className;
+  };
+  const conclude = (at, text, className) => { // and say it to those who do not see the list
+    unfinished.delete(at.key);
+    at.bar.remove();
+    tell(at, text, className);
+    spoken.textContent = at.name + colon + text;
+  };
+  const fail = (at, text) => conclude(at, say("failed") + colon + text, "told unsure");
+
+  const remove = async (at) => {
+    at.removed = true;
+    if (at.request) at.request.abort();
+    if (at.key) {
+      try {
+        const answer = await fetch(address(at.key), { method: "DELETE" });
+        if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+      } catch {
+        tell(at, say("not_removed"), "told unsure");
+        return;
+      }
+      listed.delete(at.key);
+      remember();
+    }
+    at.acts.replaceChildren();
+    conclude(at, say("removed"), "told soft");
+    heading.focus();
+  };
+
+  const show = (at, state) => {
+    const result = state.result;
+    if (result.status !== "ok") { fail(at, result.reason); return; }
+    const chance = result.fake_probability === null ? "" : " · " + say("probability", { percent: percent(result.fake_probability) });
+    const part = result.notes.filter((note) => note.code === "limited").map((note) => gap + note.text + ".").join("");
+    conclude(at, marks[result.verdict] + " " + say(result.verdict) + chance + (part ? " ·" : "") + part, "told " + tones[result.verdict]);
+    const link = made("a", "", say("open"));
+    link.href = address(at.key) + "/clips/page.html";
+    link.target = "_blank";
+    link.rel = "noopener";
+    link.setAttribute("aria-label", say("open") + colon + at.name);
+    at.acts.prepend(link);
+  };
+
+  // One request at a time asks for all clips: a browser keeps few connections, and players and uploads want them.
+  let asking = false;
+  const follow = async () => {
+    if (asking) return;
+    asking = true;
+    while (unfinished.size) {
+      const keys = [...unfinished.keys()].slice(0, 100);
+      try {
+        const answer = await fetch("v1/scans?" + keys.map((key) => "key=" + key).join("&"));
+        if (!answer.ok) throw new Error(String(answer.status));
+        const states = new Map((await answer.json()).map((state) => [state.key, state]));
+        for (const key of keys) {
+          const at = unfinished.get(key), state = states.get(key);
+          if (!at || at.removed) unfinished.delete(key);
+          else if (!state) { listed.delete(key); remember(); fail(at, say("gone")); }
+          else if (state.result !== null) show(at, state);
+          else {
+            at.bar.removeAttribute("value");
+            tell(at, say(state.state === "running" ? "running" : state.ahead ? "waiting" : "next", { ahead: state.ahead }));
+          }
+        }
+        await pause(1);
+      } catch {
+        for (const key of keys) if (unfinished.has(key)) tell(unfinished.get(key), say("lost"), "told unsure");
+        await pause(3);
+      }
+    }
+    asking = false;
+  };
+
+  const sent = (at, file) => new Promise((done) => {
+    const request = new XMLHttpRequest(); // fetch tells nothing of how much is sent
+    at.request = request;
+    request.open("PUT", address(encodeURIComponent(file.name)) + "?lang=" + lang);
+    request.upload.addEventListener("progress", (event) => {
+      at.bar.value = 100 * event.loaded / event.total;
+      tell(at, say("sending", { share: Math.floor(at.bar.value) }));
+    });
+    for (const name of ["load", "error", "abort"]) request.addEventListener(name, () => { at.request = null; done(request); });
+    request.send(file);
+  });
+  const told = (request) => {
+    try { return JSON.parse(request.responseText); } catch { return { detail: say("unreachable") + " (" + request.status + ")" }; }
+  };
+  const readable = async (file) => {
+    try { await file.slice(0, 1).arrayBuffer(); return true; } catch { return false; }
+  };
+
+  const send = async (at, file) => {
+    for (let tries = 1; !at.removed; tries += 1) {
+      const request = await sent(at, file);
+      if (at.removed) return;
+      if (request.status >= 200 && request.status < 300) {
+        at.key = told(request).key;
+        listed.set(at.key, at);
+        unfinished.set(at.key, at);
+        remember();
+        follow();
+        return;
+      }
+      if (request.status === 503) { // as many as it takes are in hand
+        tell(at, say("full"));
+        await pause(Number(request.getResponseHeader("Retry-After")) || 10);
+      } else if (request.status === 0 && !(await readable(file))) { fail(at, say("unreadable")); return; }
+      else if ((request.status === 0 || request.status === 502 || request.status === 504) && tries < 5) {
+        tell(at, say("lost"), "told unsure");
+        await pause(3);
+      } else { fail(at, request.status ? told(request).detail : say("unreachable")); return; }
+    }
+  };
+
+  let sending = Promise.resolve(); // one after another
+  const take = (file, isFolder) => {
+    const at = row(file.name);
+    if (isFolder) fail(at, say("folder"));
+    else if (file.size === 0) fail(at, say("empty"));
+    else if (file.size > most) fail(at, say("too_large", { most: +(most / 1e6).toPrecision(6) }));
+    else {
+      tell(at, say("unsent"));
+      sending = sending.then(() => send(at, file));
+    }
+  };
+  chooser.addEventListener("change", () => { for (const file of chooser.files) take(file, false); chooser.value = ""; });
+  for (const name of ["dragover", "dragenter"]) document.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    const entries = items.map((item) => [item.getAsFile(), item.webkitGetAsEntry ? item.webkitGetAsEntry() : null]);
+    for (const [file, entry] of entries) if (file) take(file, entry !== null && entry.isDirectory);
+  });
+
+  for (const [key, name] of remembered()) {
+    const at = row(name);
+    at.key = key;
+    listed.set(key, at);
+    unfinished.set(key, at);
+  }
+  follow();
+})();
