@@ -50,7 +50,7 @@ CHINESE: Mapping[str, str] = {
     "{most} clips are in hand already; try again later": "服务已有 {most} 个视频在处理，请稍后再试",
     "the service's disk is full; try again later": "服务的磁盘已满，请稍后再试",
     "there is no such clip here (any more); hand it in again": "服务中没有这个视频（或已删除），请重新上传",
-    "the service is being stopped; try again later": "服务正在停止，请稍后再试",
+    "the service does not scan now; try again later": "服务目前无法检测，请稍后再试",
     "send the clip's bytes as the whole body, not as a form: curl -T clip.mp4 'http://HOST/v1/scans/'": "请把视频的字节作为整个请求正文发送，不要用表单：curl -T clip.mp4 'http://HOST/v1/scans/'",
     "the clip comes too slowly or not at all; hand it in again": "视频上传太慢或已中断，请重新上传",
     "the body is empty; send the clip's bytes: curl -T clip.mp4 'http://HOST/v1/scans/'": "请求正文为空，请发送视频的字节：curl -T clip.mp4 'http://HOST/v1/scans/'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from served_clips import Answer, ask, scripted_detector, sound_bytes
 
 from ffdv.app.serve import hand_in
 from ffdv.app.serve import service as serving
+from ffdv.app.serve.discreet_log import DiscreetLog
 from ffdv.app.serve.hand_in import Limits
 from ffdv.app.serve.server import create_app
 from ffdv.app.serve.service import ScanService
@@ -93,6 +95,7 @@ def test_it_may_be_posted_waited_for_and_removed(at: SimpleNamespace) -> None:
         ({"Host": "evil.example"}, "not called 'evil.example'"),  # a name led to this address (DNS rebinding)
         ({"Origin": "http://evil.example"}, "a page of 'http://evil.example' may not use this service"),
         ({"Origin": "null"}, "a page of 'null'"),
+        ({"Origin": "http://["}, "may not use"),
         ({"Origin": "http://clips.example.evil.example", "Host": "clips.example"}, "may not use"),
     ],
 )
@@ -257,6 +260,53 @@ def test_a_sender_who_listens_last_hears_why_his_clip_was_refused(at: SimpleName
     refused.value.close()
 
 
+def test_a_clip_that_is_handed_in_once_more_is_the_same_clip(at: SimpleNamespace) -> None:
+    query = f"?wait=30&key={'0f' * 16}"
+    first, second = handed_in(at, query=query), handed_in(at, query=query)
+
+    assert first.status == second.status == 200
+    assert first.json() == second.json()
+    assert at.service.kept == 1
+    assert handed_in(at, query="?key=short").status == 400
+
+
+def test_who_asks_before_sending_is_refused_at_once(at: SimpleNamespace) -> None:
+    with socket.create_connection(("127.0.0.1", at.port), timeout=30) as caller:
+        caller.sendall(
+            b"PUT /v1/scans/a.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\nExpect: 100-continue\r\n\r\n"
+        )
+        answer = caller.recv(65_536)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_sender_who_pauses_is_let_go_when_the_service_ends(at: SimpleNamespace) -> None:
+    with socket.create_connection(("127.0.0.1", at.port), timeout=30) as idle:
+        idle.sendall(b"POST /v1/scans HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegun")
+        until = time.monotonic() + 10
+        while at.service.in_hand == 0:
+            assert time.monotonic() < until
+        at.service.stopping.set()
+        answer = idle.recv(65_536)
+
+    assert b" 503 " in answer.split(b"\r\n", 1)[0]
+
+
+def test_the_log_names_no_clip_that_its_readers_could_fetch(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(discreet := DiscreetLog())
+    key = "0123456789abcdef" * 2
+
+    logging.getLogger("ffdv.serve").error("cannot write /srv/%s/%s/clips/secret name.mp4: no space", "ab" * 16, key)
+    for _ in range(100):
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
+    caplog.handler.removeFilter(discreet)
+
+    assert caplog.messages == [
+        "cannot write /srv/abababab...: no space",
+        "socket.accept() out of system resource",
+    ]
+
+
 def test_who_waits_is_let_go_when_the_service_ends(at: SimpleNamespace) -> None:
     url = ask(at.port, "POST", "/v1/scans", b"hang").json()["url"]
     threading.Timer(0.3, at.service.stopping.set).start()
@@ -299,7 +349,7 @@ def test_programs_find_a_description_of_it(at: SimpleNamespace) -> None:
         "/v1/health",
     }
     handed = told["paths"]["/v1/scans"]["post"]["responses"]
-    assert {"200", "202", "400", "403", "408", "413", "415", "503", "507"} <= set(handed)
+    assert set(handed) == {"200", "202", "400", "403", "408", "413", "415", "503", "507"}
     assert handed["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/ScanState")
     assert told["components"]["schemas"]["Refusal"]["properties"]["detail"]["type"] == "string"
     assert "application/octet-stream" in told["paths"]["/v1/scans"]["post"]["requestBody"]["content"]
@@ -320,7 +370,6 @@ def test_without_the_extra_the_command_says_how_to_get_it() -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--folder", ""), "empty name"),
         (("--folder", "/proc/self"), "cannot write"),
         (("--allow-host", "http://x/"), "no name of a host"),
         (("--max-mb", "inf"), "max-mb"),

@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from served_clips import scripted_detector, sound_bytes
 
 from ffdv.app.serve import service as serving
-from ffdv.app.serve.place import ServiceFolder, base_folder
+from ffdv.app.serve.place import ServicePlace, base_folder
 from ffdv.app.serve.service import UNWRITTEN, NoRoomError, ScanService, Standing, TooManyWaitError
 from ffdv.errors import SubmissionError
 
@@ -184,10 +185,10 @@ def test_what_was_kept_long_enough_is_swept(service: ScanService, tmp_path: Path
 
 def test_what_a_killed_service_left_is_removed_and_what_another_holds_stays(tmp_path: Path) -> None:
     base = base_folder(tmp_path)
-    other = ServiceFolder(base)
+    other = ServicePlace(base)
     code = (
-        "import os, sys; from pathlib import Path; from ffdv.app.serve.place import ServiceFolder; "
-        "(ServiceFolder(Path(sys.argv[1])).path / 'clip').touch(); os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from ffdv.app.serve.place import ServicePlace; "
+        "(ServicePlace(Path(sys.argv[1])).path / 'clip').touch(); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(base)], check=False, timeout=60)
     (base / "mine").mkdir()
@@ -199,7 +200,7 @@ def test_what_a_killed_service_left_is_removed_and_what_another_holds_stays(tmp_
     service.end()
 
     assert list(base.glob("*/clip")) == []
-    assert {other.path.name, f"{other.path.name}.lock", "mine"} < left
+    assert {other.path.name, "mine"} < left
     other.close()
     assert [path.name for path in base.iterdir()] == ["mine"]
 
@@ -238,7 +239,39 @@ def test_whatever_ends_the_giving_out_of_clips_it_begins_again(
         assert service.works
     finally:
         service.end()
-    assert "nobody thought of this" in caplog.text
+    assert "(2 in a row): ValueError: nobody thought of this" in caplog.text
+
+
+def test_a_machine_that_fails_for_good_is_told_and_then_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RESTART_SECONDS", 0.001)
+
+    def run_parts(*_: Any, **__: Any) -> Any:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(serving, "run_parts", run_parts)
+    told = threading.Event()
+    service = ScanService(tmp_path / "clips", workers=1, make=scripted_detector, on_broken=told.set)
+    service.begin()
+    try:
+        assert told.wait(30)
+        assert service.is_broken
+        assert not service.works
+    finally:
+        service.end()
+
+
+def test_services_that_begin_at_the_same_moment_all_hold_their_folders(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ffdv.app.serve.place import ServicePlace\n"
+        "for _ in range(150):\n"
+        "    place = ServicePlace(Path(sys.argv[1])); (place.path / 'clip').touch(); assert (place.path / 'clip').exists(); assert place._lock; place.close()"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "base")]) for _ in range(3)]
+
+    assert [other.wait(120) for other in others] == [0, 0, 0]
+    assert list((tmp_path / "base").iterdir()) == []
 
 
 def test_no_more_is_promised_than_the_disk_has(service: ScanService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +282,26 @@ def test_no_more_is_promised_than_the_disk_has(service: ScanService, monkeypatch
         service.reserve("b.mp4", expected=60)
     service.reserve("c.mp4", expected=40)
     assert service.in_hand == 2
+    served = next(iter(service._held.values())).served
+    service.expect(served, 0)  # written by now: the disk's own count has it
+    service.reserve("d.mp4", expected=60)
+
+
+def test_a_second_try_under_one_key_finds_the_first_clip_or_takes_its_place(
+    service: ScanService, tmp_path: Path
+) -> None:
+    key = "ab" * 16
+    broken = service.reserve("a.wav", key=key)
+    broken.media.write_bytes(b"half of")
+    second = service.reserve("a.wav", key=key)
+    second.media.write_bytes(sound_bytes(tmp_path))
+    service.submit(broken)  # too late
+    assert service.look(key) is None
+    service.submit(second)
+
+    assert finished(service, key).state == "done"
+    assert (service.kept, service.in_hand) == (1, 0)
+    assert service.forget(key)
 
 
 def test_cleaners_of_temporary_files_end_nothing(service: ScanService, tmp_path: Path) -> None:

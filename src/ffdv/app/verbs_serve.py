@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,24 +58,21 @@ def serve(
         from ffdv.errors import ExtraMissing
 
         raise ExtraMissing("the service", "serve") from error
-    import logging
-
     from ffdv.app import console
+    from ffdv.app.serve.discreet_log import DiscreetLog
     from ffdv.app.serve.hand_in import Limits
     from ffdv.app.serve.place import base_folder
     from ffdv.app.serve.server import create_app
     from ffdv.app.serve.service import ScanService
     from ffdv.detect.judging import shipped_detector
-    from ffdv.detect.own_files import own_folder
-    from ffdv.errors import RecipeError
 
-    if folder is not None and not str(folder).strip(" ."):
-        raise RecipeError("--folder is an empty name; give the folder in which clips are kept")
     names = [_plain_name(name) for name in allow_host or ()]
     shipped_detector().senses()  # what cannot be used is told before anybody is let in
-    base = own_folder(base_folder(folder))
+    _allow_many_files()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING if quiet else logging.INFO)
-    service = ScanService(base, workers, max_minutes, queue, 60.0 * keep_minutes)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(DiscreetLog())
+    service = ScanService(base_folder(folder), workers, max_minutes, queue, 60.0 * keep_minutes)
     config = uvicorn.Config(
         create_app(service, Limits(int(1e6 * max_mb), names)),
         log_config=None,
@@ -80,15 +80,22 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
-        backlog=BACKLOG,
     )
     with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        console.say(f"listening at http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it and removes all clips)")
-        if host not in ("127.0.0.1", "::1", "localhost"):
-            console.warn("whoever reaches this port may use the service; put a proxy that asks who they are before it")
-        _warn_of_little_room(base, max_mb)
-        _server(config, service).run(sockets=[listener])
+        try:
+            service.begin()
+            shown = f"[{host}]" if ":" in host else host
+            at = f"http://{shown}:{listener.getsockname()[1]}/"
+            console.say(f"listening at {at} (Ctrl-C ends it and removes all clips)")
+            if host not in ("127.0.0.1", "::1", "localhost"):
+                console.warn("whoever reaches this port may use it; put a proxy that asks who they are before it")
+            _warn_of_little_room(service, max_mb)
+            _server(config, service).run(sockets=[listener])
+        finally:
+            service.end()
+    if service.is_broken:
+        console.say_error("the machine failed too often; the log says how")
+        raise typer.Exit(1)
 
 
 def _server(config: Any, service: ScanService) -> Any:
@@ -100,20 +107,28 @@ def _server(config: Any, service: ScanService) -> Any:
             service.stopping.set()
             super().handle_exit(sig, frame)
 
-    return Server(config)
+    server = Server(config)
+    service.on_broken = partial(setattr, server, "should_exit", True)
+    return server
 
 
-def _warn_of_little_room(base: Path, max_mb: float) -> None:
+def _allow_many_files() -> None:
+    """As many open files and connections as the system lets this process have."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _warn_of_little_room(service: ScanService, max_mb: float) -> None:
     """Say it before the first clip is refused."""
-    import shutil
-
     from ffdv.app import console
-    from ffdv.app.serve.service import SPARE_BYTES
 
-    free = (shutil.disk_usage(base).free - SPARE_BYTES) / 1e6
+    free = service.free_bytes() / 1e6
     if free < max_mb:
         console.warn(
-            f"{base}: the disk has room for clips of {max(free, 0):.0f} MB alone, and {max_mb:g} MB are allowed; make room, or give another "
+            f"{service.base}: the disk has room for clips of {max(free, 0):.0f} MB alone, and {max_mb:g} MB are allowed; make room, or give another "
             "--folder or --max-mb"
         )
 

@@ -95,47 +95,56 @@ Work = Callable[[Part, Callable[[int, str], None]], None]
 
 
 class PartQueue:
-    """Parts that come while others are done: `put` from any thread until `close`, after which run_parts ends once all is done."""
+    """Parts that come while others are done: `put` from any thread until `close`, after which run_parts ends once all is done.
+
+    has_workers: whether a worker is there that takes parts; kept by run_parts.
+    """
 
     def __init__(self, parts: Iterable[Part] = (), *, closed: bool = False) -> None:
         self._parts = deque(parts)
+        self._numbers = {part.number for part in self._parts}
         self._closed = closed
-        self.is_abandoned = False
         self._lock = threading.Lock()
         self._rung = False
         self._pipe = None if closed else multiprocessing.Pipe(duplex=False)
+        self.is_abandoned = False
+        self.has_workers = False
 
     def put(self, part: Part, *, first: bool = False) -> None:
         """Have it done after all others, or before them."""
-        (self._parts.appendleft if first else self._parts.append)(part)
-        self._ring()
+        with self._lock:
+            (self._parts.appendleft if first else self._parts.append)(part)
+            self._numbers.add(part.number)
+            self._ring()
 
     def close(self, *, at_once: bool = False) -> None:
         """No more will come; at once: nor is what waits or is being done seen to its end."""
-        self._closed = True
-        self.is_abandoned = at_once
-        self._ring()
+        with self._lock:
+            self._closed = True
+            self.is_abandoned = at_once
+            self._ring()
 
-    def ahead(self, number: int) -> int | None:
-        """How many parts are done before the part of this number is begun; None where it waits no longer."""
-        waiting = [part.number for part in tuple(self._parts)]
-        return waiting.index(number) if number in waiting else None
+    def waits(self, number: int) -> bool:
+        """Whether the part of this number is not begun yet."""
+        return number in self._numbers
 
     def drop(self, number: int) -> bool:
         """Do not do the part of this number; whether it still waited."""
-        found = next((part for part in tuple(self._parts) if part.number == number), None)
-        try:
-            self._parts.remove(found)  # type: ignore[arg-type]
-        except ValueError:  # it was taken just now, or there is none
-            return False
-        return True
+        with self._lock:
+            if number not in self._numbers:
+                return False
+            self._numbers.remove(number)
+            self._parts = deque(part for part in self._parts if part.number != number)
+            return True
 
     def take(self) -> Part | None:
         """The next part, None where none waits."""
-        try:
-            return self._parts.popleft()
-        except IndexError:
-            return None
+        with self._lock:
+            if not self._parts:
+                return None
+            part = self._parts.popleft()
+            self._numbers.discard(part.number)
+            return part
 
     @property
     def is_over(self) -> bool:
@@ -155,10 +164,9 @@ class PartQueue:
                 self._rung = False
 
     def _ring(self) -> None:
-        with self._lock:
-            if self._pipe is not None and not self._rung:
-                self._pipe[1].send_bytes(b"!")
-                self._rung = True
+        if self._pipe is not None and not self._rung:
+            self._pipe[1].send_bytes(b"!")
+            self._rung = True
 
 
 class _Worker:
@@ -223,6 +231,7 @@ def run_parts(
                     worker.give(part)
             connection.wait([*waiting.bells, *(worker.pipe for worker in crew)], timeout=PATIENCE_SECONDS)
             waiting.hush()
+            waiting.has_workers = any(worker.ready for worker in crew)
             for place, worker in enumerate(crew):
                 alive = worker.process.is_alive()  # before listening, so that a dead worker's last words are heard
                 yield from _listen(worker)
@@ -234,6 +243,7 @@ def run_parts(
                     worker.kill()
                     crew[place] = _Worker(work)
     finally:
+        waiting.has_workers = False
         for worker in crew:
             worker.kill()
 

@@ -90,10 +90,11 @@ def _owner_of_new_file(folder: Path) -> int:
         return os.fstat(file.fileno()).st_uid
 
 
-def own_folder(path: Path) -> Path:
+def own_folder(path: Path, *, flag: str = "--out") -> Path:
     """A folder for results that are kept until a job is done, which nobody else can write into; what a stopped job left is there.
 
-    Raises SubmissionError where something else lies in its place: what a stranger laid there would be taken for results.
+    Raises SubmissionError, which names the flag that cures it, where something else lies in its place: what a stranger laid there would be
+    taken for results.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,11 +106,11 @@ def own_folder(path: Path) -> Path:
         facts = os.lstat(path)
         if not stat.S_ISDIR(facts.st_mode):
             raise SubmissionError(
-                f"{path}: is a link or a file where results are kept while a job runs; remove it, or write elsewhere (--out)"
+                f"{path}: is a link or a file where results are kept while a job runs; remove it, or write elsewhere ({flag})"
             )
         if hasattr(os, "getuid") and not made and facts.st_uid not in (os.getuid(), _owner_of_new_file(path)):
             raise SubmissionError(
-                f"{path}: belongs to another user, and results are kept there while a job runs; write elsewhere (--out)"
+                f"{path}: belongs to another user, and results are kept there while a job runs; write elsewhere ({flag})"
             )
     except OSError as error:
         raise SubmissionError(f"cannot write into {path}: {error.strerror or error}") from error

@@ -123,7 +123,7 @@ class PictureSense:
                 Trait(name, votes[name] if self._weights.knows(name, face.numbers) else None, self._weights.usual[name])
                 for name in sorted(WEIGHTS, key=lambda name: -WEIGHTS[name])
             ),
-            numbers={"faces": float(len(faces)), **motion},
+            numbers={**{f"vote_{name}": vote for name, vote in votes.items()}, "faces": float(len(faces)), **motion},
             activation_seconds=float(face.seconds[worst]),
             track_probabilities={one.track.track_id: float(p) for one, p in zip(faces, chances, strict=True)},
         )

@@ -49,12 +49,21 @@ class OwnCallers:
         name = host_name(host)
         if name not in self._names and not _is_plain(name):
             return f"this service is not called {name[:100]!r}; start it with --allow-host to let it be"
-        if origin is None or urlsplit(origin).netloc == host or host_name(urlsplit(origin).netloc) in self._names:
+        place = _place(origin) if origin is not None else host
+        if place == host or host_name(place) in self._names:
             return None
         return (
-            f"a page of {origin[:100]!r} may not use this service, which was called {host[:100]!r}; is it this service's own page behind a "
+            f"a page of {origin!r:.100} may not use this service, which was called {host[:100]!r}; is it this service's own page behind a "
             "proxy, start the service with --allow-host and its name"
         )
+
+
+def _place(origin: str) -> str:
+    """Name and port of an Origin header, "" where it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def host_name(host: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -22,6 +22,8 @@ DRAIN_SECONDS, DRAIN_BYTES = (
     10.0,
     64_000_000,
 )  # of a refused clip that are read: many callers hear nothing before all is sent
+CHECK_BYTES = 8_000_000  # between two looks at what the disk has left
+LOOK_SECONDS = 1.0  # between two looks whether the service ends while a sender pauses
 RETRY_SECONDS = "10"
 
 
@@ -35,35 +37,39 @@ class Limits:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a caller wants of the clip that follows."""
+    """What a caller wants of the clip that follows. key: "" or 32 hex digits that he chose, by which a second try finds the first."""
 
     name: str
     lang: Lang
     wait: float
+    key: str = ""
 
 
-async def taken(service: ScanService, limits: Limits, request: Request, asked: Asked) -> Served:
-    """The clip, written and submitted. Raises HTTPException, ClientDisconnect; nothing of it is left then."""
+async def taken(service: ScanService, limits: Limits, request: Request, asked: Asked) -> str:
+    """The key of the clip, written and submitted. Raises HTTPException, ClientDisconnect; nothing of it is left then."""
+    if asked.key and service.look(asked.key) is not None:  # the answer to a first try was lost
+        await drained(request)
+        return asked.key
     length = _length(request.headers, limits)
     if not service.works:
-        raise _later(Sentence("the service is being stopped; try again later"))
+        raise _later(Sentence("the service does not scan now; try again later"))
     try:
-        served = await asyncio.to_thread(service.reserve, asked.name, asked.lang, expected=length)
+        served = await asyncio.to_thread(service.reserve, asked.name, asked.lang, expected=length or 0, key=asked.key)
     except TooManyWaitError as error:
         raise _later(error.args[0]) from None
     except NoRoomError as error:
-        raise HTTPException(507, error.args[0], headers={"Retry-After": RETRY_SECONDS}) from None
+        raise _full() from error
     try:
-        await _written(service, request, served, limits.most_bytes)
+        await _written(service, request, served, _Announced(length, limits.most_bytes))
     except BaseException:
         service.forget(served.key)
         raise
     service.submit(served)
-    return served
+    return served.key
 
 
-def _length(headers: Mapping[str, str], limits: Limits) -> int:
-    """How many bytes are announced, the most where nothing is. Raises HTTPException for what can be refused before a byte has come."""
+def _length(headers: Mapping[str, str], limits: Limits) -> int | None:
+    """How many bytes are announced. Raises HTTPException for what can be refused before a byte has come."""
     if headers.get("content-type", "").lower().startswith("multipart/"):
         told = Sentence(
             "send the clip's bytes as the whole body, not as a form: curl -T clip.mp4 'http://HOST/v1/scans/'"
@@ -71,46 +77,74 @@ def _length(headers: Mapping[str, str], limits: Limits) -> int:
         raise HTTPException(415, told)
     length = headers.get("content-length", "")
     if not length.isdecimal():
-        return limits.most_bytes
+        return None
     if int(length) > limits.most_bytes:
         raise _too_large(limits.most_bytes)
     return int(length)
 
 
-async def _written(service: ScanService, request: Request, served: Served, most_bytes: int) -> None:
+@dataclass(frozen=True)
+class _Announced:
+    """length: of the body where it is told; most_bytes: that are taken."""
+
+    length: int | None
+    most_bytes: int
+
+
+async def _written(service: ScanService, request: Request, served: Served, announced: _Announced) -> None:
     """Write the body to the clip's file as it comes, no slower than LEAST_RATE."""
-    began, count, chunks = time.monotonic(), 0, aiter(request.stream())
+    began, count, checked, chunks = time.monotonic(), 0, 0, aiter(request.stream())
     try:
         with served.media.open("xb") as file:
-            while True:
-                chunk = await asyncio.wait_for(anext(chunks, None), PATIENCE_SECONDS)
-                if chunk is None:
-                    break
+            while (chunk := await _next_chunk(service, chunks)) is not None:
                 count += len(chunk)
-                _refuse_to_go_on(service, count, most_bytes, time.monotonic() - began)
+                _refuse_to_go_on(count, announced.most_bytes, time.monotonic() - began)
                 await asyncio.to_thread(file.write, chunk)
-    except TimeoutError:
-        raise _too_slow() from None
+                if count - checked >= CHECK_BYTES:
+                    checked = count
+                    await asyncio.to_thread(_check_room, service, served, announced, count)
     except OSError as error:
         log.warning("cannot keep a clip: %s", error)
-        raise HTTPException(507, Sentence("the service's disk is full; try again later")) from error
+        raise _full() from error
     if not count:
         told = Sentence("the body is empty; send the clip's bytes: curl -T clip.mp4 'http://HOST/v1/scans/'")
         raise HTTPException(400, told)
 
 
-def _refuse_to_go_on(service: ScanService, count: int, most_bytes: int, seconds: float) -> None:
+async def _next_chunk(service: ScanService, chunks: AsyncIterator[bytes]) -> bytes | None:
+    """The next bytes of a body, None at its end. Raises HTTPException where they do not come, or the service ends."""
+    coming = asyncio.ensure_future(anext(chunks, None))
+    began = time.monotonic()
+    try:
+        while not (await asyncio.wait((coming,), timeout=LOOK_SECONDS))[0]:
+            if service.stopping.is_set():
+                raise _later(Sentence("the service does not scan now; try again later"))
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise _too_slow()
+        return coming.result()
+    finally:
+        coming.cancel()
+
+
+def _check_room(service: ScanService, served: Served, announced: _Announced, count: int) -> None:
+    """Tell the service what is still to come. Raises HTTPException where the disk fills up with what nobody announced."""
+    service.expect(served, max(0, (announced.length or 0) - count))
+    if announced.length is None and service.free_bytes() < 0:
+        raise _full()
+
+
+def _refuse_to_go_on(count: int, most_bytes: int, seconds: float) -> None:
     """Raises HTTPException where no more of a clip is taken."""
     if count > most_bytes:
         raise _too_large(most_bytes)
     if count < LEAST_RATE * (seconds - PATIENCE_SECONDS):
         raise _too_slow()
-    if service.stopping.is_set():
-        raise _later(Sentence("the service is being stopped; try again later"))
 
 
 async def drained(request: Request) -> None:
-    """Read what else comes of a refused clip, within limits, so that its sender hears why."""
+    """Read what else comes of a clip that is not wanted, within limits, so that its sender hears why; who asked before he sends hears it at once."""
+    if "expect" in request.headers:
+        return
     with contextlib.suppress(ClientDisconnect, TimeoutError, RuntimeError):
         async with asyncio.timeout(DRAIN_SECONDS):
             count = 0
@@ -118,6 +152,12 @@ async def drained(request: Request) -> None:
                 count += len(chunk)
                 if count > DRAIN_BYTES:
                     break
+
+
+def _full() -> HTTPException:
+    return HTTPException(
+        507, Sentence("the service's disk is full; try again later"), headers={"Retry-After": RETRY_SECONDS}
+    )
 
 
 def _later(told: Sentence) -> HTTPException:

@@ -25,8 +25,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "choose": ("or choose files", "或选择文件"),
     "most": ("up to {most} MB each; video or sound", "每个不超过 {most} MB；视频或音频"),
     "privacy": (
-        "Clips go to the machine that runs this service and nowhere else. They are removed after {keep}, or at once with “Remove”.",
-        "视频只会传到运行本服务的机器，不会传到别处；{keep}后自动删除，也可点“删除”立即删除。",
+        "Clips go to the machine that runs this service and nowhere else. They are removed after {keep}, or with “Remove”.",
+        "视频只会传到运行本服务的机器，不会传到别处；{keep}后自动删除，也可点“删除”。",
     ),
     "minutes": ("{count} minutes", "{count} 分钟"),
     "clips": ("Clips", "视频"),

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -41,9 +42,9 @@ from ffdv.sentences import LANGUAGES, Lang, Sentence, worded
 log = logging.getLogger("ffdv.serve")
 SWEEP_SECONDS = 10.0
 LONGEST_WAIT = 300.0  # seconds that a caller may ask to be kept waiting
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 MOST_KEYS = 200  # that may be asked for at once
-CLIENT_GONE = 499  # as nginx calls it; nobody reads it
+TOO_SLOW, CLIENT_GONE = 408, 499  # the latter as nginx calls it; nobody reads it
 # What browsers play; everything else is a download. Nothing is ever served as a page that was not made here.
 MEDIA_TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".mkv": "video/webm", ".mp3": "audio/mpeg",
@@ -58,6 +59,12 @@ BODY = {
 }
 
 Language = Annotated[Lang, Query(description="of sentences and page")]
+Key = Annotated[
+    str,
+    Query(
+        pattern="^([0-9a-f]{32})?$", description="32 hex digits that you chose by chance: a second try finds the first"
+    ),
+]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to be kept waiting for the result")]
 
 
@@ -73,12 +80,13 @@ class ScanState(BaseModel):
 
 
 class Health(BaseModel):
-    """in_hand: clips that are written, wait or are scanned; kept: results that can be seen; scanning: whether the workers work."""
+    """in_hand: clips that are written, wait or are scanned, of most_in_hand; kept: results that can be seen; scanning: whether the workers work."""
 
     version: str
     weights: dict[str, str]
     scanning: bool
     in_hand: int
+    most_in_hand: int
     kept: int
 
 
@@ -93,6 +101,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Refusal} for status in (400, 403, *statuses)}
 
 
+PAGES: dict[int | str, dict[str, Any]] = {404: {"description": "a page that says that the clip is gone"}, **_refusals()}
 HANDED_IN: dict[int | str, dict[str, Any]] = {200: {"model": ScanState}, **_refusals(408, 413, 415, 503, 507)}
 
 
@@ -113,7 +122,21 @@ def create_app(service: ScanService, limits: Limits) -> FastAPI:
     _take_clips(app, service, limits)
     _tell_of_clips(app, service)
     _show_pages(app, service, limits)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The description for programs, without the answer to wrong values that FastAPI has and we have not."""
+    if app.openapi_schema is None:
+        told = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        for route in told["paths"].values():
+            for answer in route.values():
+                answer["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            told["components"]["schemas"].pop(name, None)
+        app.openapi_schema = told
+    return app.openapi_schema
 
 
 def _take_clips(app: FastAPI, service: ScanService, limits: Limits) -> None:
@@ -123,18 +146,18 @@ def _take_clips(app: FastAPI, service: ScanService, limits: Limits) -> None:
         "/v1/scans/{name:path}", status_code=202, response_model=ScanState, openapi_extra=BODY, responses=HANDED_IN
     )
     async def put(
-        request: Request, response: Response, name: str, lang: Language = "en", wait: Wait = 0
+        request: Request, response: Response, name: str, lang: Language = "en", wait: Wait = 0, key: Key = ""
     ) -> ScanState | Response:
         """Hand in a clip under its name; the body is its bytes. 202 and how far it is, 200 when it is done within `wait`."""
-        return await _handed_in(service, limits, request, response, Asked(name, lang, wait))
+        return await _handed_in(service, limits, request, response, Asked(name, lang, wait, key))
 
     @app.put("/v1/scans", status_code=202, response_model=ScanState, include_in_schema=False)  # a slash forgotten
     @app.post("/v1/scans", status_code=202, response_model=ScanState, openapi_extra=BODY, responses=HANDED_IN)
     async def post(
-        request: Request, response: Response, name: str = "clip", lang: Language = "en", wait: Wait = 0
+        request: Request, response: Response, name: str = "clip", lang: Language = "en", wait: Wait = 0, key: Key = ""
     ) -> ScanState | Response:
         """Hand in a clip; the body is its bytes. 202 and how far it is, 200 when it is done within `wait`."""
-        return await _handed_in(service, limits, request, response, Asked(name, lang, wait))
+        return await _handed_in(service, limits, request, response, Asked(name, lang, wait, key))
 
 
 def _tell_of_clips(app: FastAPI, service: ScanService) -> None:
@@ -170,6 +193,7 @@ def _tell_of_clips(app: FastAPI, service: ScanService) -> None:
             weights=dict(shipped_weights()),
             scanning=scanning,
             in_hand=service.in_hand,
+            most_in_hand=service.most_waiting,
             kept=service.kept,
         )
 
@@ -182,7 +206,7 @@ def _show_pages(app: FastAPI, service: ScanService, limits: Limits) -> None:
         speech = lang or _read_by(request.headers)
         return HTMLResponse(front_page(speech, most_bytes=limits.most_bytes, keep_seconds=service.keep_seconds))
 
-    @app.get("/v1/scans/{key}/" + CLIPS + "/page.html", response_class=HTMLResponse, responses=_refusals())
+    @app.get("/v1/scans/{key}/" + CLIPS + "/page.html", response_class=HTMLResponse, responses=PAGES)
     def page(request: Request, key: str) -> Response:
         """The page of a clip that was judged, for people."""
         path = service.page(key)
@@ -209,7 +233,8 @@ async def _life(service: ScanService) -> AsyncIterator[None]:
             await asyncio.sleep(SWEEP_SECONDS)
             await asyncio.to_thread(service.sweep)
 
-    await asyncio.to_thread(service.begin)
+    if not service.has_begun:
+        await asyncio.to_thread(service.begin)
     sweeping = asyncio.create_task(sweep())
     try:
         yield
@@ -223,13 +248,14 @@ async def _handed_in(
 ) -> ScanState | Response:
     """Take a clip's bytes and have it scanned."""
     try:
-        served = await taken(service, limits, request, asked)
+        key = await taken(service, limits, request, asked)
     except ClientDisconnect:
         return Response(status_code=CLIENT_GONE)
-    except HTTPException:
-        await drained(request)
+    except HTTPException as error:
+        if error.status_code != TOO_SLOW:
+            await drained(request)
         raise
-    state = _state_of(await _standing(service, served.key, asked.wait, request))
+    state = _state_of(await _standing(service, key, asked.wait, request))
     response.headers["Location"] = state.url
     response.status_code = 200 if state.result is not None else 202
     return state
@@ -238,14 +264,14 @@ async def _handed_in(
 async def _standing(service: ScanService, key: str, wait: float, request: Request) -> Standing:
     """How far a clip is, when it is done, `wait` seconds are over, the caller has gone or the service ends."""
     until = time.monotonic() + wait
-    while True:
-        standing = service.look(key)
-        if standing is None:
-            raise HTTPException(404, UNKNOWN)
-        over = time.monotonic() >= until or service.stopping.is_set()
-        if standing.told is not None or over or await request.is_disconnected():
-            return standing
+    while not service.is_over(key) and time.monotonic() < until and not service.stopping.is_set():
+        if await request.is_disconnected():
+            break
         await asyncio.sleep(LOOK_SECONDS)
+    standing = service.look(key)
+    if standing is None:
+        raise HTTPException(404, UNKNOWN)
+    return standing
 
 
 def _state_of(standing: Standing) -> ScanState:
@@ -262,7 +288,7 @@ class _PassingFile(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
-        except RuntimeError:  # the library's word for a file that is gone
+        except (RuntimeError, FileNotFoundError):  # the library's words for a file that is gone
             await JSONResponse({"detail": UNKNOWN}, 404)(scope, receive, send)
 
 

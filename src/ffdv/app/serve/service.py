@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ffdv.app.serve.place import ServiceFolder
+from ffdv.app.serve.place import KEY, ServicePlace
 from ffdv.data.pool import Part, PartQueue, Report, crew_size, run_parts
 from ffdv.detect.judging import shipped_detector
 from ffdv.detect.own_files import read_plain
@@ -28,7 +28,7 @@ from ffdv.detect.own_names import readable
 from ffdv.detect.scan import LEAST_TIMEOUT_SECONDS, SECONDS_PER_MINUTE, Make, PartScanner, ScanJob
 from ffdv.detect.scan_json import failure_json
 from ffdv.detect.told import CLIPS, MOST_BYTES, base_of
-from ffdv.errors import FfdvError
+from ffdv.errors import FfdvError, SubmissionError
 from ffdv.records import Clip
 from ffdv.sentences import Lang, Sentence
 
@@ -37,7 +37,11 @@ State = Literal["waiting", "running", "done", "failed"]
 MEDIA = "media"  # the folder of the clip itself, beside CLIPS
 MOST_NAME = 200  # characters of a clip's name
 SPARE_BYTES = 200_000_000  # of the disk, kept for results and for others
-RESTART_SECONDS = 1.0  # after the machine failed (a full disk, say)
+RESTART_SECONDS, LONGEST_RESTART = (
+    1.0,
+    60.0,
+)  # after the machine failed (a full disk, say): doubled each time until it works again
+MOST_FAILURES = 10  # in a row: after some seven minutes the service gives up, for whoever supervises it
 SHOWN_KEY = 8  # digits of a key in the log: enough to find a clip, too few to ask for it
 UNWRITTEN = Sentence("the service could not write its result; hand the clip in again")
 
@@ -111,8 +115,8 @@ class ServedScanner:
 @dataclass
 class ScanService:
     """Scans what is handed in, with so many processes (as many as there are cores when None), in a folder of its own below `base`. most_waiting:
-    clips that may be in hand at once, being written, waiting or scanned; keep_seconds: how long what was found is kept. Every method may be
-    called from any thread.
+    clips that may be in hand at once, being written, waiting or scanned; keep_seconds: how long what was found is kept; on_broken: called when
+    the machine has failed too often. Every method may be called from any thread.
     """
 
     base: Path
@@ -121,19 +125,29 @@ class ScanService:
     most_waiting: int = 64
     keep_seconds: float = 3600.0
     make: Make = shipped_detector
+    on_broken: Callable[[], None] = lambda: None
     stopping: threading.Event = field(default_factory=threading.Event, init=False)
-    _place: ServiceFolder | None = field(default=None, init=False)
+    is_broken: bool = field(default=False, init=False)
+    _place: ServicePlace | None = field(default=None, init=False)
     _held: dict[str, _Held] = field(default_factory=dict, init=False)
-    _numbers: dict[int, str] = field(default_factory=dict, init=False)
+    _doing: dict[int, str] = field(
+        default_factory=dict, init=False
+    )  # numbers → keys of what waits or is scanned, in that order
+    _failures: int = field(default=0, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _queue: PartQueue = field(default_factory=PartQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _count: int = field(default=0, init=False)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether `begin` was called."""
+        return self._thread is not None
+
     def begin(self) -> None:
         """Start the workers. Raises CheckpointError when the weights cannot be used, SubmissionError when there is no place for clips."""
         self.make().senses()
-        self._place = ServiceFolder(self.base)
+        self._place = ServicePlace(self.base)
         self._thread = threading.Thread(target=self._run, name="scans", daemon=True)
         self._thread.start()
 
@@ -148,37 +162,53 @@ class ScanService:
             if self._place is not None:
                 self._place.close()
 
-    def reserve(self, name: str, lang: Lang = "en", *, expected: int = 0) -> Served:
-        """A place for a clip of so many bytes, which are then written to its `media`. Raises TooManyWaitError, NoRoomError."""
+    def reserve(self, name: str, lang: Lang = "en", *, expected: int = 0, key: str = "") -> Served:
+        """A place for a clip of so many bytes, which are then written to its `media`. key: 32 hex digits that the caller chose by chance; a clip of
+        his that is still being written under it makes room for this one. Raises TooManyWaitError, NoRoomError.
+        """
+        assert not key or KEY.fullmatch(key)
         with self._lock:
+            before = self._held.get(key)
+            if before is not None and not before.submitted:
+                self.forget(key)
             if self.in_hand >= self.most_waiting:
                 raise TooManyWaitError(
                     Sentence("{most} clips are in hand already; try again later", most=self.most_waiting)
                 )
-            key, self._count = secrets.token_hex(16), self._count + 1
+            key, self._count = key or secrets.token_hex(16), self._count + 1
             plain = readable(name.replace("\\", "/").rsplit("/", 1)[-1])[-MOST_NAME:].strip() or "clip"
             folder = self._made(key, expected)
             served = Served(key, self._count, plain, lang, folder, folder / MEDIA / ("clip" + _ending_of(plain)))
             self._held[key] = _Held(served, expected, time.monotonic())
-            self._numbers[served.number] = key
             return served
 
     def free_bytes(self) -> int:
-        """What the disk has left for clips that nobody has announced yet."""
+        """What the disk has left for clips that nobody has announced yet; below 0 where it is full. Raises SubmissionError, OSError."""
         assert self._place is not None
-        self._place.path.mkdir(
-            mode=0o700, parents=True, exist_ok=True
-        )  # cleaners of temporary folders take what lies untouched for days
+        self._place.restore()
         coming = sum(held.expected for held in self._held.values() if not held.submitted)
         return shutil.disk_usage(self._place.path).free - coming - SPARE_BYTES
+
+    def expect(self, served: Served, count: int) -> None:
+        """So many bytes of it are still to come."""
+        with self._lock:
+            if (held := self._held.get(served.key)) is not None:
+                held.expected = count
 
     def submit(self, served: Served) -> None:
         """All bytes are there: have it scanned."""
         with self._lock:
-            if (held := self._held.get(served.key)) is None:
+            held = self._held.get(served.key)
+            if held is None or held.served is not served:
                 return
             held.submitted, held.began = True, time.monotonic()
-        self._queue.put(Part(served.number, (served,)))
+            self._doing[served.number] = served.key
+            self._queue.put(Part(served.number, (served,)))
+
+    def is_over(self, key: str) -> bool:
+        """Whether there is nothing to wait for: it is done, failed or not here; quick, for many who wait."""
+        held = self._held.get(key)
+        return held is None or held.forgotten or not held.is_being_done
 
     def look(self, key: str) -> Standing | None:
         """How far a clip is; None where there is none of that key (any more)."""
@@ -188,10 +218,10 @@ class ScanService:
                 return None
             if held.told is not None:
                 return Standing(key, "done" if held.told["status"] == "ok" else "failed", told=held.told)
-            waiting = self._queue.ahead(held.served.number)
-            if waiting is None:
+            number = held.served.number
+            if not self._queue.waits(number):
                 return Standing(key, "running")
-            return Standing(key, "waiting", waiting + len(self._running()))
+            return Standing(key, "waiting", list(self._doing).index(number))
 
     def page(self, key: str) -> Path | None:
         """The page of a clip that was judged."""
@@ -210,16 +240,19 @@ class ScanService:
             if held is None or held.forgotten:
                 return False
             held.forgotten = True
-            if not (held.is_being_done and not self._queue.drop(held.served.number)):
-                self._remove(held)
-            return True
+            if held.is_being_done and not self._queue.drop(held.served.number):
+                return True
+            self._let_go(held)
+        shutil.rmtree(held.served.folder, ignore_errors=True)  # without the lock: large clips take a while
+        return True
 
     def sweep(self) -> None:
         """Forget what was kept long enough."""
         long_ago = time.monotonic() - self.keep_seconds
         with self._lock:
-            for key in [key for key, held in self._held.items() if (held.finished or long_ago) < long_ago]:
-                self.forget(key)
+            old = [key for key, held in self._held.items() if (held.finished or long_ago) < long_ago]
+        for key in old:
+            self.forget(key)
 
     @property
     def in_hand(self) -> int:
@@ -235,21 +268,24 @@ class ScanService:
 
     @property
     def works(self) -> bool:
-        """Whether clips are being taken from the queue."""
-        return self._thread is not None and self._thread.is_alive() and not self.stopping.is_set()
+        """Whether clips that are handed in are scanned: not where no worker could be started since the machine failed."""
+        if self._thread is None or not self._thread.is_alive() or self.stopping.is_set():
+            return False
+        return self._failures == 0 or self._queue.has_workers
 
     def _made(self, key: str, expected: int) -> Path:
         """The folder of a clip of so many bytes."""
-        assert self._place is not None
+        full = Sentence("the service's disk is full; try again later")
         try:
             if self.free_bytes() < expected:
-                raise NoRoomError(Sentence("the service's disk is full; try again later"))
+                raise NoRoomError(full)
+            assert self._place is not None
             folder = self._place.path / key
             for one in (CLIPS, MEDIA):
                 (folder / one).mkdir(parents=True, mode=0o700)
-        except OSError as error:
+        except (OSError, SubmissionError) as error:
             log.warning("cannot keep a clip: %s", error)
-            raise NoRoomError(Sentence("the service's disk is full; try again later")) from error
+            raise NoRoomError(full) from error
         return folder
 
     def _judged(self, key: str) -> Served | None:
@@ -257,14 +293,11 @@ class ScanService:
             standing = self.look(key)
             return self._held[key].served if standing is not None and standing.has_page else None
 
-    def _running(self) -> list[_Held]:
-        being_done = [held for held in self._held.values() if held.is_being_done]
-        return [held for held in being_done if self._queue.ahead(held.served.number) is None]
-
-    def _remove(self, held: _Held) -> None:
-        self._held.pop(held.served.key, None)
-        self._numbers.pop(held.served.number, None)
-        shutil.rmtree(held.served.folder, ignore_errors=True)
+    def _let_go(self, held: _Held) -> None:
+        """Nothing is known of it any more; its folder is then to be removed."""
+        if self._held.get(held.served.key) is held:
+            del self._held[held.served.key]
+        self._doing.pop(held.served.number, None)
 
     def _run(self) -> None:
         """The life of the thread that gives clips to workers; a failure of the machine costs the clips that are being scanned."""
@@ -274,26 +307,39 @@ class ScanService:
             try:
                 size = crew_size(self.workers)
                 for report in run_parts(self._queue, work, workers=size, item_timeout_seconds=timeout):
+                    self._failures = 0
                     self._take(report)
-            except Exception:  # whatever it was, those who come later must be served
-                log.exception("the machine failed; what was being scanned is given up, the rest goes on")
+            except Exception as error:  # noqa: BLE001 -- whatever it was, those who come later must be served
+                self._failures += 1
+                log.error(  # noqa: TRY400 -- the trace would be of the pool, and the same each time
+                    "the machine failed (%d in a row): %s: %s; what was being scanned is given up",
+                    self._failures,
+                    type(error).__name__,
+                    error,
+                )
                 self._give_up()
-                self.stopping.wait(RESTART_SECONDS)
+                if self._failures >= MOST_FAILURES:
+                    self.is_broken = True
+                    self.on_broken()
+                    return
+                self.stopping.wait(min(RESTART_SECONDS * 2 ** (self._failures - 1), LONGEST_RESTART))
 
     def _take(self, report: Report) -> None:
         with self._lock:
-            held = self._held.get(self._numbers.get(report.part, ""))
+            held = self._held.get(self._doing.get(report.part, ""))
             if report.kind == "item" and held is not None:
                 self._finish(held, _told(held.served) or _failed(held.served))
 
     def _give_up(self) -> None:
         """What was being scanned when the machine failed gets no verdict; what waits is scanned later."""
         with self._lock:
-            for held in self._running():
-                self._finish(held, _failed(held.served))
+            for number, key in list(self._doing.items()):
+                if not self._queue.waits(number):
+                    self._finish(self._held[key], _failed(self._held[key].served))
 
     def _finish(self, held: _Held, told: dict[str, Any]) -> None:
         held.told, held.finished = told, time.monotonic()
+        self._doing.pop(held.served.number, None)
         failed = told["status"] != "ok"
         with contextlib.suppress(OSError):
             size, took = held.served.media.stat().st_size, held.finished - held.began
@@ -302,7 +348,8 @@ class ScanService:
             if failed:
                 held.served.media.unlink()  # nobody is ever given it
         if held.forgotten:
-            self._remove(held)
+            self._let_go(held)
+            shutil.rmtree(held.served.folder, ignore_errors=True)
 
 
 def _ending_of(name: str) -> str:

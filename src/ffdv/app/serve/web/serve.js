@@ -18,12 +18,13 @@
   };
 
   // Clips whose result is not here yet, by key; all that are listed survive a reload of the page in this tab.
-  const unfinished = new Map(), listed = new Map();
+  const unfinished = new Map(), listed = new Map(), unsent = new Set();
+  const store = "ffdv " + location.pathname; // several services may lie below one name
   const remember = () => {
-    try { sessionStorage.setItem("ffdv", JSON.stringify([...listed].map(([key, at]) => [key, at.name]))); } catch { /* private windows */ }
+    try { sessionStorage.setItem(store, JSON.stringify([...listed].map(([key, at]) => [key, at.name]))); } catch { /* private windows */ }
   };
   const remembered = () => {
-    try { return JSON.parse(sessionStorage.getItem("ffdv")) || []; } catch { return []; }
+    try { return JSON.parse(sessionStorage.getItem(store)) || []; } catch { return []; }
   };
 
   const row = (name) => {
@@ -46,7 +47,9 @@
     at.told.className = className;
   };
   const conclude = (at, text, className) => { // and say it to those who do not see the list
+    at.over = true;
     unfinished.delete(at.key);
+    unsent.delete(at);
     at.bar.remove();
     tell(at, text, className);
     spoken.textContent = at.name + colon + text;
@@ -55,12 +58,15 @@
 
   const remove = async (at) => {
     at.removed = true;
+    unsent.delete(at);
     if (at.request) at.request.abort();
     if (at.key) {
       try {
         const answer = await fetch(address(at.key), { method: "DELETE" });
         if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
       } catch {
+        at.removed = false;
+        if (!at.over) { unfinished.set(at.key, at); follow(); }
         tell(at, say("not_removed"), "told unsure");
         return;
       }
@@ -93,6 +99,7 @@
     asking = true;
     while (unfinished.size) {
       const keys = [...unfinished.keys()].slice(0, 100);
+      for (const key of keys) { const at = unfinished.get(key); unfinished.delete(key); unfinished.set(key, at); } // the others next time
       try {
         const answer = await fetch("v1/scans?" + keys.map((key) => "key=" + key).join("&"));
         if (!answer.ok) throw new Error(String(answer.status));
@@ -116,10 +123,11 @@
     asking = false;
   };
 
+  const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const sent = (at, file) => new Promise((done) => {
     const request = new XMLHttpRequest(); // fetch tells nothing of how much is sent
     at.request = request;
-    request.open("PUT", address(encodeURIComponent(file.name)) + "?lang=" + lang);
+    request.open("PUT", address(encodeURIComponent(file.name)) + "?lang=" + lang + "&key=" + at.key);
     request.upload.addEventListener("progress", (event) => {
       at.bar.value = 100 * event.loaded / event.total;
       tell(at, say("sending", { share: Math.floor(at.bar.value) }));
@@ -128,32 +136,41 @@
     request.send(file);
   });
   const told = (request) => {
-    try { return JSON.parse(request.responseText); } catch { return { detail: say("unreachable") + " (" + request.status + ")" }; }
+    try { return JSON.parse(request.responseText).detail; } catch { return say("unreachable") + " (" + request.status + ")"; }
   };
   const readable = async (file) => {
     try { await file.slice(0, 1).arrayBuffer(); return true; } catch { return false; }
   };
+  const room = async () => { // asked for before a clip is sent once more
+    try {
+      const answer = await fetch("v1/health"), health = await answer.json();
+      return answer.ok && health.in_hand < health.most_in_hand;
+    } catch { return false; }
+  };
 
+  // A clip has its key before it is sent: where the answer is lost, a second try finds the first, and removal reaches it.
   const send = async (at, file) => {
-    for (let tries = 1; !at.removed; tries += 1) {
-      const request = await sent(at, file);
+    at.key = newKey();
+    for (let broken = 0; !at.removed;) {
+      const request = await sent(at, file), status = request.status;
       if (at.removed) return;
-      if (request.status >= 200 && request.status < 300) {
-        at.key = told(request).key;
+      if (status >= 200 && status < 300) {
+        unsent.delete(at);
         listed.set(at.key, at);
         unfinished.set(at.key, at);
         remember();
         follow();
         return;
       }
-      if (request.status === 503) { // as many as it takes are in hand
+      if (status === 503 || (status === 507 && (broken += 1) < 30)) { // as many as it takes are in hand, or its disk is full for now
         tell(at, say("full"));
-        await pause(Number(request.getResponseHeader("Retry-After")) || 10);
-      } else if (request.status === 0 && !(await readable(file))) { fail(at, say("unreadable")); return; }
-      else if ((request.status === 0 || request.status === 502 || request.status === 504) && tries < 5) {
+        do await pause(Number(request.getResponseHeader("Retry-After")) || 10); while (!at.removed && !(await room()));
+      } else if (status === 0 && !(await readable(file))) fail(at, say("unreadable"));
+      else if (status === 0 || ((status === 502 || status === 504) && (broken += 1) < 10)) {
         tell(at, say("lost"), "told unsure");
         await pause(3);
-      } else { fail(at, request.status ? told(request).detail : say("unreachable")); return; }
+      } else fail(at, told(request));
+      if (at.over) return;
     }
   };
 
@@ -165,6 +182,7 @@
     else if (file.size > most) fail(at, say("too_large", { most: +(most / 1e6).toPrecision(6) }));
     else {
       tell(at, say("unsent"));
+      unsent.add(at);
       sending = sending.then(() => send(at, file));
     }
   };
@@ -177,6 +195,8 @@
     const entries = items.map((item) => [item.getAsFile(), item.webkitGetAsEntry ? item.webkitGetAsEntry() : null]);
     for (const [file, entry] of entries) if (file) take(file, entry !== null && entry.isDirectory);
   });
+
+  addEventListener("beforeunload", (event) => { if (unsent.size) event.preventDefault(); }); // what is not sent yet would be lost
 
   for (const [key, name] of remembered()) {
     const at = row(name);
