@@ -36,7 +36,7 @@ def serve(
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="They are kept in a folder ffdv-serve in it; among the temporary files when not given.",
+            help="They are kept in a folder ffdv-serve-clips in it; among the temporary files when not given.",
             show_default=False,
         ),
     ] = None,
