@@ -160,7 +160,7 @@ def test_forgetting_removes_at_once_or_when_the_looking_ends(service: ScanServic
     assert service.look(waits) is None
     assert service.look(looked_at.key) is None
     assert not service.forget(waits)
-    assert not (looked_at.folder.parent / waits).exists()
+    assert len(list(looked_at.folder.parent.iterdir())) == 1  # the waiting one's is gone
     assert looked_at.folder.exists()  # its worker still writes there
     until = time.monotonic() + 30
     while looked_at.folder.exists():
@@ -297,11 +297,29 @@ def test_a_second_try_under_one_key_finds_the_first_clip_or_takes_its_place(
     second.media.write_bytes(sound_bytes(tmp_path))
     service.submit(broken)  # too late
     assert service.look(key) is None
+    assert not service.abandon(broken)  # nor does its end touch the second
     service.submit(second)
 
     assert finished(service, key).state == "done"
     assert (service.kept, service.in_hand) == (1, 0)
     assert service.forget(key)
+
+
+def test_a_key_may_be_used_anew_while_its_first_clip_is_still_looked_at(service: ScanService, tmp_path: Path) -> None:
+    key = "cd" * 16
+    slow = service.reserve("slow.wav", key=key)
+    slow.media.write_bytes(b"slow")
+    service.submit(slow)
+    running(service, key)
+    assert service.forget(key)
+    again = service.reserve("tone.wav", key=key)
+    again.media.write_bytes(sound_bytes(tmp_path))
+    service.submit(again)
+
+    standing = finished(service, key)
+
+    assert (standing.state, standing.told and standing.told["name"]) == ("done", "tone.wav")
+    assert not slow.folder.exists()
 
 
 def test_cleaners_of_temporary_files_end_nothing(service: ScanService, tmp_path: Path) -> None:

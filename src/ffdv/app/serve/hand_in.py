@@ -62,7 +62,7 @@ async def taken(service: ScanService, limits: Limits, request: Request, asked: A
     try:
         await _written(service, request, served, _Announced(length, limits.most_bytes))
     except BaseException:
-        service.forget(served.key)
+        service.abandon(served)
         raise
     service.submit(served)
     return served.key

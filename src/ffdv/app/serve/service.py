@@ -130,9 +130,8 @@ class ScanService:
     is_broken: bool = field(default=False, init=False)
     _place: ServicePlace | None = field(default=None, init=False)
     _held: dict[str, _Held] = field(default_factory=dict, init=False)
-    _doing: dict[int, str] = field(
-        default_factory=dict, init=False
-    )  # numbers → keys of what waits or is scanned, in that order
+    # What waits or is scanned by its number, in that order.
+    _doing: dict[int, _Held] = field(default_factory=dict, init=False)
     _failures: int = field(default=0, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _queue: PartQueue = field(default_factory=PartQueue, init=False)
@@ -168,16 +167,15 @@ class ScanService:
         """
         assert not key or KEY.fullmatch(key)
         with self._lock:
-            before = self._held.get(key)
-            if before is not None and not before.submitted:
-                self.forget(key)
+            if (before := self._held.get(key)) is not None:
+                self.abandon(before.served)
             if self.in_hand >= self.most_waiting:
                 raise TooManyWaitError(
                     Sentence("{most} clips are in hand already; try again later", most=self.most_waiting)
                 )
             key, self._count = key or secrets.token_hex(16), self._count + 1
             plain = readable(name.replace("\\", "/").rsplit("/", 1)[-1])[-MOST_NAME:].strip() or "clip"
-            folder = self._made(key, expected)
+            folder = self._made(expected)
             served = Served(key, self._count, plain, lang, folder, folder / MEDIA / ("clip" + _ending_of(plain)))
             self._held[key] = _Held(served, expected, time.monotonic())
             return served
@@ -192,7 +190,8 @@ class ScanService:
     def expect(self, served: Served, count: int) -> None:
         """So many bytes of it are still to come."""
         with self._lock:
-            if (held := self._held.get(served.key)) is not None:
+            held = self._held.get(served.key)
+            if held is not None and held.served is served:
                 held.expected = count
 
     def submit(self, served: Served) -> None:
@@ -202,7 +201,7 @@ class ScanService:
             if held is None or held.served is not served:
                 return
             held.submitted, held.began = True, time.monotonic()
-            self._doing[served.number] = served.key
+            self._doing[served.number] = held
             self._queue.put(Part(served.number, (served,)))
 
     def is_over(self, key: str) -> bool:
@@ -235,15 +234,20 @@ class ScanService:
 
     def forget(self, key: str) -> bool:
         """Remove a clip and what was found, at once or, while it is looked at, as soon as that ends; whether there was one."""
+        held = self._held.get(key)
+        return held is not None and self.abandon(held.served)
+
+    def abandon(self, served: Served) -> bool:
+        """The same of this very clip, whatever was handed in under its key since."""
         with self._lock:
-            held = self._held.get(key)
-            if held is None or held.forgotten:
+            held = self._held.get(served.key)
+            if held is None or held.forgotten or held.served is not served:
                 return False
             held.forgotten = True
-            if held.is_being_done and not self._queue.drop(held.served.number):
+            if held.is_being_done and not self._queue.drop(served.number):
                 return True
             self._let_go(held)
-        shutil.rmtree(held.served.folder, ignore_errors=True)  # without the lock: large clips take a while
+        shutil.rmtree(served.folder, ignore_errors=True)  # without the lock: large clips take a while
         return True
 
     def sweep(self) -> None:
@@ -273,14 +277,14 @@ class ScanService:
             return False
         return self._failures == 0 or self._queue.has_workers
 
-    def _made(self, key: str, expected: int) -> Path:
-        """The folder of a clip of so many bytes."""
+    def _made(self, expected: int) -> Path:
+        """A folder for a clip of so many bytes; not called by its key, which its sender may use once more."""
         full = Sentence("the service's disk is full; try again later")
         try:
             if self.free_bytes() < expected:
                 raise NoRoomError(full)
             assert self._place is not None
-            folder = self._place.path / key
+            folder = self._place.path / secrets.token_hex(16)
             for one in (CLIPS, MEDIA):
                 (folder / one).mkdir(parents=True, mode=0o700)
         except (OSError, SubmissionError) as error:
@@ -326,16 +330,16 @@ class ScanService:
 
     def _take(self, report: Report) -> None:
         with self._lock:
-            held = self._held.get(self._doing.get(report.part, ""))
+            held = self._doing.get(report.part)
             if report.kind == "item" and held is not None:
                 self._finish(held, _told(held.served) or _failed(held.served))
 
     def _give_up(self) -> None:
         """What was being scanned when the machine failed gets no verdict; what waits is scanned later."""
         with self._lock:
-            for number, key in list(self._doing.items()):
+            for number, held in list(self._doing.items()):
                 if not self._queue.waits(number):
-                    self._finish(self._held[key], _failed(self._held[key].served))
+                    self._finish(held, _failed(held.served))
 
     def _finish(self, held: _Held, told: dict[str, Any]) -> None:
         held.told, held.finished = told, time.monotonic()
