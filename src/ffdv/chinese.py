@@ -52,6 +52,7 @@ CHINESE: Mapping[str, str] = {
     "there is no such clip here (any more); hand it in again": "服务中没有这个视频（或已删除），请重新上传",
     "the service does not scan now; try again later": "服务目前无法检测，请稍后再试",
     "send the clip's bytes as the whole body, not as a form: curl -T clip.mp4 'http://HOST/v1/scans/'": "请把视频的字节作为整个请求正文发送，不要用表单：curl -T clip.mp4 'http://HOST/v1/scans/'",
+    "the clip was removed, or handed in once more, while it was sent": "视频在上传过程中被删除或重新上传",
     "the clip comes too slowly or not at all; hand it in again": "视频上传太慢或已中断，请重新上传",
     "the body is empty; send the clip's bytes: curl -T clip.mp4 'http://HOST/v1/scans/'": "请求正文为空，请发送视频的字节：curl -T clip.mp4 'http://HOST/v1/scans/'",
     "the clip is larger than {most:g} MB, which this service takes (--max-mb)": "视频超过本服务的上限 {most:g} MB（--max-mb）",

@@ -292,6 +292,22 @@ def test_a_sender_who_pauses_is_let_go_when_the_service_ends(at: SimpleNamespace
     assert b" 503 " in answer.split(b"\r\n", 1)[0]
 
 
+def test_a_clip_that_is_removed_while_it_is_sent_is_not_written_on(at: SimpleNamespace) -> None:
+    key = "12" * 16
+    head = f"PUT /v1/scans/a.mp4?key={key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegun"
+    with socket.create_connection(("127.0.0.1", at.port), timeout=30) as sender:
+        sender.sendall(head.encode())
+        until = time.monotonic() + 10
+        while at.service.in_hand == 0:
+            assert time.monotonic() < until
+        assert ask(at.port, "DELETE", f"/v1/scans/{key}").status == 204
+        answer = sender.recv(65_536)
+
+    assert b" 409 " in answer.split(b"\r\n", 1)[0]
+    assert at.service.in_hand == 0
+    assert list((at.folder / "clips").glob("*/*")) == []
+
+
 def test_the_log_names_no_clip_that_its_readers_could_fetch(caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.addFilter(discreet := DiscreetLog())
     key = "0123456789abcdef" * 2
@@ -349,7 +365,7 @@ def test_programs_find_a_description_of_it(at: SimpleNamespace) -> None:
         "/v1/health",
     }
     handed = told["paths"]["/v1/scans"]["post"]["responses"]
-    assert set(handed) == {"200", "202", "400", "403", "408", "413", "415", "503", "507"}
+    assert set(handed) == {"200", "202", "400", "403", "408", "409", "413", "415", "503", "507"}
     assert handed["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/ScanState")
     assert told["components"]["schemas"]["Refusal"]["properties"]["detail"]["type"] == "string"
     assert "application/octet-stream" in told["paths"]["/v1/scans"]["post"]["requestBody"]["content"]
@@ -408,14 +424,19 @@ def test_the_command_says_where_it_listens_scans_with_what_ships_and_leaves_noth
         port = re.search(r"http://127\.0\.0\.1:(\d+)/", begun.stdout.readline())
         assert port is not None
         answer = ask(int(port[1]), "PUT", "/v1/scans/tone.wav?wait=60", content)
+        paused = socket.create_connection(("127.0.0.1", int(port[1])), timeout=30)
+        paused.sendall(b"POST /v1/scans HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegun")
         taken = subprocess.run(
             [sys.executable, "-m", "ffdv", "serve", "--port", port[1]], capture_output=True, text=True, check=False
         )
         begun.send_signal(signal.SIGINT)
+        with paused:
+            refused = paused.recv(65_536)
         out, err = begun.communicate(timeout=30)
     finally:
         begun.kill()
     assert answer.status == 200, answer
+    assert refused.startswith(b"HTTP/1.1 503 ")
     assert json.loads(answer.body)["result"]["detector"]["weights"]
     assert taken.returncode == 2
     assert "choose another --port" in taken.stderr

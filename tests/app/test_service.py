@@ -295,9 +295,12 @@ def test_a_second_try_under_one_key_finds_the_first_clip_or_takes_its_place(
     broken.media.write_bytes(b"half of")
     second = service.reserve("a.wav", key=key)
     second.media.write_bytes(sound_bytes(tmp_path))
+    assert not service.wants(broken)
+    assert service.in_hand == 2  # as long as somebody writes it
     service.submit(broken)  # too late
     assert service.look(key) is None
-    assert not service.abandon(broken)  # nor does its end touch the second
+    service.stop_writing(broken)  # nor does its end touch the second
+    assert not broken.folder.exists()
     service.submit(second)
 
     assert finished(service, key).state == "done"

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from ffdv.app.serve.service import ScanService
 
-BACKLOG = (
-    128  # callers that may knock at once; uvicorn's 2,048 would each be a line in the log when descriptors run out
-)
-
 
 def serve(
     host: Annotated[

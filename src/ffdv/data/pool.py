@@ -97,7 +97,7 @@ Work = Callable[[Part, Callable[[int, str], None]], None]
 class PartQueue:
     """Parts that come while others are done: `put` from any thread until `close`, after which run_parts ends once all is done.
 
-    has_workers: whether a worker is there that takes parts; kept by run_parts.
+    has_workers: whether a worker is there that takes parts; had_workers: whether there was one since run_parts began; it keeps both.
     """
 
     def __init__(self, parts: Iterable[Part] = (), *, closed: bool = False) -> None:
@@ -108,7 +108,7 @@ class PartQueue:
         self._rung = False
         self._pipe = None if closed else multiprocessing.Pipe(duplex=False)
         self.is_abandoned = False
-        self.has_workers = False
+        self.has_workers = self.had_workers = False
 
     def put(self, part: Part, *, first: bool = False) -> None:
         """Have it done after all others, or before them."""
@@ -219,6 +219,7 @@ def run_parts(
             "not start; hand over one file a call there"
         )
     waiting = parts if isinstance(parts, PartQueue) else PartQueue(parts, closed=True)
+    waiting.had_workers = False
     crashes: Counter[tuple[int, int]] = Counter()
     stillborn = 0
     crew: list[_Worker] = []
@@ -232,6 +233,7 @@ def run_parts(
             connection.wait([*waiting.bells, *(worker.pipe for worker in crew)], timeout=PATIENCE_SECONDS)
             waiting.hush()
             waiting.has_workers = any(worker.ready for worker in crew)
+            waiting.had_workers |= waiting.has_workers
             for place, worker in enumerate(crew):
                 alive = worker.process.is_alive()  # before listening, so that a dead worker's last words are heard
                 yield from _listen(worker)

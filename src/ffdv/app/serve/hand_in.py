@@ -61,10 +61,9 @@ async def taken(service: ScanService, limits: Limits, request: Request, asked: A
         raise _full() from error
     try:
         await _written(service, request, served, _Announced(length, limits.most_bytes))
-    except BaseException:
-        service.abandon(served)
-        raise
-    service.submit(served)
+        service.submit(served)
+    finally:
+        service.stop_writing(served)
     return served.key
 
 
@@ -96,7 +95,7 @@ async def _written(service: ScanService, request: Request, served: Served, annou
     began, count, checked, chunks = time.monotonic(), 0, 0, aiter(request.stream())
     try:
         with served.media.open("xb") as file:
-            while (chunk := await _next_chunk(service, chunks)) is not None:
+            while (chunk := await _next_chunk(service, served, chunks)) is not None:
                 count += len(chunk)
                 _refuse_to_go_on(count, announced.most_bytes, time.monotonic() - began)
                 await asyncio.to_thread(file.write, chunk)
@@ -111,7 +110,7 @@ async def _written(service: ScanService, request: Request, served: Served, annou
         raise HTTPException(400, told)
 
 
-async def _next_chunk(service: ScanService, chunks: AsyncIterator[bytes]) -> bytes | None:
+async def _next_chunk(service: ScanService, served: Served, chunks: AsyncIterator[bytes]) -> bytes | None:
     """The next bytes of a body, None at its end. Raises HTTPException where they do not come, or the service ends."""
     coming = asyncio.ensure_future(anext(chunks, None))
     began = time.monotonic()
@@ -119,8 +118,12 @@ async def _next_chunk(service: ScanService, chunks: AsyncIterator[bytes]) -> byt
         while not (await asyncio.wait((coming,), timeout=LOOK_SECONDS))[0]:
             if service.stopping.is_set():
                 raise _later(Sentence("the service does not scan now; try again later"))
+            if not service.wants(served):
+                raise _unwanted()
             if time.monotonic() - began > PATIENCE_SECONDS:
                 raise _too_slow()
+        if not service.wants(served):
+            raise _unwanted()
         return coming.result()
     finally:
         coming.cancel()
@@ -162,6 +165,10 @@ def _full() -> HTTPException:
 
 def _later(told: Sentence) -> HTTPException:
     return HTTPException(503, told, headers={"Retry-After": RETRY_SECONDS})
+
+
+def _unwanted() -> HTTPException:
+    return HTTPException(409, Sentence("the clip was removed, or handed in once more, while it was sent"))
 
 
 def _too_slow() -> HTTPException:

@@ -37,6 +37,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "unsent": ("waits to be sent", "等待上传"),
     "full": ("the service is full; it is sent when there is room", "服务繁忙，有空位时会自动上传"),
     "lost": ("the connection is lost; trying again", "连接中断，正在重试"),
+    "broken": (
+        "sending it breaks off each time; a proxy in between may not take clips as large",
+        "上传每次都会中断，中间的代理可能不允许这么大的文件",
+    ),
     "not_removed": ("could not be removed; the service was not reached, try again", "未能删除：无法连接服务，请重试"),
     "gone": ("it is no longer here; hand it in again", "服务中已没有这个视频，请重新上传"),
     "folder": ("it is a folder; drop the clips in it", "这是文件夹，请拖入其中的视频文件"),
@@ -64,7 +68,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 # What the page's script says.
 SCRIPT_WORDS = (
-    "sending", "waiting", "next", "running", "unsent", "full", "lost", "open", "remove", "removed", "not_removed", "gone", "folder", "empty", "unreadable",
+    "sending", "waiting", "next", "running", "unsent", "full", "lost", "broken", "open", "remove", "removed", "not_removed", "gone", "folder", "empty", "unreadable",
     "probability", "too_large", "unreachable", "fake", "real", "cannot tell", "failed",
 )  # fmt: skip
 

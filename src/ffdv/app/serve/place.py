@@ -17,7 +17,7 @@ from pathlib import Path
 from ffdv.detect.own_files import own_folder
 from ffdv.errors import SubmissionError
 
-KEY = re.compile(r"[0-9a-f]{32}")  # 128 random bits
+NAME = re.compile(r"[0-9a-f]{32}")  # 128 random bits
 BASE = "ffdv-serve-clips"
 TRIES = 20  # another service that begins at the same moment may take a new folder for a dead one's
 
@@ -74,7 +74,7 @@ class ServicePlace:
 def _remove_dead(base: Path) -> None:
     """What services left that were killed. What a living one holds stays, and all where the system cannot tell."""
     for path in list(base.iterdir()):
-        if KEY.fullmatch(path.name):
+        if NAME.fullmatch(path.name):
             with contextlib.suppress(OSError):  # held, or no folder
                 lock = _locked(path)
                 if lock is not None:

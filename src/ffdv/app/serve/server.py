@@ -44,7 +44,7 @@ SWEEP_SECONDS = 10.0
 LONGEST_WAIT = 300.0  # seconds that a caller may ask to be kept waiting
 LOOK_SECONDS = 0.2
 MOST_KEYS = 200  # that may be asked for at once
-TOO_SLOW, CLIENT_GONE = 408, 499  # the latter as nginx calls it; nobody reads it
+TOO_SLOW, UNWANTED, CLIENT_GONE = 408, 409, 499  # the last as nginx calls it; nobody reads it
 # What browsers play; everything else is a download. Nothing is ever served as a page that was not made here.
 MEDIA_TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".mkv": "video/webm", ".mp3": "audio/mpeg",
@@ -102,7 +102,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 PAGES: dict[int | str, dict[str, Any]] = {404: {"description": "a page that says that the clip is gone"}, **_refusals()}
-HANDED_IN: dict[int | str, dict[str, Any]] = {200: {"model": ScanState}, **_refusals(408, 413, 415, 503, 507)}
+HANDED_IN: dict[int | str, dict[str, Any]] = {200: {"model": ScanState}, **_refusals(408, 409, 413, 415, 503, 507)}
 
 
 def create_app(service: ScanService, limits: Limits) -> FastAPI:
@@ -252,7 +252,7 @@ async def _handed_in(
     except ClientDisconnect:
         return Response(status_code=CLIENT_GONE)
     except HTTPException as error:
-        if error.status_code != TOO_SLOW:
+        if error.status_code not in (TOO_SLOW, UNWANTED) and not service.stopping.is_set():
             await drained(request)
         raise
     state = _state_of(await _standing(service, key, asked.wait, request))
@@ -283,13 +283,21 @@ def _state_of(standing: Standing) -> ScanState:
 
 
 class _PassingFile(FileResponse):
-    """A file that may be removed before it is sent."""
+    """A file that may be removed before it is sent, or while it is."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def told(message: Any) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, told)
         except (RuntimeError, FileNotFoundError):  # the library's words for a file that is gone
-            await JSONResponse({"detail": UNKNOWN}, 404)(scope, receive, send)
+            if not has_begun:  # else the connection ends too soon, which is what happened
+                await JSONResponse({"detail": UNKNOWN}, 404)(scope, receive, send)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ffdv.app.serve.place import KEY, ServicePlace
+from ffdv.app.serve.place import ServicePlace
 from ffdv.data.pool import Part, PartQueue, Report, crew_size, run_parts
 from ffdv.detect.judging import shipped_detector
 from ffdv.detect.own_files import read_plain
@@ -34,6 +34,7 @@ from ffdv.sentences import Lang, Sentence
 
 log = logging.getLogger("ffdv.serve")
 State = Literal["waiting", "running", "done", "failed"]
+KEY = re.compile(r"[0-9a-f]{32}")  # 128 random bits
 MEDIA = "media"  # the folder of the clip itself, beside CLIPS
 MOST_NAME = 200  # characters of a clip's name
 SPARE_BYTES = 200_000_000  # of the disk, kept for results and for others
@@ -41,7 +42,9 @@ RESTART_SECONDS, LONGEST_RESTART = (
     1.0,
     60.0,
 )  # after the machine failed (a full disk, say): doubled each time until it works again
-MOST_FAILURES = 10  # in a row: after some seven minutes the service gives up, for whoever supervises it
+MOST_FAILURES = (
+    10  # in a row, no worker able to start: after some four minutes the service gives up, for whoever supervises it
+)
 SHOWN_KEY = 8  # digits of a key in the log: enough to find a clip, too few to ask for it
 UNWRITTEN = Sentence("the service could not write its result; hand the clip in again")
 
@@ -130,7 +133,8 @@ class ScanService:
     is_broken: bool = field(default=False, init=False)
     _place: ServicePlace | None = field(default=None, init=False)
     _held: dict[str, _Held] = field(default_factory=dict, init=False)
-    # What waits or is scanned by its number, in that order.
+    # By number: what is being written, and what waits or is scanned, in that order.
+    _writing: dict[int, _Held] = field(default_factory=dict, init=False)
     _doing: dict[int, _Held] = field(default_factory=dict, init=False)
     _failures: int = field(default=0, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
@@ -162,8 +166,8 @@ class ScanService:
                 self._place.close()
 
     def reserve(self, name: str, lang: Lang = "en", *, expected: int = 0, key: str = "") -> Served:
-        """A place for a clip of so many bytes, which are then written to its `media`. key: 32 hex digits that the caller chose by chance; a clip of
-        his that is still being written under it makes room for this one. Raises TooManyWaitError, NoRoomError.
+        """A place for a clip of so many bytes, which are then written to its `media`; `stop_writing` tells when that ends. key: 32 hex digits that
+        the caller chose by chance; this clip takes the place of an earlier one under it. Raises TooManyWaitError, NoRoomError.
         """
         assert not key or KEY.fullmatch(key)
         with self._lock:
@@ -177,29 +181,43 @@ class ScanService:
             plain = readable(name.replace("\\", "/").rsplit("/", 1)[-1])[-MOST_NAME:].strip() or "clip"
             folder = self._made(expected)
             served = Served(key, self._count, plain, lang, folder, folder / MEDIA / ("clip" + _ending_of(plain)))
-            self._held[key] = _Held(served, expected, time.monotonic())
+            self._held[key] = self._writing[self._count] = _Held(served, expected, time.monotonic())
             return served
 
     def free_bytes(self) -> int:
         """What the disk has left for clips that nobody has announced yet; below 0 where it is full. Raises SubmissionError, OSError."""
         assert self._place is not None
         self._place.restore()
-        coming = sum(held.expected for held in self._held.values() if not held.submitted)
+        with self._lock:
+            coming = sum(held.expected for held in self._writing.values())
         return shutil.disk_usage(self._place.path).free - coming - SPARE_BYTES
 
     def expect(self, served: Served, count: int) -> None:
         """So many bytes of it are still to come."""
         with self._lock:
-            held = self._held.get(served.key)
-            if held is not None and held.served is served:
+            if (held := self._writing.get(served.number)) is not None:
                 held.expected = count
 
-    def submit(self, served: Served) -> None:
-        """All bytes are there: have it scanned."""
+    def wants(self, served: Served) -> bool:
+        """Whether it shall still be written: nobody removed it, or handed it in once more."""
+        held = self._writing.get(served.number)
+        return held is not None and not held.forgotten
+
+    def stop_writing(self, served: Served) -> None:
+        """Nobody writes it any more; if it was not submitted by now, nothing is left of it."""
         with self._lock:
-            held = self._held.get(served.key)
-            if held is None or held.served is not served:
+            held = self._writing.pop(served.number, None)
+            if held is None:
                 return
+            self._let_go(held)
+        shutil.rmtree(served.folder, ignore_errors=True)
+
+    def submit(self, served: Served) -> None:
+        """All bytes are there: have it scanned, if it is still wanted."""
+        with self._lock:
+            if not self.wants(served):
+                return
+            held = self._writing.pop(served.number)
             held.submitted, held.began = True, time.monotonic()
             self._doing[served.number] = held
             self._queue.put(Part(served.number, (served,)))
@@ -244,7 +262,8 @@ class ScanService:
             if held is None or held.forgotten or held.served is not served:
                 return False
             held.forgotten = True
-            if held.is_being_done and not self._queue.drop(served.number):
+            being_scanned = held.is_being_done and not self._queue.drop(served.number)
+            if being_scanned or served.number in self._writing:  # whoever writes there removes it when he ends
                 return True
             self._let_go(held)
         shutil.rmtree(served.folder, ignore_errors=True)  # without the lock: large clips take a while
@@ -262,7 +281,7 @@ class ScanService:
     def in_hand(self) -> int:
         """Clips that are being written, wait or are scanned."""
         with self._lock:
-            return sum(held.told is None for held in self._held.values())
+            return len(self._writing) + len(self._doing)
 
     @property
     def kept(self) -> int:
@@ -314,7 +333,7 @@ class ScanService:
                     self._failures = 0
                     self._take(report)
             except Exception as error:  # noqa: BLE001 -- whatever it was, those who come later must be served
-                self._failures += 1
+                self._failures = 1 if self._queue.had_workers else self._failures + 1
                 log.error(  # noqa: TRY400 -- the trace would be of the pool, and the same each time
                     "the machine failed (%d in a row): %s: %s; what was being scanned is given up",
                     self._failures,
@@ -324,6 +343,7 @@ class ScanService:
                 self._give_up()
                 if self._failures >= MOST_FAILURES:
                     self.is_broken = True
+                    self.stopping.set()  # nobody is kept waiting
                     self.on_broken()
                     return
                 self.stopping.wait(min(RESTART_SECONDS * 2 ** (self._failures - 1), LONGEST_RESTART))

@@ -28,7 +28,7 @@
   };
 
   const row = (name) => {
-    const at = { name, told: made("p", "told"), acts: made("span", "acts"), bar: document.createElement("progress"), removed: false };
+    const at = { name, told: made("p", "told"), acts: made("span", "acts"), bar: document.createElement("progress"), removed: false, wanted: true };
     at.item = made("li", "card");
     at.bar.max = 100;
     at.bar.setAttribute("aria-hidden", "true"); // the text says it
@@ -56,26 +56,30 @@
   };
   const fail = (at, text) => conclude(at, say("failed") + colon + text, "told unsure");
 
+  const erased = async (key) => {
+    try {
+      const answer = await fetch(address(key), { method: "DELETE" });
+      return answer.ok || answer.status === 404;
+    } catch { return false; }
+  };
   const remove = async (at) => {
+    const handedIn = listed.has(at.key);
     at.removed = true;
-    unsent.delete(at);
+    at.wanted = false; // nothing of it is sent any more, whatever comes of the removal
     if (at.request) at.request.abort();
-    if (at.key) {
-      try {
-        const answer = await fetch(address(at.key), { method: "DELETE" });
-        if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
-      } catch {
-        at.removed = false;
-        if (!at.over) { unfinished.set(at.key, at); follow(); }
-        tell(at, say("not_removed"), "told unsure");
-        return;
-      }
-      listed.delete(at.key);
-      remember();
+    if (handedIn && !(await erased(at.key))) {
+      at.removed = false;
+      if (!at.over) { unfinished.set(at.key, at); follow(); }
+      tell(at, say("not_removed"), "told unsure");
+      return;
     }
+    listed.delete(at.key);
+    remember();
     at.acts.replaceChildren();
     conclude(at, say("removed"), "told soft");
     heading.focus();
+    // Bytes may have arrived whose answer was lost.
+    if (!handedIn && at.key) while (!(await erased(at.key))) await pause(5);
   };
 
   const show = (at, state) => {
@@ -151,9 +155,9 @@
   // A clip has its key before it is sent: where the answer is lost, a second try finds the first, and removal reaches it.
   const send = async (at, file) => {
     at.key = newKey();
-    for (let broken = 0; !at.removed;) {
+    for (let broken = 0; at.wanted;) {
       const request = await sent(at, file), status = request.status;
-      if (at.removed) return;
+      if (!at.wanted) return;
       if (status >= 200 && status < 300) {
         unsent.delete(at);
         listed.set(at.key, at);
@@ -162,13 +166,14 @@
         follow();
         return;
       }
-      if (status === 503 || (status === 507 && (broken += 1) < 30)) { // as many as it takes are in hand, or its disk is full for now
+      if (status === 503 || (status === 507 && (broken += 1) < 5)) { // as many as it takes are in hand, or its disk is full for now
         tell(at, say("full"));
-        do await pause(Number(request.getResponseHeader("Retry-After")) || 10); while (!at.removed && !(await room()));
+        do await pause(Number(request.getResponseHeader("Retry-After")) || 10); while (at.wanted && !(await room()));
       } else if (status === 0 && !(await readable(file))) fail(at, say("unreadable"));
-      else if (status === 0 || ((status === 502 || status === 504) && (broken += 1) < 10)) {
+      else if (status === 0 || status === 502 || status === 504) {
         tell(at, say("lost"), "told unsure");
         await pause(3);
+        if (await room() && (broken += 1) > 4) fail(at, say("broken")); // others wait
       } else fail(at, told(request));
       if (at.over) return;
     }
