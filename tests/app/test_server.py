@@ -135,7 +135,10 @@ def test_what_cannot_be_a_clip_is_refused_with_the_cure(
     assert at.service.in_hand == 0
 
 
-def test_a_body_that_does_not_say_how_long_it_is_ends_at_the_limit(at: SimpleNamespace) -> None:
+def test_a_body_that_does_not_say_how_long_it_is_ends_at_the_limit(
+    at: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_in, "DRAIN_SECONDS", 0.3)
     chunk = b"x" * 65_536
     with socket.create_connection(("127.0.0.1", at.port), timeout=30) as caller:
         caller.sendall(b"POST /v1/scans HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
