@@ -18,10 +18,7 @@ from ffdv.sentences import Lang, Sentence
 log = logging.getLogger("ffdv.serve")
 PATIENCE_SECONDS = 60.0  # for the next bytes of a clip, and before LEAST_RATE is asked for
 LEAST_RATE = 10_000  # bytes a second, on average: a modem's, and more than who only holds a place sends
-DRAIN_SECONDS, DRAIN_BYTES = (
-    10.0,
-    64_000_000,
-)  # of a refused clip that are read: many callers hear nothing before all is sent
+DRAIN_SECONDS, DRAIN_BYTES = 10.0, 64_000_000  # of a refused clip: many callers hear nothing before all is sent
 CHECK_BYTES = 8_000_000  # between two looks at what the disk has left
 LOOK_SECONDS = 1.0  # between two looks whether the service ends while a sender pauses
 RETRY_SECONDS = "10"
