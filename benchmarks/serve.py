@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from scan import SHORT_CLIP_SECONDS, made
+from scan import SHORT_CLIP_SECONDS, scanned, short_clips
 
 MOST_BESIDE_FOLDER = 1.2
 RUNS = 5
@@ -37,20 +37,17 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--callers", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="a folder for the clip, kept for the next run")
+    parser.add_argument("--keep", type=Path, help="a folder for the clips, kept for the next run")
     asked = parser.parse_args()
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         kept = asked.keep or folder
         kept.mkdir(parents=True, exist_ok=True)
-        clip = made(kept / "short.mp4", seconds=SHORT_CLIP_SECONDS, size=(256, 256))
-        many = folder / "many"
-        many.mkdir()
-        for number in range(asked.clips):
-            (many / f"{number:04}.mp4").write_bytes(clip.read_bytes())
-        alone = statistics.median(seconds_of(clip) for _ in range(RUNS))
-        batch = seconds_of(many, "--out", folder / "report", "--workers", asked.workers)
+        many = short_clips(kept, asked.clips)
+        clip = min(many.iterdir())
+        alone = statistics.median(scanned(clip).wall for _ in range(RUNS))
+        batch = scanned(many, "--out", str(folder / "report"), "--workers", str(asked.workers)).wall
         with service(asked.workers) as port:
             handed_in(port, clip)  # every worker has its nets
             warm = statistics.median(handed_in(port, clip) for _ in range(RUNS))
@@ -65,13 +62,6 @@ def main() -> int:
         f"{asked.clips} clips, {asked.workers} workers: {batch:.1f} s as a folder, {served:.1f} s from {asked.callers} callers: {served / batch:.2f} times as long"
     )
     return 0 if warm < alone and served <= MOST_BESIDE_FOLDER * batch else 1
-
-
-def seconds_of(*arguments: object) -> float:
-    """What `ffdv scan` takes."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "ffdv", "scan", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
 
 
 @contextmanager

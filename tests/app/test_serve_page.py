@@ -11,14 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Browser
 from served_clips import ask, sound_bytes
 
-# Asked for, not run by itself: a Chromium run by root gave its threads real-time priority once, spun, and starved the machine.
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or not os.environ.get("FFDV_BROWSER"),
-    reason="needs Chromium or Chrome, and FFDV_BROWSER=1 to run it",
-)
+from browser import Browser, needs_browser
+
+pytestmark = needs_browser
 ROWS = "[...document.querySelectorAll('#list li')].map(row => row.innerText.replace(/\\n+/g, ' | '))"
 
 

@@ -39,6 +39,7 @@ MOST_BYTES = 200_000
 def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
     """A service that listens: its port, and itself."""
     scans = ScanService(tmp_path / "clips", workers=1, most_waiting=2, make=scripted_detector)
+    scans.begin()
     app = create_app(scans, Limits(MOST_BYTES, ("Clips.Example",)))
     listener = socket.create_server(("127.0.0.1", 0))
     runner = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
@@ -47,6 +48,7 @@ def at(tmp_path: Path) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(port=listener.getsockname()[1], service=scans, folder=tmp_path)
     runner.should_exit = True
     thread.join(20)
+    scans.end()
     assert not thread.is_alive()
 
 

@@ -10,12 +10,12 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from shutil import which
 
 import pytest
 from face_clips import voice, write_clip
 from stand_ins import LoudVoice, stand_in_detector
 
+from browser import CHROMIUM, needs_browser
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import Detector
 from ffdv.detect.report import Linked, clip_page, data_link, page_file, script_hash, thumbnail
@@ -26,9 +26,6 @@ from ffdv.media.write import write_media
 from ffdv.sentences import Lang
 
 EVIL = "<img src=x onerror=alert(1)>\n\"'&.mp4"
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := which(name))), None
-)
 
 
 class Outline(HTMLParser):
@@ -181,11 +178,7 @@ def run_browser(arguments: list[str]) -> tuple[str, str]:
     return out, err
 
 
-# Asked for, not run by itself: a Chromium run by root gave its threads real-time priority once, spun, and starved the machine.
-@pytest.mark.skipif(
-    CHROMIUM is None or not os.environ.get("FFDV_BROWSER"),
-    reason="needs Chromium or Chrome, and FFDV_BROWSER=1 to run it",
-)
+@needs_browser
 @pytest.mark.parametrize("width", [1100, 500])  # headless windows are no narrower than 500
 def test_a_browser_draws_the_page_without_complaint(verdict: Verdict, tmp_path: Path, width: int) -> None:
     content = verdict.path.read_bytes()

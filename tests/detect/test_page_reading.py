@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 import pytest
 from face_clips import write_clip
 from stand_ins import stand_in_detector
-from test_clip_report import CHROMIUM, Outline, run_browser
+from test_clip_report import Outline, run_browser
 
+from browser import needs_browser
 from ffdv.detect.evidence import Gathering
 from ffdv.detect.index_page import IndexRow, index_page
 from ffdv.detect.judging import judged_in_part
@@ -245,10 +245,7 @@ document.title = JSON.stringify(said);
 """
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None or not os.environ.get("FFDV_BROWSER"),
-    reason="needs Chromium or Chrome, and FFDV_BROWSER=1 to run it",
-)
+@needs_browser
 def test_a_finger_that_scrolls_moves_nothing_and_a_tap_does(verdict: Verdict, tmp_path: Path) -> None:
     sounds = tuple(replace(one, start_seconds=10.0) for one in verdict.facts.sounds)
     late = replace(verdict, facts=replace(verdict.facts, pictures=(), sounds=sounds))

@@ -60,10 +60,8 @@ def serve(
     from ffdv.app.serve.place import base_folder
     from ffdv.app.serve.server import create_app
     from ffdv.app.serve.service import ScanService
-    from ffdv.detect.judging import shipped_detector
 
     names = [_plain_name(name) for name in allow_host or ()]
-    shipped_detector().senses()  # what cannot be used is told before anybody is let in
     _allow_many_files()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING if quiet else logging.INFO)
     for handler in logging.getLogger().handlers:

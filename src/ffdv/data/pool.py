@@ -226,7 +226,7 @@ def run_parts(
     try:
         size = workers if isinstance(parts, PartQueue) else min(workers, len(parts))
         crew.extend(_Worker(work) for _ in range(size))
-        while not waiting.is_abandoned and not (waiting.is_over and not any(worker.part for worker in crew)):
+        while not (waiting.is_abandoned or (waiting.is_over and not any(worker.part for worker in crew))):
             for worker in crew:
                 if worker.ready and worker.part is None and (part := waiting.take()) is not None:
                     worker.give(part)

@@ -83,7 +83,7 @@ class PictureWeights:
 
     def knows(self, family: str, numbers: Mapping[str, float]) -> bool:
         """Whether a family has a finite number to vote by."""
-        return any(math.isfinite(numbers.get(name, math.nan)) for name, _ in FAMILIES[family])
+        return bool(_known(family, numbers))
 
     def score(self, numbers: Mapping[str, float]) -> float:
         """The weighed sum of the families."""
@@ -94,7 +94,7 @@ class PictureWeights:
         return self.slope * self.score(numbers) + self.offset
 
     def _vote(self, family: str, numbers: Mapping[str, float]) -> float:
-        known = [(name, sign) for name, sign in FAMILIES[family] if math.isfinite(numbers.get(name, math.nan))]
+        known = _known(family, numbers)
         if not known:
             return 0.0
         scores = [sign * self._standing(name, numbers[name]) for name, sign in known]
@@ -107,6 +107,11 @@ class PictureWeights:
     def _standing(self, name: str, value: float) -> float:
         standing = (value - self.centre[name]) / self.spread[name]
         return min(max(standing, -MOST_SPREAD), MOST_SPREAD)
+
+
+def _known(family: str, numbers: Mapping[str, float]) -> list[tuple[str, int]]:
+    """The members of a family, with their signs, that have a finite number."""
+    return [(name, sign) for name, sign in FAMILIES[family] if math.isfinite(numbers.get(name, math.nan))]
 
 
 def read_weights(text: str) -> PictureWeights:

@@ -40,7 +40,7 @@ from ffdv.detect.words import (
 )
 from ffdv.media.opened import zero_seconds
 from ffdv.metrics.abstention import AbstentionBand
-from ffdv.page import drawn, render
+from ffdv.page import drawn, own_markup, render
 from ffdv.records import FloatArray, PixelArray
 from ffdv.sentences import STOPS, Lang
 
@@ -115,8 +115,8 @@ def clip_page(verdict: Verdict, name: str, *, lang: Lang = "en", media: Linked |
         file_facts=_file_facts(verdict, lang),
         media=media,
         version=__version__,
-        own_style=_markup(page_file("clip.css")),
-        script=_markup(script),
+        own_style=own_markup(page_file("clip.css")),
+        script=own_markup(script),
         script_hash=script_hash(script),
     )
 
@@ -180,12 +180,6 @@ def page_file(name: str) -> str:
 def script_hash(script: str) -> str:
     """What the content policy calls a script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _markup(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704 -- our own file
 
 
 def _sense(verdict: Verdict, sense: str, lang: Lang) -> dict[str, Any]:

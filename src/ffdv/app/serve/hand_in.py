@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from ffdv.app.serve.service import NoRoomError, ScanService, Served, TooManyWaitError
+from ffdv.app.serve.service import FULL, NoRoomError, ScanService, Served, TooManyWaitError
 from ffdv.sentences import Lang, Sentence
 
 log = logging.getLogger("ffdv.serve")
@@ -22,6 +22,7 @@ DRAIN_SECONDS, DRAIN_BYTES = 10.0, 64_000_000  # of a refused clip: many callers
 CHECK_BYTES = 8_000_000  # between two looks at what the disk has left
 LOOK_SECONDS = 1.0  # between two looks whether the service ends while a sender pauses
 RETRY_SECONDS = "10"
+RESTING = Sentence("the service does not scan now; try again later")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ async def taken(service: ScanService, limits: Limits, request: Request, asked: A
         return asked.key
     length = _length(request.headers, limits)
     if not service.works:
-        raise _later(Sentence("the service does not scan now; try again later"))
+        raise _later(RESTING)
     try:
         served = await asyncio.to_thread(service.reserve, asked.name, asked.lang, expected=length or 0, key=asked.key)
     except TooManyWaitError as error:
@@ -114,7 +115,7 @@ async def _next_chunk(service: ScanService, served: Served, chunks: AsyncIterato
     try:
         while not (await asyncio.wait((coming,), timeout=LOOK_SECONDS))[0]:
             if service.stopping.is_set():
-                raise _later(Sentence("the service does not scan now; try again later"))
+                raise _later(RESTING)
             if not service.wants(served):
                 raise _unwanted()
             if time.monotonic() - began > PATIENCE_SECONDS:
@@ -155,9 +156,7 @@ async def drained(request: Request) -> None:
 
 
 def _full() -> HTTPException:
-    return HTTPException(
-        507, Sentence("the service's disk is full; try again later"), headers={"Retry-After": RETRY_SECONDS}
-    )
+    return HTTPException(507, FULL, headers={"Retry-After": RETRY_SECONDS})
 
 
 def _later(told: Sentence) -> HTTPException:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from markupsafe import Markup
-
-from ffdv.detect.report import script_hash
-from ffdv.page import render
+from ffdv.detect.report import MARKS, TONES, script_hash
+from ffdv.detect.words import say
+from ffdv.page import own_markup, render
 from ffdv.sentences import LANGUAGES, Lang
 
 # code → (English, Chinese)
@@ -57,9 +56,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "probability": ("score {percent}", "得分 {percent}"),
     "too_large": ("larger than this service takes ({most} MB)", "超过本服务的上限（{most} MB）"),
     "unreachable": ("the service cannot be reached; is it still running?", "无法连接服务，请确认它仍在运行"),
-    "fake": ("Probably fake", "疑似伪造"),
-    "real": ("No sign of forgery found", "未发现伪造迹象"),
-    "cannot tell": ("Cannot tell", "无法判断"),
     "failed": ("Could not be judged", "未能判断"),
     "needs_script": (
         "This page needs JavaScript; with curl it goes without:",
@@ -69,7 +65,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
 # What the page's script says.
 SCRIPT_WORDS = (
     "sending", "waiting", "next", "running", "unsent", "full", "lost", "broken", "open", "remove", "removed", "not_removed", "gone", "folder", "empty", "unreadable",
-    "probability", "too_large", "unreachable", "fake", "real", "cannot tell", "failed",
+    "probability", "too_large", "unreachable", "failed",
 )  # fmt: skip
 
 
@@ -83,15 +79,17 @@ def front_page(lang: Lang, *, most_bytes: int, keep_seconds: float) -> str:
 
     script = _file("serve.js")
     words = {code: WORDS[code][place] for code in SCRIPT_WORDS}
+    verdicts = {word: {"text": say(word, lang), "mark": mark, "tone": TONES[word]} for word, mark in MARKS.items()}
     return render(
         _file("serve.html"),
         lang=lang,
         t=t,
         other=next(one for one in LANGUAGES if one != lang),
         words=json.dumps(words, ensure_ascii=False),
+        verdicts=json.dumps(verdicts, ensure_ascii=False),
         most_bytes=most_bytes,
-        own_style=Markup(_file("serve.css")),  # noqa: S704 -- our own file
-        script=Markup(script),  # noqa: S704 -- our own file
+        own_style=own_markup(_file("serve.css")),
+        script=own_markup(script),
         script_hash=script_hash(script),
     )
 

@@ -1,7 +1,7 @@
 """Where a running service keeps its clips: a folder of its own that no other touches, gone when it ends or, if it was killed, when the next begins.
 
-BASE/        ours alone (0700)
-    KEY/     clips of one service, which holds a lock on this folder; the system lets go of it, however the service ends
+BASE/         ours alone (0700)
+    NAME/     clips of one service, which holds a lock on this folder; the system lets go of it, however the service ends
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ HANDED_IN: dict[int | str, dict[str, Any]] = {200: {"model": ScanState}, **_refu
 
 
 def create_app(service: ScanService, limits: Limits) -> FastAPI:
-    """The application around a service, which begins and ends with it."""
+    """The application around a service; whoever made that begins and ends it."""
     from ffdv import __version__
 
     app = FastAPI(
@@ -226,21 +226,18 @@ def _show_pages(app: FastAPI, service: ScanService, limits: Limits) -> None:
 
 @contextlib.asynccontextmanager
 async def _life(service: ScanService) -> AsyncIterator[None]:
-    """The service's workers, and a task that forgets old clips, as long as the application lives."""
+    """A task that forgets old clips, as long as the application lives."""
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await asyncio.to_thread(service.sweep)
 
-    if not service.has_begun:
-        await asyncio.to_thread(service.begin)
     sweeping = asyncio.create_task(sweep())
     try:
         yield
     finally:
         sweeping.cancel()
-        await asyncio.to_thread(service.end)
 
 
 async def _handed_in(

@@ -38,14 +38,11 @@ KEY = re.compile(r"[0-9a-f]{32}")  # 128 random bits
 MEDIA = "media"  # the folder of the clip itself, beside CLIPS
 MOST_NAME = 200  # characters of a clip's name
 SPARE_BYTES = 200_000_000  # of the disk, kept for results and for others
-RESTART_SECONDS, LONGEST_RESTART = (
-    1.0,
-    60.0,
-)  # after the machine failed (a full disk, say): doubled each time until it works again
-MOST_FAILURES = (
-    10  # in a row, no worker able to start: after some four minutes the service gives up, for whoever supervises it
-)
+# After the machine failed (a full disk, say) a pause, doubled until it works again; after so many failures in a row without any worker, some
+# four minutes, the service gives up, for whoever supervises it.
+RESTART_SECONDS, LONGEST_RESTART, MOST_FAILURES = 1.0, 60.0, 10
 SHOWN_KEY = 8  # digits of a key in the log: enough to find a clip, too few to ask for it
+FULL = Sentence("the service's disk is full; try again later")
 UNWRITTEN = Sentence("the service could not write its result; hand the clip in again")
 
 
@@ -91,14 +88,9 @@ class _Held:
     served: Served
     expected: int
     began: float
-    submitted: bool = False
     told: dict[str, Any] | None = None
     finished: float | None = None
     forgotten: bool = False
-
-    @property
-    def is_being_done(self) -> bool:
-        return self.submitted and self.told is None
 
 
 @dataclass(frozen=True)
@@ -141,11 +133,6 @@ class ScanService:
     _queue: PartQueue = field(default_factory=PartQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _count: int = field(default=0, init=False)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether `begin` was called."""
-        return self._thread is not None
 
     def begin(self) -> None:
         """Start the workers. Raises CheckpointError when the weights cannot be used, SubmissionError when there is no place for clips."""
@@ -218,20 +205,20 @@ class ScanService:
             if not self.wants(served):
                 return
             held = self._writing.pop(served.number)
-            held.submitted, held.began = True, time.monotonic()
+            held.began = time.monotonic()
             self._doing[served.number] = held
             self._queue.put(Part(served.number, (served,)))
 
     def is_over(self, key: str) -> bool:
         """Whether there is nothing to wait for: it is done, failed or not here; quick, for many who wait."""
         held = self._held.get(key)
-        return held is None or held.forgotten or not held.is_being_done
+        return held is None or held.forgotten or held.served.number not in self._doing
 
     def look(self, key: str) -> Standing | None:
         """How far a clip is; None where there is none of that key (any more)."""
         with self._lock:
             held = self._held.get(key)
-            if held is None or held.forgotten or not held.submitted:
+            if held is None or held.forgotten or held.served.number in self._writing:
                 return None
             if held.told is not None:
                 return Standing(key, "done" if held.told["status"] == "ok" else "failed", told=held.told)
@@ -262,7 +249,7 @@ class ScanService:
             if held is None or held.forgotten or held.served is not served:
                 return False
             held.forgotten = True
-            being_scanned = held.is_being_done and not self._queue.drop(served.number)
+            being_scanned = served.number in self._doing and not self._queue.drop(served.number)
             if being_scanned or served.number in self._writing:  # whoever writes there removes it when he ends
                 return True
             self._let_go(held)
@@ -298,17 +285,16 @@ class ScanService:
 
     def _made(self, expected: int) -> Path:
         """A folder for a clip of so many bytes; not called by its key, which its sender may use once more."""
-        full = Sentence("the service's disk is full; try again later")
         try:
             if self.free_bytes() < expected:
-                raise NoRoomError(full)
+                raise NoRoomError(FULL)
             assert self._place is not None
             folder = self._place.path / secrets.token_hex(16)
             for one in (CLIPS, MEDIA):
                 (folder / one).mkdir(parents=True, mode=0o700)
         except (OSError, SubmissionError) as error:
             log.warning("cannot keep a clip: %s", error)
-            raise NoRoomError(full) from error
+            raise NoRoomError(FULL) from error
         return folder
 
     def _judged(self, key: str) -> Served | None:

@@ -3,8 +3,7 @@
   const section = document.getElementById("clips"), list = document.getElementById("list"), spoken = document.getElementById("spoken");
   const drop = document.getElementById("drop"), chooser = document.getElementById("files"), heading = section.querySelector("h2");
   const words = JSON.parse(section.dataset.words), most = Number(section.dataset.most), lang = section.dataset.lang;
-  const tones = { fake: "fake", real: "real", "cannot tell": "unsure" };
-  const marks = { fake: "▲", real: "●", "cannot tell": "◆" }; // shape as well as colour
+  const verdicts = JSON.parse(section.dataset.verdicts); // of each word its text, mark and tone, as pages have them
   const say = (code, values = {}) => words[code].replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const percent = (p) => (p > 0.99 ? "> 99 %" : p < 0.01 ? "< 1 %" : Math.round(100 * p) + " %");
   const colon = lang === "zh" ? "：" : ": ", gap = lang === "zh" ? "" : " ";
@@ -28,7 +27,7 @@
   };
 
   const row = (name) => {
-    const at = { name, told: made("p", "told"), acts: made("span", "acts"), bar: document.createElement("progress"), removed: false, wanted: true };
+    const at = { name, told: made("p", "told"), acts: made("span", "acts"), bar: document.createElement("progress"), wanted: true };
     at.item = made("li", "card");
     at.bar.max = 100;
     at.bar.setAttribute("aria-hidden", "true"); // the text says it
@@ -64,11 +63,10 @@
   };
   const remove = async (at) => {
     const handedIn = listed.has(at.key);
-    at.removed = true;
     at.wanted = false; // nothing of it is sent any more, whatever comes of the removal
+    unfinished.delete(at.key);
     if (at.request) at.request.abort();
     if (handedIn && !(await erased(at.key))) {
-      at.removed = false;
       if (!at.over) { unfinished.set(at.key, at); follow(); }
       tell(at, say("not_removed"), "told unsure");
       return;
@@ -87,7 +85,8 @@
     if (result.status !== "ok") { fail(at, result.reason); return; }
     const chance = result.fake_probability === null ? "" : " · " + say("probability", { percent: percent(result.fake_probability) });
     const part = result.notes.filter((note) => note.code === "limited").map((note) => gap + note.text + ".").join("");
-    conclude(at, marks[result.verdict] + " " + say(result.verdict) + chance + (part ? " ·" : "") + part, "told " + tones[result.verdict]);
+    const { text, mark, tone } = verdicts[result.verdict];
+    conclude(at, mark + " " + text + chance + (part ? " ·" : "") + part, "told " + tone);
     const link = made("a", "", say("open"));
     link.href = address(at.key) + "/clips/page.html";
     link.target = "_blank";
@@ -110,8 +109,8 @@
         const states = new Map((await answer.json()).map((state) => [state.key, state]));
         for (const key of keys) {
           const at = unfinished.get(key), state = states.get(key);
-          if (!at || at.removed) unfinished.delete(key);
-          else if (!state) { listed.delete(key); remember(); fail(at, say("gone")); }
+          if (!at) continue; // it is being removed
+          if (!state) { listed.delete(key); remember(); fail(at, say("gone")); }
           else if (state.result !== null) show(at, state);
           else {
             at.bar.removeAttribute("value");

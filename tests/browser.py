@@ -11,8 +11,15 @@ from pathlib import Path
 from shutil import which
 from typing import Any, Self
 
+import pytest
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := which(name))), None
+)
+# Asked for, not run by itself: a Chromium run by root gave its threads real-time priority once, spun, and starved the machine.
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or not os.environ.get("FFDV_BROWSER"),
+    reason="needs Chromium or Chrome, and FFDV_BROWSER=1 to run it",
 )
 # Lays the pipes where Chromium looks for them (3 and 4), then becomes it.
 LAY_PIPES = """
